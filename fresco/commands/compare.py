@@ -1,0 +1,57 @@
+"""``fresco compare A B``: two runs side by side, with what can be told apart."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from fresco.errors import FrescoError
+from fresco.metrics.compare import compare
+from fresco.report.table import make_console
+from fresco.results.reader import SavedRun, read_run
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Print one row for each pair of re-rankers and each kind of query."""
+    a, b = read_run(Path(options.a)), read_run(Path(options.b))
+    _check_same_benchmark(a, b)
+    table = Table(
+        "A",
+        "B",
+        "queries",
+        "A's value",
+        "B's value",
+        "B - A [95 %]",
+        "p",
+        "p (Holm)",
+        title=f"{options.metric}: A = {escape(str(a.folder))}, B = {escape(str(b.folder))}",
+        title_justify="left",
+        header_style="bold",
+    )
+    for row in compare(a.per_query, b.per_query, options.metric, seed=options.seed).to_dict("records"):
+        table.add_row(
+            escape(row["a"]),
+            escape(row["b"]),
+            f"{row['task']} {row['kind']} ({row['n']})",
+            f"{row['value_a']:.3f}",
+            f"{row['value_b']:.3f}",
+            escape(f"{row['difference']:+.3f} [{row['ci_low']:+.3f} {row['ci_high']:+.3f}]"),
+            f"{row['p']:.4f}",
+            f"{row['p_holm']:.4f}",
+        )
+    console = make_console()
+    console.print(table)
+    console.print("[dim]paired randomization over subjects; Holm over the pairs of one kind of query[/]")
+    return 0
+
+
+def _check_same_benchmark(a: SavedRun, b: SavedRun) -> None:
+    ours, theirs = a.record["benchmark"], b.record["benchmark"]
+    if ours["fingerprint"] != theirs["fingerprint"]:
+        raise FrescoError(
+            f"{a.folder} was scored on {ours['name']} and {b.folder} on {theirs['name']} with other content; "
+            "score both on one benchmark"
+        )

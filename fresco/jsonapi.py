@@ -1,0 +1,301 @@
+"""One JSON request to a server: retries, limits, secrets kept, one clear line on every failure.
+
+Nothing here knows what is asked for; :mod:`fresco.rerank.http` does. Requests must be safe to repeat.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from fresco.errors import FrescoError
+
+_LONGEST_CONNECT = 10.0  # seconds
+_LONGEST_PAUSE = 30.0  # seconds between attempts where the server names none
+_FLOOR_OF_ANSWER = 8 << 20  # bytes any answer may have; a server that echoes its input gets a multiple of the request
+_LONGEST_MESSAGE = 200  # characters of a server's own words in an error
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address, split into what is sent, what may be shown and what stays secret.
+
+    Attributes:
+        url: Without userinfo and fragment; what requests go to.
+        shown: For names, records and errors: the values of the query string are hidden as well.
+        userinfo: (user, password) from the address, sent as basic authentication.
+    """
+
+    url: str
+    shown: str
+    userinfo: tuple[str, str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read an http or https URL.
+
+        Raises:
+            FrescoError: no such URL; the message shows none of its secrets.
+        """
+        try:
+            parts = urlsplit(text)
+            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        except ValueError:  # its message may repeat a password
+            scheme, host, port = "", "", None
+        if scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
+            raise FrescoError("the URL cannot be read; write http://HOST:PORT/PATH or https://HOST/PATH")
+        netloc = f"[{host}]" if ":" in host else host
+        netloc += f":{port}" if port is not None else ""
+        userinfo = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+        hidden = re.sub(r"=[^&;]*", "=***", parts.query) if "=" in parts.query else "***" if parts.query else ""
+        return cls(
+            urlunsplit(SplitResult(scheme, netloc, parts.path, parts.query, "")),
+            urlunsplit(SplitResult(scheme, netloc, parts.path, hidden, "")),
+            userinfo,
+        )
+
+    def beside(self, path: str) -> Endpoint:
+        """Another path of the same server, with the same secrets."""
+        parts, shown = urlsplit(self.url), urlsplit(self.shown)
+        return Endpoint(
+            urlunsplit(parts._replace(path=path)), urlunsplit(shown._replace(path=path)), userinfo=self.userinfo
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be printed even when the server says it."""
+        pairs = [part.partition("=") for part in urlsplit(self.url).query.split("&")]
+        values = [unquote(value if equals else name) for name, equals, value in pairs]
+        long = [value for value in values if len(value) > 5]  # `?v=1` would else blot out every 1 of a message
+        return tuple(secret for secret in (*(self.userinfo or ())[1:], *long) if secret)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said: status, headers (names in lower case) and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+class JsonClient:
+    """Sends requests to one server.
+
+    Connection failures, timeouts, 429 and 5xx are tried again after pauses that double from ``backoff`` to 30 s and
+    are never shorter than the server's Retry-After (no jitter: the same faults give the same run). A server that never
+    answered yet is not waited for: its address is more likely wrong. Redirects are not followed: the key would go
+    along.
+
+    Args:
+        endpoint: The server's address; its userinfo becomes basic authentication.
+        key_variable: Environment variable that holds the bearer token.
+        key_required: Whether the variable must be set.
+        timeout: Seconds for one attempt.
+        retries: Further attempts after the first.
+        backoff: Seconds before the first of them.
+        patience: Seconds for one request, all attempts and pauses together; no pause begins that would pass it.
+
+    Raises:
+        FrescoError: httpx is missing, or the key cannot be sent.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        key_variable: str,
+        key_required: bool = False,
+        timeout: float = 120.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+        patience: float = 600.0,
+    ) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise FrescoError("asking a server needs httpx: pip install 'fresco-ccs[http]'") from error
+        key = os.environ.get(key_variable, "").strip()
+        if key_required and not key:
+            # Not named: a key may have been put where its variable belongs.
+            raise FrescoError("the environment variable that key= names is not set; export it with the key")
+        if not (key.isascii() and key.isprintable()):
+            raise FrescoError(f"the key in {key_variable} holds characters that no HTTP header can carry")
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        if key and not endpoint.userinfo:
+            headers["Authorization"] = f"Bearer {key}"
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT)),
+            headers=headers,
+            auth=endpoint.userinfo,
+            follow_redirects=False,
+        )
+        self._home = endpoint
+        self._secrets = sorted({*endpoint.secrets, *([key] if key else [])}, key=len, reverse=True)
+        self._key_hint = f"set the key in {key_variable}" if not key else f"is the key in {key_variable} right?"
+        self._timeout, self._retries, self._backoff, self._patience = timeout, retries, backoff, patience
+        self._reached = False
+        self._stopped = threading.Event()
+
+    def get(self, endpoint: Endpoint) -> Answer:
+        """Whatever the server answers to a GET, errors included.
+
+        Raises:
+            FrescoError: no server answers, or it stays unable to.
+        """
+        return self._send("GET", endpoint, None, "")
+
+    def post(self, endpoint: Endpoint, payload: Mapping[str, Any], what: str = "") -> Any:
+        """The parsed JSON that the server answers with status 200.
+
+        Args:
+            endpoint: Where to.
+            payload: Sent as JSON.
+            what: Added to errors in brackets: what the request was for.
+
+        Raises:
+            FrescoError: every other outcome.
+        """
+        body = json.dumps(payload, separators=(",", ":")).encode()  # ASCII: a lone surrogate must not fail here
+        answer = self._send("POST", endpoint, body, what)
+        if answer.status != HTTPStatus.OK:
+            raise FrescoError(self._line(endpoint, self._refusal(answer), what))
+        try:
+            return answer.json()
+        except ValueError:
+            raise FrescoError(self._line(endpoint, f"answered no valid JSON: {self._words(answer)}", what)) from None
+
+    def close(self) -> None:
+        """End the connections; a request that waits for its next attempt gives up."""
+        self._stopped.set()
+        self._client.close()
+
+    def hide(self, text: str) -> str:
+        """Server text made fit to print: secrets out, one line, printable, short."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+
+    def _send(self, method: str, endpoint: Endpoint, body: bytes | None, what: str) -> Answer:
+        import httpx
+
+        started = time.monotonic()
+        for attempt in itertools.count(1):
+            pause = min(self._backoff * 2 ** (attempt - 1), _LONGEST_PAUSE)
+            try:
+                answer = self._attempt(method, endpoint, body, what)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = f"no server answers at {self._home.shown} ({self.hide(str(error)) or 'timed out'})"
+                if not self._reached:
+                    raise FrescoError(f"{failure}; start it or mend the URL") from None
+                failure = f"{failure} any more; is it still running?"
+            except httpx.TimeoutException:
+                failure = f"{endpoint.shown}: no answer within {self._timeout:g} s; raise the timeout or send less"
+                if not self._reached:
+                    raise FrescoError(f"{failure}{_bracketed(what)}") from None
+            except httpx.RequestError as error:
+                failure = f"{endpoint.shown}: the connection broke ({self.hide(str(error)) or type(error).__name__})"
+            else:
+                self._reached = True
+                if answer.status != HTTPStatus.TOO_MANY_REQUESTS and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return answer
+                failure = f"{endpoint.shown} {self._refusal(answer)}"
+                wanted = _retry_after(answer.headers.get("retry-after", ""))
+                if wanted is not None and wanted > self._patience:
+                    failure += f"; it wants {wanted:.0f} s of pause, longer than one request may take"
+                pause = max(pause, wanted or 0.0)
+            if attempt > self._retries or time.monotonic() - started + pause > self._patience:
+                tried = f"; tried {attempt} times" if attempt > 1 else ""
+                raise FrescoError(f"{failure}{tried}{_bracketed(what)}") from None
+            if self._stopped.wait(pause):
+                raise FrescoError(f"{failure}; given up{_bracketed(what)}") from None
+        raise AssertionError("unreachable")
+
+    def _attempt(self, method: str, endpoint: Endpoint, body: bytes | None, what: str) -> Answer:
+        import httpx
+
+        limit = _FLOOR_OF_ANSWER + 8 * len(body or b"")
+        deadline = time.monotonic() + self._timeout  # httpx bounds each read, not their sum
+        received = bytearray()
+        with self._client.stream(method, endpoint.url, content=body) as response:
+            for chunk in response.iter_bytes():
+                received += chunk
+                if len(received) > limit:
+                    raise FrescoError(
+                        self._line(endpoint, f"its answer passes {limit >> 20} MiB; this is no such API", what)
+                    )
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer trickles")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, headers, bytes(received))
+
+    def _refusal(self, answer: Answer) -> str:
+        try:
+            phrase = f" {HTTPStatus(answer.status).phrase}"
+        except ValueError:
+            phrase = ""
+        line = f"answered {answer.status}{phrase}"
+        if 300 <= answer.status < 400:
+            there = self.hide(answer.headers.get("location", "nowhere"))
+            return f"{line} to {there}; redirects are not followed, give that URL if you trust it"
+        line = f"{line}: {self._words(answer)}"
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return f"{line}; {self._key_hint}"
+        return f"{line}; mend the URL or the model's name" if answer.status == HTTPStatus.NOT_FOUND else line
+
+    def _words(self, answer: Answer) -> str:
+        """What a body says, in the shapes that APIs use."""
+        text = answer.body[:4096].decode("utf-8", "replace").strip()
+        try:
+            said = answer.json()
+        except ValueError:
+            if text.lower().startswith(("<!doctype", "<html")):
+                return "an HTML page, so this is no API"
+            return repr(self.hide(text.splitlines()[0])) if text else "an empty body"
+        for name in ("error", "message", "detail", "msg"):
+            while isinstance(said, list) and said:
+                said = said[0]
+            if isinstance(said, dict) and said.get(name):
+                said = said[name]
+        return repr(self.hide(said if isinstance(said, str) else text)) if text else "an empty body"
+
+    def _line(self, endpoint: Endpoint, problem: str, what: str) -> str:
+        return f"{endpoint.shown} {problem}{_bracketed(what)}"
+
+
+def _bracketed(what: str) -> str:
+    return f" ({what})" if what else ""
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110, 10.2.3); None for neither."""
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip()):
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

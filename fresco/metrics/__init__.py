@@ -1,0 +1,1 @@
+"""Measures of a ranking: relevance, staleness, bias, and what can be told apart."""

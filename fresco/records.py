@@ -1,0 +1,199 @@
+r"""The rows of a benchmark: queries, passages and pools, frozen and validated.
+
+A query is text and the time it is asked; a passage is text and its date. Both are shown to a re-ranker as
+``{text}\nTimestamp: {YYYY-MM-DDThh:mm:ssZ}`` (FRESCO, arXiv 2604.14227, task definition). The layout of the files
+that hold these rows is in :mod:`fresco.benchmarks`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+#: Version of every file layout that this package writes; raised when a reader of the old layout would be misled.
+SCHEMA_VERSION = 1
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIMESTAMP_LINE = re.compile(r"^(?=Timestamp:)", re.MULTILINE)
+
+
+class Task(StrEnum):
+    """The two sides of the trade-off."""
+
+    EK = "EK"  # Evolving Knowledge: the answer changed, the newest statement is right
+    NEK = "NEK"  # Non-Evolving Knowledge: the answer stands, dates are noise
+
+
+class Kind(StrEnum):
+    """How a query asks."""
+
+    EXPLICIT = "explicit"  # says "most recent", "current", "latest"
+    IMPLICIT = "implicit"  # present tense only
+    STATIC = "static"  # asks for something that does not change (every NEK query)
+
+
+class Label(StrEnum):
+    """What a passage is to the query of its pool."""
+
+    POSITIVE = "positive"  # states the answer that is valid when the query is asked
+    OUTDATED = "outdated"  # states an answer that was valid earlier
+    INSUFFICIENT = "insufficient"  # same page as the positive, no answer
+    NEAR_TOPIC = "near-topic"  # another page or subject, similar words, no answer
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Read ``YYYY-MM-DDThh:mm:ssZ``.
+
+    Raises:
+        ValueError: the text has another shape or is no date of the calendar.
+    """
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError(f"{text!r} is not of the form YYYY-MM-DDThh:mm:ssZ")
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def format_timestamp(when: datetime) -> str:
+    """Write an aware datetime as ``YYYY-MM-DDThh:mm:ssZ`` (UTC, whole seconds)."""
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _with_timestamp(content: str, when: datetime) -> str:
+    # A line of the content that looks like ours could forge the date: one space in front takes that from it.
+    return f"{_TIMESTAMP_LINE.sub(' ', content)}\nTimestamp: {format_timestamp(when)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question and the time it is asked.
+
+    Attributes:
+        id: Unique in its benchmark.
+        content: The question alone.
+        timestamp: When it is asked, aware, UTC.
+        task: EK or NEK.
+        kind: explicit, implicit or static.
+        subject: What it is about; the unit of splits and of resampling.
+        relation: Which property is asked for ("head coach"); empty where unknown.
+        answer: The right answer, for readers of the results; empty where unknown.
+        dated: Whether :attr:`text` carries the timestamp line.
+    """
+
+    id: str
+    content: str
+    timestamp: datetime
+    task: Task
+    kind: Kind
+    subject: str
+    relation: str = ""
+    answer: str = ""
+    dated: bool = True
+
+    @property
+    def text(self) -> str:
+        """What a re-ranker reads."""
+        return _with_timestamp(self.content, self.timestamp) if self.dated else self.content
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A section of a page as it stood on a date.
+
+    Attributes:
+        id: Unique in its benchmark.
+        title: Title of the page; may be empty.
+        section: Heading of the section; empty for the lead.
+        body: The section's text, without title and heading.
+        timestamp: Date of the revision, aware, UTC.
+        dated: Whether :attr:`text` carries the timestamp line.
+    """
+
+    id: str
+    title: str
+    section: str
+    body: str
+    timestamp: datetime
+    dated: bool = True
+
+    @property
+    def content(self) -> str:
+        """Title, heading and body, without the date."""
+        lines = [f"Title: {self.title}"] if self.title else []
+        if self.section:
+            lines.append(f"##{self.section}")
+        return "\n".join([*lines, self.body])
+
+    @property
+    def text(self) -> str:
+        """What a re-ranker reads."""
+        return _with_timestamp(self.content, self.timestamp) if self.dated else self.content
+
+    @property
+    def timestamp_line(self) -> str:
+        """The last line of :attr:`text` with its line break, or nothing: what truncation must not cut."""
+        return f"\nTimestamp: {format_timestamp(self.timestamp)}" if self.dated else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The candidates of one query: at least one positive, labels in the order of the passages."""
+
+    query: Query
+    passages: tuple[Passage, ...]
+    labels: tuple[Label, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.passages) != len(self.labels):
+            raise ValueError(
+                f"pool of query {self.query.id!r}: {len(self.passages)} passages, {len(self.labels)} labels"
+            )
+        if Label.POSITIVE not in self.labels:
+            raise ValueError(f"pool of query {self.query.id!r} has no positive")
+        if len({passage.id for passage in self.passages}) != len(self.passages):
+            raise ValueError(f"pool of query {self.query.id!r} holds a passage twice")
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+    def labelled(self, label: Label) -> Iterator[Passage]:
+        """The passages that bear the label, in pool order."""
+        return (passage for passage, own in zip(self.passages, self.labels, strict=True) if own is label)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Pools with the name and the content hash of what they were read from.
+
+    Attributes:
+        name: How it was asked for (``mini``, a path, a dataset id).
+        pools: In file order.
+        fingerprint: SHA-256 (hex) over every query, passage, date and label; the same for the same content, wherever
+            it lies and in whichever format.
+        notes: What a reader of the results must know ("random timestamps, seed 0").
+        splits: Which split a subject is assigned to (train, validation, test); empty where the data does not say.
+    """
+
+    name: str
+    pools: tuple[Pool, ...]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    splits: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __len__(self) -> int:
+        return len(self.pools)
+
+    def passages(self) -> Iterable[Passage]:
+        """Every distinct passage, in order of first appearance."""
+        return {passage.id: passage for pool in self.pools for passage in pool.passages}.values()
+
+    def without_timestamps(self) -> Benchmark:
+        """The same pools with the dates hidden from the text; ``.timestamp`` stays for those that read it."""
+        undated: dict[str, Passage] = {p.id: dataclasses.replace(p, dated=False) for p in self.passages()}
+        pools = tuple(
+            Pool(dataclasses.replace(pool.query, dated=False), tuple(undated[p.id] for p in pool.passages), pool.labels)
+            for pool in self.pools
+        )
+        return dataclasses.replace(self, pools=pools, notes=(*self.notes, "timestamps hidden from the text"))

@@ -1,0 +1,137 @@
+"""What a re-ranker is: a name, whether it takes an instruction, and one score for each passage of a pool.
+
+The protocol is small on purpose. A plug-in needs three members::
+
+    class Longest:
+        name = "longest"
+        takes_instruction = False
+
+        def score(self, query, passages, instruction=None):
+            return [float(len(passage.text)) for passage in passages]
+
+Everything else is optional and looked up by name:
+
+``pointwise`` (bool, default False)
+    A passage's score does not depend on the other passages of its pool. Then scores are stored for each pair and
+    shared between pools; otherwise they belong to the whole pool.
+``score_pools(pools, instruction=None)``
+    Several pools at once: a list of ``(query, passages)`` in, a list of score lists out. ``pools_per_call`` (int,
+    default 16) says how many the runner hands over at a time.
+``score_batches(pairs, instruction, is_done)``
+    Pointwise models that batch over the whole run; see :class:`BatchScorer`.
+``fit(passages)``
+    Called once with every passage of the benchmark before the first score (corpus statistics).
+``fingerprint`` (str)
+    Identity of everything that can change a score: weights, template, settings. Stored scores are found by it. A
+    plug-in without one is identified by its class and the source file it stands in.
+``describe()``
+    A mapping for the run's record: model, revision, dtype, device, template.
+``close()``
+    Gives back what the re-ranker holds (a connection, a model).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from fresco.records import Passage, Query
+
+#: One pool as a re-ranker sees it: no labels.
+Candidates = tuple[Query, Sequence[Passage]]
+#: One (query, passage) pair.
+Pair = tuple[Query, Passage]
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """What every re-ranker has; plain attributes will do for the first two."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in tables and files: the spec, for the built-in ones."""
+        ...
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether an instruction changes its scores."""
+        ...
+
+    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> Sequence[float]:
+        """Score one pool.
+
+        Args:
+            query: ``query.text`` is what a model reads, timestamp line included.
+            passages: ``passage.text`` likewise; ``passage.timestamp`` is the date itself.
+            instruction: None for the model's own default. Ignored where ``takes_instruction`` is False.
+
+        Returns:
+            One float for each passage, in order; higher is better. NaN is an error, never a rank.
+        """
+        ...
+
+
+class BatchScorer(Protocol):
+    """A pointwise model that plans its batches over the whole run (see :mod:`fresco.score.batching`)."""
+
+    def score_batches(
+        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
+    ) -> Iterator[tuple[Sequence[int], Sequence[float]]]:
+        """Score pairs in batches that depend on the pairs and the settings alone.
+
+        Args:
+            pairs: Every distinct pair of the run.
+            instruction: As for :meth:`Reranker.score`.
+            is_done: Whether the scores of these pairs are stored. Such a batch is skipped whole; a batch is never made
+                smaller, so that an interrupted run and an undisturbed one compute the same bits.
+
+        Yields:
+            Indices into ``pairs`` and their scores.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of the command line that model backends share.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None lets the backend choose.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (what the checkpoint says).
+        max_length: Longest input in tokens; None takes the model's own limit. Longer passages lose the end of their
+            body, never the timestamp line.
+        batch_tokens: Most tokens in one forward pass, padding included.
+        seed: For whatever is drawn at random.
+    """
+
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    batch_tokens: int = 16384
+    seed: int = 0
+
+
+def is_pointwise(reranker: Reranker) -> bool:
+    """Whether a pair's score may be stored and reused for the pair alone."""
+    return bool(getattr(reranker, "pointwise", False))
+
+
+def fingerprint(reranker: Reranker) -> str:
+    """What stored scores are found by; see the module's text for ``fingerprint``."""
+    own = getattr(reranker, "fingerprint", None)
+    if isinstance(own, str) and own:
+        return own
+    kind = type(reranker)
+    source = inspect.getsourcefile(kind)
+    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else "no-source"
+    return f"{kind.__module__}:{kind.__qualname__}:{reranker.name}:{digest}"
+
+
+def describe(reranker: Reranker) -> Mapping[str, Any]:
+    """The re-ranker's own words for the run's record, never missing its name."""
+    own = getattr(reranker, "describe", None)
+    return {"name": reranker.name, **(own() if callable(own) else {})}

@@ -1,0 +1,214 @@
+"""``cross-encoder:MODEL``: a model that reads query and passage together, loaded through sentence-transformers.
+
+Scores are the model's raw outputs, those of ``CrossEncoder.predict(pairs, activation_fn=torch.nn.Identity())``: the
+sigmoid that ``predict`` applies by default keeps the order, but makes ties of large scores in float32.
+
+Batches come from :mod:`fresco.score.batching`; the library's own modules compute them. Models whose input a chat
+template lays out (Qwen3-Reranker in sentence-transformers' form) are tokenized by the library, pair by pair; an
+instruction goes where the library puts a prompt, into the template's system message. A plain encoder has no such place:
+a prompt would only be glued to the query, so it takes no instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from fresco.errors import FrescoError
+from fresco.records import Passage, Query
+from fresco.rerank import loading
+from fresco.rerank.base import Pair, Settings
+from fresco.rerank.tokens import Disarm, encode
+from fresco.score.batching import Batch, Tokens, score_all, score_in_batches
+
+if TYPE_CHECKING:
+    import torch
+
+_FAMILY = "cross-encoder"
+_SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
+
+
+class CrossEncoderReranker:
+    """Scores pairs with a sentence-transformers ``CrossEncoder`` of one output.
+
+    Attributes:
+        name: ``cross-encoder:MODEL``.
+        takes_instruction: Whether the model's chat template has a place for one.
+        truncated: Pairs of which this process cut the passage's end.
+    """
+
+    pointwise = True
+
+    def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:
+        """Check the model's files; weights load at the first score.
+
+        Args:
+            model: A folder or a Hugging Face model id.
+            settings: Device, dtype, lengths.
+            revision: Branch, tag or commit of a hub model.
+
+        Raises:
+            FrescoError: the model cannot be found, or is no cross-encoder.
+        """
+        self.name = f"{_FAMILY}:{model}"
+        self._settings = settings
+        self._files = loading.find_model(_FAMILY, model, settings, revision)
+        _check_head(self._files)
+        self.takes_instruction = _has_template(self._files)
+        self._loaded: _Loaded | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Weights, configs and tokenizer, dtype, length limit and library versions; known without loading.
+
+        Device and batch size are left out: they change scores by rounding only.
+        """
+        return (
+            f"{_FAMILY}|{self._files.identity}|{self._settings.dtype}|max_length={self._settings.max_length}|raw"
+            f"|{loading.library_versions()}"
+        )
+
+    @property
+    def truncated(self) -> int:
+        """Pairs of which this process cut the passage's end."""
+        return self._loaded.truncated if self._loaded else 0
+
+    def describe(self) -> Mapping[str, Any]:
+        """Model, revision and numeric settings; what only the loaded model knows is None before the first score."""
+        loaded = self._loaded
+        return {
+            "model": self._files.model,
+            "revision": self._files.revision or self._files.identity,
+            "dtype": loaded.dtype if loaded else self._settings.dtype,
+            "device": str(loaded.device) if loaded else self._settings.device,
+            "max_length": loaded.limit if loaded else self._settings.max_length,
+            "batch_tokens": self._settings.batch_tokens,
+            "template": "chat template" if self.takes_instruction else "pair",
+            "score": "raw output, no activation",
+            "truncated": self.truncated,
+        }
+
+    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
+        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
+        pairs = [(query, passage) for passage in passages]
+        return score_all(self._load(instruction), pairs, self._settings.batch_tokens)
+
+    def score_batches(
+        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
+    ) -> Iterator[tuple[Sequence[int], Sequence[float]]]:
+        """Score all pairs of a run; see :class:`fresco.rerank.base.BatchScorer`."""
+        yield from score_in_batches(self._load(instruction), pairs, self._settings.batch_tokens, is_done)
+
+    def close(self) -> None:
+        """Drop the weights; the next score loads them again."""
+        device = self._loaded.device if self._loaded else None
+        self._loaded = None
+        loading.release(device)
+
+    def _load(self, instruction: str | None) -> _Loaded:
+        if self._loaded is None:
+            self._loaded = _Loaded(self._files, self._settings)
+        self._loaded.instruct(instruction if self.takes_instruction else None)
+        return self._loaded
+
+
+class _Loaded:
+    """A loaded model as :class:`fresco.score.batching.BatchModel`."""
+
+    def __init__(self, files: loading.ModelFiles, settings: Settings) -> None:
+        from sentence_transformers import CrossEncoder
+        from torch.nn import Identity
+
+        self.device = loading.torch_device(settings)
+        self._model: Any = loading.load(
+            files,
+            lambda: CrossEncoder(
+                files.location,
+                revision=files.revision,
+                device=str(self.device),
+                activation_fn=Identity(),
+                model_kwargs={"dtype": loading.torch_dtype(settings)},
+                trust_remote_code=False,
+            ).eval(),
+        )
+        spec = f"{_FAMILY}:{files.model}"
+        if self._model.num_labels != 1:
+            raise FrescoError(f"{spec} has {self._model.num_labels} outputs; a re-ranker has one (num_labels=1)")
+        self._tokenizer = self._model.tokenizer
+        if not getattr(self._tokenizer, "is_fast", False) or self._tokenizer.pad_token_id is None:
+            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json) with a padding token")
+        self.pad_id: int = self._tokenizer.pad_token_id
+        self.padding_side: Literal["left", "right"] = self._tokenizer.padding_side
+        self.dtype = str(self._model.dtype).removeprefix("torch.")
+        self.limit = loading.token_limit(spec, self._model.transformers_model, self._tokenizer, settings.max_length)
+        self.truncated = 0
+        self._disarm = Disarm(self._tokenizer)
+        self._prompt: str | None = None
+        self._further: dict[str, Any] = {}  # inputs besides the tensors, the same for every pair
+        first = self._model[0]
+        plain = set(getattr(first, "modality_config", ())) == {"text"} and not getattr(first, "processing_kwargs", None)
+        self._by_library = not plain
+
+    def instruct(self, instruction: str | None) -> None:
+        """Set the instruction of the pairs to come; None for the model's own."""
+        default = self._model.prompts.get(self._model.default_prompt_name)
+        self._prompt = instruction if instruction is not None else default or None
+
+    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
+        self.truncated += cut
+        return encoded
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        features: dict[str, Any] = {
+            "input_ids": batch.input_ids,
+            "attention_mask": batch.attention_mask,
+            **self._further,
+        }
+        if batch.token_type_ids is not None:
+            features["token_type_ids"] = batch.token_type_ids
+        scores: torch.Tensor = self._model(features)["scores"]
+        return scores.float().reshape(len(batch.input_ids))
+
+    def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+        if self._by_library or self._prompt is not None:
+            return [self._library_tokens(text) for text in texts]
+        queries, passages = zip(*texts, strict=True)
+        encoded = self._tokenizer(
+            list(queries), list(passages), padding=False, truncation=False, return_attention_mask=False, verbose=False
+        )
+        segments = encoded.get("token_type_ids") or [None] * len(texts)
+        return [Tokens(ids, types) for ids, types in zip(encoded["input_ids"], segments, strict=True)]
+
+    def _library_tokens(self, text: tuple[str, str]) -> Tokens:
+        features = self._model.preprocess(
+            [text], prompt=self._prompt, processing_kwargs={"text": {"truncation": False, "verbose": False}}
+        )
+        ids = features.pop("input_ids")[0].tolist()
+        features.pop("attention_mask", None)
+        types = features.pop("token_type_ids", None)
+        self._further = {key: value for key, value in features.items() if not hasattr(value, "shape")}
+        return Tokens(ids, None if types is None else types[0].tolist())
+
+
+def _check_head(files: loading.ModelFiles) -> None:
+    """Refuse what the library would load with a head of random weights."""
+    if files.json(_SENTENCE_TRANSFORMERS).get("model_type") == "CrossEncoder":
+        return
+    architecture = files.architecture
+    if architecture.endswith("ForCausalLM"):
+        raise FrescoError(f"{_FAMILY}:{files.model} is a language model; try causal-lm:{files.model}")
+    if not architecture.endswith("ForSequenceClassification"):
+        raise FrescoError(
+            f"{_FAMILY}:{files.model}: architecture {architecture} has no scoring head; "
+            f"an embedding model is dense:{files.model}"
+        )
+
+
+def _has_template(files: loading.ModelFiles) -> bool:
+    """Whether the library lays the pair out with a chat template; told by the files alone."""
+    modalities = files.json("sentence_bert_config.json").get("modality_config")
+    if modalities is not None:
+        return "message" in modalities
+    return files.has("chat_template.jinja") or bool(files.json("tokenizer_config.json").get("chat_template"))

@@ -1,0 +1,117 @@
+"""Write a run's folder: all of it or nothing of it.
+
+Every file but ``run.json`` depends on the benchmark, the scores and the seeds alone, so that the same command ends in
+the same bytes. ``run.json`` also holds times and versions; it is written last and marks the folder as complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fresco.errors import FrescoError
+from fresco.records import Label
+from fresco.report.plots import draw_plots
+from fresco.score.pipeline import RerankerRun, Run
+
+RECORD = "run.json"
+METRICS = "metrics.json"
+PER_QUERY = "per_query.parquet"
+QRELS = "qrels.trec"
+
+
+def slug(name: str) -> str:
+    """A file name for a re-ranker's name: readable, and different for different names."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
+    """Check before the work that ``folder`` may be written: new, empty, or an earlier run of this identity.
+
+    Raises:
+        FrescoError: it holds something else, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise FrescoError(f"--out {folder}: {error.strerror or error}; name a folder that can be written") from error
+    if not occupied or overwrite:
+        return
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    if not isinstance(record, dict) or record.get("identity") != identity:
+        raise FrescoError(f"--out {folder} holds something else than this run; name another folder or add --overwrite")
+
+
+def write_run(run: Run, folder: Path, record: dict[str, Any]) -> None:
+    """Write every file of the run into ``folder``.
+
+    Raises:
+        FrescoError: disk full or folder gone; what the folder held before is untouched, and the scores stay in the
+            store.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as scratch:
+            _write_all(run, Path(scratch), record)
+            _move_all(Path(scratch), folder)
+    except OSError as error:
+        raise FrescoError(
+            f"cannot write the results to {folder}: {error.strerror or error}; the scores are kept, so mend it or name "
+            "another folder with --out and run the same command again"
+        ) from error
+
+
+def _write_all(run: Run, folder: Path, record: dict[str, Any]) -> None:
+    (folder / QRELS).write_text("".join(_qrels(run)), encoding="utf-8")
+    (folder / "runs").mkdir()
+    for reranker in run.rerankers:
+        (folder / "runs" / f"{slug(reranker.name)}.trec").write_text("".join(_trec(run, reranker)), encoding="utf-8")
+    run.evaluation.per_query.to_parquet(folder / PER_QUERY, index=False)
+    _write_json(folder / METRICS, run.evaluation.to_json_dict())
+    draw_plots(run.evaluation, folder / "plots")
+    _write_json(folder / RECORD, record)
+
+
+def _move_all(scratch: Path, folder: Path) -> None:
+    for name in ("runs", "plots"):  # files of re-rankers that an earlier run had and this one has not
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / RECORD).unlink(missing_ok=True)
+    for entry in sorted(scratch.iterdir(), key=lambda path: path.name == RECORD):
+        entry.replace(folder / entry.name)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _qrels(run: Run) -> Iterator[str]:
+    for pool in run.benchmark.pools:
+        for passage, label in zip(pool.passages, pool.labels, strict=True):
+            yield f"{_field(pool.query.id)} 0 {_field(passage.id)} {int(label is Label.POSITIVE)}\n"
+
+
+def _trec(run: Run, reranker: RerankerRun) -> Iterator[str]:
+    """``qid Q0 docid rank score tag``; tied passages stand in pool order, which is a random one."""
+    tag = slug(reranker.name)
+    for pool, scores in zip(run.benchmark.pools, reranker.scores, strict=True):
+        for rank, index in enumerate(np.argsort(-scores, kind="stable"), start=1):
+            yield (
+                f"{_field(pool.query.id)} Q0 {_field(pool.passages[index].id)} {rank} {float(scores[index])!r} {tag}\n"
+            )
+
+
+def _field(text: str) -> str:
+    # TREC files are split at white space; an id that holds some would shift every field after it.
+    return re.sub(r"\s", "_", text)

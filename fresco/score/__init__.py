@@ -1,0 +1,1 @@
+"""Running re-rankers over pools: the batching fast path, the runner and the score store."""

@@ -1,0 +1,130 @@
+"""The score store: one float for each (re-ranker, instruction, query, passage), in SQLite.
+
+It gives resume for free, makes a second run cost nothing, and lets an instruction search pay only for new pairs. Keys
+are SHA-256 over everything that can change a score, so a store never has to be cleared; the first score written for a
+key stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fresco.errors import FrescoError
+from fresco.records import Passage, Query, format_timestamp
+
+_KEYS_A_QUERY = 500  # SQLite's oldest limit on bound parameters is 999
+_TABLES = """
+CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS canaries (fingerprint TEXT PRIMARY KEY, scores TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def default_store() -> Path:
+    """``$FRESCO_STORE``, else ``fresco/scores.sqlite`` in the user's cache folder."""
+    if own := os.environ.get("FRESCO_STORE"):
+        return Path(own)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "fresco" / "scores.sqlite"
+
+
+def context_key(fingerprint: str, instruction: str | None, pool: Iterable[Passage] | None = None) -> bytes:
+    """What the pairs of one pool share: the re-ranker, the instruction and, if it is not pointwise, the whole pool."""
+    digest = hashlib.sha256()
+    for field in (fingerprint, "default" if instruction is None else f"instruction:{instruction}"):
+        _feed(digest, field)
+    for passage in pool or ():
+        _feed_passage(digest, passage)
+    return digest.digest()
+
+
+def pair_key(context: bytes, query: Query, passage: Passage) -> bytes:
+    """The key of one score, 32 bytes."""
+    digest = hashlib.sha256(context)
+    _feed(digest, query.text)
+    _feed(digest, format_timestamp(query.timestamp))
+    _feed_passage(digest, passage)
+    return digest.digest()
+
+
+def _feed_passage(digest: hashlib._Hash, passage: Passage) -> None:
+    _feed(digest, passage.text)
+    _feed(digest, format_timestamp(passage.timestamp))
+
+
+def _feed(digest: hashlib._Hash, field: str) -> None:
+    raw = field.encode()
+    digest.update(len(raw).to_bytes(8, "big"))  # lengths keep ("ab", "c") apart from ("a", "bc")
+    digest.update(raw)
+
+
+class ScoreStore:
+    """Scores on disk; usable as a context manager, and by several processes at once.
+
+    Args:
+        path: The SQLite file, made with its folders where absent. ``:memory:`` keeps nothing.
+
+    Raises:
+        FrescoError: the file is no score store, cannot be written, or the disk is full.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        with self._explained():
+            if str(path) != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60)
+            # The write-ahead log: readers never wait, and a killed process leaves whole transactions only.
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_TABLES)
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        """The stored scores among ``keys``."""
+        found: dict[bytes, float] = {}
+        with self._explained():
+            for start in range(0, len(keys), _KEYS_A_QUERY):
+                part = keys[start : start + _KEYS_A_QUERY]
+                marks = ",".join("?" * len(part))
+                found.update(self._db.execute(f"SELECT key, value FROM scores WHERE key IN ({marks})", part))  # noqa: S608
+        return found
+
+    def put(self, scores: Iterable[tuple[bytes, float]]) -> None:
+        """Store scores, all or none; a key that is there keeps its first score."""
+        with self._explained(), self._db:
+            self._db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", scores)
+
+    def canary(self, fingerprint: str, scores: Sequence[float]) -> list[float]:
+        """The scores first stored under this fingerprint for a server's canary pairs, storing these where none are."""
+        with self._explained(), self._db:
+            self._db.execute("INSERT OR IGNORE INTO canaries VALUES (?, ?)", (fingerprint, json.dumps(list(scores))))
+            row = self._db.execute("SELECT scores FROM canaries WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return [float(score) for score in json.loads(row[0])]
+
+    def close(self) -> None:
+        """Close the file; what was put is on disk already."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise FrescoError(
+                f"score store {self.path}: {error}; free space there or name another file with --store"
+            ) from error
