@@ -192,9 +192,9 @@ def _print_result(console: Any, run: Run, named: Sequence[str], folder: Path, *,
     evaluation = run.evaluation
     names = [reranker.name for reranker in run.rerankers]
     title = f"{run.benchmark.name}: {len(run.benchmark)} queries"
-    console.print(results_table(evaluation.rows, names, evaluation.groups, escape(title)))
+    console.print(results_table(evaluation.rows, names, evaluation.groups, escape(title), console.width))
     console.print(
-        "[dim]value [95 % interval over subjects]; re-rankers that share a letter cannot be told apart "
+        "[dim]value \\[95 % interval over subjects]; re-rankers that share a letter cannot be told apart "
         "(paired randomization, Holm)[/]"
     )
     for note in run.benchmark.notes:
@@ -221,5 +221,5 @@ def _check(conditions: Sequence[Condition], run: Run, named: Sequence[str]) -> i
     rows = [row for row in run.evaluation.rows if row["reranker"] in named]
     failed = [(condition, row) for condition in conditions for row in condition.holds(rows)]
     for condition, row in failed:
-        sys.stderr.write(f"fresco: --fail-if {condition}: {row['reranker']} has {row['value']:.4f}\n")
+        sys.stderr.write(f"fresco: --fail-if {condition.text}: {row['reranker']} has {row['value']:.4f}\n")
     return 1 if failed else 0

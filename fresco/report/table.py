@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,9 @@ _COLUMNS = (
     ("current above\noutdated", "EK", "all", "current>obsolete"),
     ("obsolete ratio\nlift over pool", "EK", "all", "ObsoleteLift"),
 )
+
+#: From this many characters on a console has room for intervals.
+_WIDE = 150
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -45,7 +48,7 @@ def _bound(value: float) -> str:
     return f"{value:.2f}".removeprefix("0") if 0 <= value < 1 else f"{value:.2f}"
 
 
-def results_table(rows: Rows, rerankers: Iterable[str], groups: pd.DataFrame, title: str) -> Table:
+def results_table(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, title: str, width: int) -> Table:
     """One row a re-ranker.
 
     Args:
@@ -53,19 +56,22 @@ def results_table(rows: Rows, rerankers: Iterable[str], groups: pd.DataFrame, ti
         rerankers: In the order wanted.
         groups: ``Evaluation.groups``; its letters stand behind the values of its metric.
         title: Above the table.
+        width: Of the console, in characters; a narrow one gets the values without their intervals.
     """
     columns = [column for column in _COLUMNS if any(_matches(row, column) for row in rows)]
     letters = {
         (row["reranker"], row["task"], row["kind"], row["metric"]): row["letters"] for row in groups.to_dict("records")
     }
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("re-ranker", overflow="fold")
+    longest = max(len(name) for name in rerankers)
+    table.add_column("re-ranker", overflow="fold", min_width=min(longest, 30))
     for header, *_ in columns:
         table.add_column(header, justify="right", no_wrap=True)
     for name in rerankers:
         cells = []
         for _, task, kind, metric in columns:
-            cell = interval(find(rows, name, task, kind, metric))
+            row = find(rows, name, task, kind, metric)
+            cell = interval(row if row is None or width >= _WIDE else {**row, "ci_low": None})
             cells.append(escape(f"{cell} {letters.get((name, task, kind, metric), '')}".rstrip()))
         table.add_row(escape(name), *cells)
     return table
@@ -120,5 +126,5 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console that is wide enough for the table where it is no terminal (a file, a pipe, CI)."""
     console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
-        console = Console(stderr=stderr, highlight=False, width=max(console.width, 140))
+        console = Console(stderr=stderr, highlight=False, width=max(console.width, _WIDE))
     return console
