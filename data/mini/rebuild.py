@@ -101,7 +101,8 @@ def day_between(first: date, last: date, *key: object) -> date:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    # "iOS" stays as it is at the start of a sentence; "penicillin" does not.
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text
 
 
 def read_facts(kind: str) -> Iterator[Fact]:
