@@ -1,19 +1,21 @@
 """``dense:MODEL``: query and passage embedded apart by a sentence-transformers model, compared by its own similarity.
 
-That is the cosine unless the model says otherwise. Query and document prompts that are saved with the model apply.
-Pools come by the group, and each distinct text of a group is embedded once.
+That is the cosine unless the model says otherwise. Query and document prompts that are saved with the model apply. Each
+distinct text of a run is embedded once, in batches that depend on the texts alone, and a batch of passages is scored
+against all its queries at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.records import Passage, Query
 from fresco.rerank import loading
-from fresco.rerank.base import Candidates, Settings
+from fresco.rerank.base import Pair, Settings
 from fresco.rerank.tokens import Disarm, shorten
 from fresco.score.batching import plan, token_budget
 
@@ -33,7 +35,6 @@ class Dense:
 
     takes_instruction = False
     pointwise = True
-    pools_per_call = 64
 
     def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:
         """Check the model's files; weights load at the first score.
@@ -68,7 +69,7 @@ class Dense:
 
     @property
     def truncated(self) -> int:
-        """Passages whose end this process cut, counted once for each group of pools."""
+        """Distinct passages whose end this process cut."""
         return self._loaded.truncated if self._loaded else 0
 
     def describe(self) -> Mapping[str, Any]:
@@ -87,13 +88,20 @@ class Dense:
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        return self.score_pools([(query, passages)], instruction)[0]
+        scores = [0.0] * len(passages)
+        pairs = [(query, passage) for passage in passages]
+        for indices, values in self.score_batches(pairs, instruction, lambda _: False):
+            for index, value in zip(indices, values, strict=True):
+                scores[index] = value
+        return scores
 
-    def score_pools(self, pools: Sequence[Candidates], instruction: str | None = None) -> list[list[float]]:
-        """Score several pools, embedding each distinct text once."""
+    def score_batches(
+        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
+    ) -> Iterator[tuple[list[int], list[float]]]:
+        """Score a run; see :class:`fresco.rerank.base.BatchScorer`."""
         if self._loaded is None:
             self._loaded = _Loaded(self._files, self._settings)
-        return self._loaded.score_pools(pools)
+        return self._loaded.score_batches(pairs, is_done)
 
     def close(self) -> None:
         """Drop the weights; the next score loads them again."""
@@ -134,49 +142,57 @@ class _Loaded:
         self._disarm = Disarm(self._tokenizer)
         self.truncated = 0
 
-    def score_pools(self, pools: Sequence[Candidates]) -> list[list[float]]:
+    def score_batches(
+        self, pairs: Sequence[Pair], is_done: Callable[[Sequence[int]], bool]
+    ) -> Iterator[tuple[list[int], list[float]]]:
         import torch
 
-        queries = {query.text: query for query, _ in pools}
-        passages = {passage.text: passage for _, pool in pools for passage in pool}
+        queries = {query.text: query for query, _ in pairs}
         query_rows = {text: row for row, text in enumerate(queries)}
-        passage_rows = {text: row for row, text in enumerate(passages)}
-        with torch.inference_mode():
-            query_vectors = self._embedded("query", queries.values())
-            passage_vectors = self._embedded("document", passages.values())
-            scores = [
-                self._model.similarity(
-                    query_vectors[query_rows[query.text]], passage_vectors[[passage_rows[each.text] for each in pool]]
-                )[0]
-                for query, pool in pools
-            ]
-            flat = iter(torch.cat(scores).cpu().tolist())  # one copy for all pools
-        return [[next(flat) for _ in pool] for _, pool in pools]
+        passages = {passage.text: passage for _, passage in pairs}
+        places: dict[str, list[int]] = defaultdict(list)
+        for index, (_, passage) in enumerate(pairs):
+            places[passage.text].append(index)
+        texts = list(passages)
+        inputs, lengths = self._inputs("document", list(passages.values()))
+        query_vectors: torch.Tensor | None = None
+        for batch in plan(lengths, self._budget):
+            indices = [index for place in batch for index in places[texts[place]]]
+            if is_done(indices):
+                continue
+            with torch.inference_mode():
+                if query_vectors is None:
+                    query_vectors = self._embedded_queries(list(queries.values()))
+                vectors = self._embedded("document", [inputs[place] for place in batch])
+                rows = [row for row, place in enumerate(batch) for _ in places[texts[place]]]
+                asked = [query_rows[pairs[index][0].text] for index in indices]
+                scores = self._model.similarity_pairwise(query_vectors[asked], vectors[rows])
+            yield indices, scores.float().cpu().tolist()
 
-    def _embedded(self, task: str, texts: Iterable[Query | Passage]) -> torch.Tensor:
-        """One float32 vector for each text, shape (texts, dimensions), on the device."""
+    def _embedded_queries(self, queries: Sequence[Query]) -> torch.Tensor:
+        """One vector for each query, in order, shape (queries, dimensions)."""
         import torch
 
-        names = ("query",) if task == "query" else ("document", "passage", "corpus")  # sentence-transformers' order
-        prompt = next((self._model.prompts[name] for name in names if name in self._model.prompts), "")
-        inputs, lengths = self._inputs(task, prompt, list(texts))
-        encode = self._model.encode_query if task == "query" else self._model.encode_document
+        inputs, lengths = self._inputs("query", queries)
         batches = plan(lengths, self._budget)
-        vectors = [
-            encode(
-                [inputs[index] for index in batch],
-                prompt=prompt,
-                batch_size=len(batch),
-                convert_to_tensor=True,
-                show_progress_bar=False,
-            )
-            for batch in batches
-        ]
+        vectors = torch.cat([self._embedded("query", [inputs[index] for index in batch]) for batch in batches])
         planned = [index for batch in batches for index in batch]
-        return torch.cat(vectors).float()[sorted(range(len(planned)), key=planned.__getitem__)]
+        return vectors[sorted(range(len(planned)), key=planned.__getitem__)]
 
-    def _inputs(self, task: str, prompt: str, texts: Sequence[Query | Passage]) -> tuple[list[str], list[int]]:
+    def _embedded(self, task: str, batch: Sequence[str]) -> torch.Tensor:
+        """One float32 vector for each text, shape (texts, dimensions), on the device."""
+        encode = self._model.encode_query if task == "query" else self._model.encode_document
+        options = {"batch_size": len(batch), "convert_to_tensor": True, "show_progress_bar": False}
+        vectors: torch.Tensor = encode(list(batch), prompt=self._prompt(task), **options).float()
+        return vectors
+
+    def _prompt(self, task: str) -> str:
+        names = ("query",) if task == "query" else ("document", "passage", "corpus")  # sentence-transformers' order
+        return str(next((self._model.prompts[name] for name in names if name in self._model.prompts), ""))
+
+    def _inputs(self, task: str, texts: Sequence[Query | Passage]) -> tuple[list[str], list[int]]:
         """Disarmed texts that fit, with their numbers of tokens."""
+        prompt = self._prompt(task)
 
         def measure(text: str) -> int:
             options = {"text": {"truncation": False, "verbose": False}}

@@ -132,6 +132,8 @@ def open_reranker(spec: str, settings: Settings) -> Reranker:
     Raises:
         FrescoError: unknown spec, missing extra, a model or plug-in that cannot be loaded.
     """
+    if spec.startswith(("http://", "https://")):  # a bare address can mean nothing else
+        spec = f"http:{spec}"
     family, _, rest = spec.partition(":")
     if family in FAMILIES:
         return FAMILIES[family].build(rest, settings)

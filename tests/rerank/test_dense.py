@@ -41,15 +41,16 @@ def test_conforms(dense):
 
 def test_parity_with_encode_and_cosine(dense, library):
     pools = pools_of_all_lengths()
-    for (query, passages), scores in zip(pools, dense.score_pools(pools), strict=True):
+    for query, passages in pools:
+        scores = dense.score(query, passages)
         vectors = library.encode([query.text, *(passage.text for passage in passages)], normalize_embeddings=True)
         cosines = (vectors[1:] @ vectors[0]).tolist()
         assert max(abs(a - b) for a, b in zip(scores, cosines, strict=True)) <= TOLERANCE
 
 
 def test_each_distinct_text_is_embedded_once(dense, monkeypatch):
-    pools = pools_of_all_lengths()
-    dense.score_pools(pools)
+    pairs = [(query, passage) for query, passages in pools_of_all_lengths() for passage in passages]
+    dense.score(*pools_of_all_lengths()[2])  # loads it
     seen: list[str] = []
     for name in ("encode_query", "encode_document"):
         encode = getattr(dense._loaded._model, name)
@@ -59,8 +60,19 @@ def test_each_distinct_text_is_embedded_once(dense, monkeypatch):
             return _encode(texts, **options)
 
         monkeypatch.setattr(dense._loaded._model, name, counted)
-    dense.score_pools(pools)
+    scored = list(dense.score_batches(pairs, None, lambda _: False))
     assert len(seen) == len(set(seen)) == 3 + 30
+    assert sorted(index for indices, _ in scored for index in indices) == list(range(len(pairs)))
+
+
+def test_a_resumed_run_computes_the_same_bits(dense):
+    """What an undisturbed run yields in its last batches is what a run that finds the first ones stored yields."""
+    pairs = [(query, passage) for query, passages in pools_of_all_lengths() for passage in passages]
+    whole = list(dense.score_batches(pairs, None, lambda _: False))
+    assert len(whole) > 2
+    stored = {index for indices, _ in whole[: len(whole) // 2] for index in indices}
+    rest = list(dense.score_batches(pairs, None, stored.issuperset))
+    assert rest == whole[len(whole) // 2 :]
 
 
 def test_an_overlong_passage_loses_the_end_of_its_body_only():
@@ -103,9 +115,9 @@ def test_saved_prompts_apply(tmp_path, library):
 
 
 def test_bfloat16_is_near_float32(dense):
-    pools = pools_of_all_lengths()[1:2]
-    rough = Dense(FOLDER, Settings(device="cpu", dtype="bfloat16")).score_pools(pools)[0]
-    assert 0 < max(abs(a - b) for a, b in zip(rough, dense.score_pools(pools)[0], strict=True)) < 0.02
+    pool = pools_of_all_lengths()[1]
+    rough = Dense(FOLDER, Settings(device="cpu", dtype="bfloat16")).score(*pool)
+    assert 0 < max(abs(a - b) for a, b in zip(rough, dense.score(*pool), strict=True)) < 0.02
 
 
 def test_close_and_go_on(dense):
