@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,9 +31,17 @@ INSUFFICIENT = 8
 OUTDATED = 12
 #: Revisions are dated from here on: Wikipedia's infoboxes are sparse before.
 FIRST_DAY = date(2008, 1, 1)
-#: The current revision of a page is at most this old when the questions are asked.
-CURRENT_FROM = date(2024, 4, 1)
+#: The current revision of a page is at most this old when the questions are asked: a whole year, as months that only
+#: outdated revisions have would be a lexical hint.
+CURRENT_FROM = date(2024, 1, 1)
 LAST_DAY = date(2024, 12, 31)
+#: Holders often leave some time before the next one starts, and somebody acts: no revision is dated then.
+VACANCY = timedelta(days=45)
+#: strftime and calendar would take the names from the machine's locale.
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 T = TypeVar("T")
 Row = dict[str, str]
@@ -71,12 +79,12 @@ class Fact:
         """What is right when the queries are asked."""
         return self.values[-1].name
 
-    def fill(self, text: str, **more: str) -> str:
-        """Put the subject, and whatever else is named, into a template's sentence."""
-        bare = self.subject
-        with_article = f"the {bare}" if any(fnmatch(bare, the) for the in self.template["the"]) else bare
-        filled = text.format(subject=with_article, Subject=_capital(with_article), bare=bare, **more)
-        return _capital(filled)
+    def fill(self, text: str, since: str = "", **values: str) -> str:
+        """Put the subject, a month and values, where named, into a template's sentence."""
+        subject = _with_article(self.subject, self.template["the"])
+        names = {key: _with_article(value, self.template.get("the_values", ())) for key, value in values.items()}
+        names |= {"subject": subject, "Subject": _capital(subject), "bare": self.subject, "since": since}
+        return _capital(text.format(**names))
 
 
 def draw(*key: object) -> int:
@@ -98,6 +106,10 @@ def shuffled(items: Sequence[T], *key: object) -> list[T]:
 def day_between(first: date, last: date, *key: object) -> date:
     """A day from ``first`` to ``last``, both included."""
     return first + timedelta(days=draw(*key) % ((last - first).days + 1))
+
+
+def _with_article(name: str, patterns: Sequence[str]) -> str:
+    return f"the {name}" if any(fnmatchcase(name, pattern) for pattern in patterns) else name
 
 
 def _capital(text: str) -> str:
@@ -127,8 +139,13 @@ def _values(rows: list[dict[str, str]]) -> Iterator[Value]:
         assert row is not None
         first = max(_after(row["start"]), FIRST_DAY)
         last = _before(following["start"]) if following else LAST_DAY
-        if first <= last:
-            yield Value(row["value"], _month(row["start"]), first, last)
+        if last < FIRST_DAY:
+            continue
+        if first > last:
+            sys.exit(f"{row['subject']}: no day is left on which {row['value']!r} is certain; give full dates")
+        if following:
+            last -= min(VACANCY, (last - first) // 2)
+        yield Value(row["value"], _month(row["start"]), first, last)
 
 
 def _after(start: str) -> date:
@@ -144,7 +161,7 @@ def _before(start: str) -> date:
 
 
 def _month(start: str) -> str:
-    return f"{date.fromisoformat(f'{start}-01'[:10]):%B} {start[:4]}"
+    return f"{MONTHS[int(start[5:7]) - 1]} {start[:4]}"
 
 
 def moment(day: date, *key: object) -> str:
@@ -170,7 +187,8 @@ def statement(fact: Fact, place: int, stamp: str, *key: object) -> Row:
     if place and draw("tell predecessor", *key) % 3 == 0:
         previous = fact.values[place - 1].name
         extras.append(fact.fill(pick(template["predecessors"], "before", *key), value=value.name, previous=previous))
-    fillers = shuffled(template["fillers"], "fillers", *key)[: draw("length", *key) % 5]
+    # Two to six sentences.
+    fillers = shuffled(template["fillers"], "fillers", *key)[: 1 + draw("length", *key) % (5 - len(extras))]
     sentences += shuffled([*extras, *(fact.fill(filler) for filler in fillers)], "order", *key)
     if draw("statement last", *key) % 4 == 0:
         sentences.append(sentences.pop(0))

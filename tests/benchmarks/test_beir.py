@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import lzma
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +16,7 @@ from fresco.benchmarks.bm25 import CorpusRanking
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Kind, Label, Pool, Task
 from fresco.rerank.lexical import words
-from tests.benchmarks.conftest import QA, jsonl
-
-HOTPOT = QA / "hotpotqa.jsonl.xz"
+from tests.benchmarks.conftest import jsonl
 
 
 def message(folder: Path) -> str:
@@ -213,29 +210,6 @@ def test_files_that_are_not_there_or_not_utf8(beir: Path) -> None:
 def test_a_corpus_without_words_still_opens(beir: Path) -> None:
     (beir / "corpus.jsonl").write_text(jsonl([{"_id": f"d{n}", "title": "", "text": "!?"} for n in (1, 2, 3, 4)]))
     assert [len(pool) for pool in open_benchmark(str(beir)).pools] == [4, 4]
-
-
-@pytest.fixture(scope="module")
-def hotpot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """HotpotQA as a BEIR folder: the passages of all questions are the corpus."""
-    if not HOTPOT.exists():
-        pytest.skip("needs ../shared/data/qa/hotpotqa.jsonl.xz beside the project")
-    folder = tmp_path_factory.mktemp("hotpotqa")
-    (folder / "qrels").mkdir()
-    with lzma.open(HOTPOT, "rt", encoding="utf-8") as file:
-        questions = [json.loads(line) for line in file]
-    corpus: dict[tuple[str, str], str] = {}
-    qrels = ["query-id\tcorpus-id\tscore\n"]
-    for question in questions:
-        for passage in question["passages"]:
-            own = corpus.setdefault((passage["title"], passage["text"]), f"p{len(corpus)}")
-            if passage["gold"]:
-                qrels.append(f"{question['id']}\t{own}\t1\n")
-    rows = [{"_id": own, "title": title, "text": text} for (title, text), own in corpus.items()]
-    (folder / "corpus.jsonl").write_text(jsonl(rows))
-    (folder / "queries.jsonl").write_text(jsonl([{"_id": q["id"], "text": q["question"]} for q in questions]))
-    (folder / "qrels" / "test.tsv").write_text("".join(qrels))
-    return folder
 
 
 def test_hotpotqa(hotpot: Path) -> None:
