@@ -6,7 +6,7 @@ import pytest
 
 from fresco.errors import FrescoError
 from fresco.rerank.base import Settings
-from fresco.rerank.registry import FAMILIES, open_reranker
+from fresco.rerank.registry import FAMILIES, open_reranker, plug_ins
 from fresco.testing import check_reranker
 
 PLUG_IN = """
@@ -88,3 +88,14 @@ def test_bad_specs_get_one_line(plug_in, spec, said):
 
 def test_every_family_says_what_it_needs():
     assert all(row.spec.startswith(name) and row.what and row.needs for name, row in FAMILIES.items())
+
+
+def test_an_installed_package_registers_by_entry_point(plug_in, tmp_path):
+    """What `pip install` leaves of a package that declares a re-ranker: its metadata on the path."""
+    metadata = tmp_path / "my_rankers-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-rankers\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[fresco.rerankers]\nlongest = my_ranker_plugin:Longest\n")
+    sys.path.insert(0, str(tmp_path))
+    assert open_reranker("longest", Settings()).name == "longest"
+    assert plug_ins() == {"longest": "my_ranker_plugin:Longest"}
