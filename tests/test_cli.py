@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import ir_measures
@@ -31,8 +33,31 @@ def fresco(*arguments, cwd):
 
 
 def start(*arguments, cwd):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-m", "fresco", *arguments], cwd=cwd, env=environment(cwd), **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-m", "fresco", *arguments],
+        cwd=cwd,
+        env=environment(cwd),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background makes every child ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
+
+
+def wait_for_scores(store, number, process):
+    """Until so many scores are stored, or the process has ended."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if store.exists():
+            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)) as database:
+                try:
+                    (stored,) = database.execute("SELECT COUNT(*) FROM scores").fetchone()
+                except sqlite3.OperationalError:  # the table is not made yet
+                    stored = 0
+            if stored >= number:
+                return
+        time.sleep(0.05)
 
 
 def environment(cwd):
@@ -113,9 +138,9 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(tmp_path):
     (tmp_path / "slow_plugin.py").write_text(SLOW_PLUG_IN)
     command = ("score", *QUICK, "--reranker", "slow_plugin:Slow", "--no-baselines")
     fresco(*command, "--out", "whole", "--store", "other.sqlite", cwd=tmp_path)
-    for delay in (1.5, 2.0, 2.6):
+    for number in (1, 600, 1500, 2200):
         process = start(*command, "--out", "killed", "--store", "killed.sqlite", cwd=tmp_path)
-        time.sleep(delay)
+        wait_for_scores(tmp_path / "killed.sqlite", number, process)
         process.kill()
         process.communicate()
     done = fresco(*command, "--out", "killed", "--store", "killed.sqlite", cwd=tmp_path)
@@ -126,7 +151,7 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(tmp_path):
 def test_interrupted_it_says_how_to_go_on(tmp_path):
     (tmp_path / "slow_plugin.py").write_text(SLOW_PLUG_IN.replace("0.02", "0.2"))
     process = start("score", *QUICK, "--reranker", "slow_plugin:Slow", "--no-baselines", cwd=tmp_path)
-    time.sleep(4)
+    wait_for_scores(tmp_path / "scores.sqlite", 1, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -237,7 +262,7 @@ def test_a_full_disk_loses_nothing(small_disk, tmp_path):
     assert done.returncode == 2
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list((small_disk / "out").iterdir()) == []
+    assert [path.name for path in (small_disk / "out").iterdir()] == [".claim.json"]
     again = fresco("score", *QUICK, "--out", "elsewhere", cwd=tmp_path)
     assert again.returncode == 0
     record = json.loads((tmp_path / "elsewhere" / "run.json").read_text())

@@ -26,6 +26,8 @@ RECORD = "run.json"
 METRICS = "metrics.json"
 PER_QUERY = "per_query.parquet"
 QRELS = "qrels.trec"
+_CLAIM = ".claim.json"  # there from the start of a run until its folder is complete
+_SCRATCH = ".writing-"
 
 
 def slug(name: str) -> str:
@@ -35,23 +37,30 @@ def slug(name: str) -> str:
 
 
 def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
-    """Check before the work that ``folder`` may be written: new, empty, or an earlier run of this identity.
+    """Check before the work that ``folder`` may be written, and mark it as this run's.
+
+    It may be new or empty, or hold a run of this identity, complete or killed while it was written.
 
     Raises:
         FrescoError: it holds something else, or cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
+        if any(folder.iterdir()) and not overwrite:
+            _check_own(folder, identity)
+        _write_json(folder / _CLAIM, {"identity": identity})
     except OSError as error:
         raise FrescoError(f"--out {folder}: {error.strerror or error}; name a folder that can be written") from error
-    if not occupied or overwrite:
-        return
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = {}
-    if not isinstance(record, dict) or record.get("identity") != identity:
+
+
+def _check_own(folder: Path, identity: str) -> None:
+    found = set()
+    for name in (_CLAIM, RECORD):
+        try:
+            found.add(dict(json.loads((folder / name).read_text(encoding="utf-8"))).get("identity"))
+        except (FileNotFoundError, ValueError, TypeError):  # absent, or no JSON object
+            continue
+    if identity not in found:
         raise FrescoError(f"--out {folder} holds something else than this run; name another folder or add --overwrite")
 
 
@@ -63,7 +72,7 @@ def write_run(run: Run, folder: Path, record: dict[str, Any]) -> None:
             store.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
             _write_all(run, Path(scratch), record)
             _move_all(Path(scratch), folder)
     except OSError as error:
@@ -90,6 +99,10 @@ def _move_all(scratch: Path, folder: Path) -> None:
     (folder / RECORD).unlink(missing_ok=True)
     for entry in sorted(scratch.iterdir(), key=lambda path: path.name == RECORD):
         entry.replace(folder / entry.name)
+    for leftover in folder.glob(f"{_SCRATCH}*"):  # of this run, killed while it wrote
+        if leftover != scratch:
+            shutil.rmtree(leftover)
+    (folder / _CLAIM).unlink(missing_ok=True)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

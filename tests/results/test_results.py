@@ -80,6 +80,19 @@ def test_a_folder_is_claimed_by_its_own_run_alone(run, tmp_path):
     claim(tmp_path / "new", "b", overwrite=True)
 
 
+def test_killed_while_it_wrote_it_writes_again(run, tmp_path):
+    claim(tmp_path, "a", overwrite=False)
+    (tmp_path / ".writing-x1" / "runs").mkdir(parents=True)  # what a killed process leaves behind
+    (tmp_path / "qrels.trec").write_text("half of it")
+    with pytest.raises(FrescoError, match="--overwrite"):
+        claim(tmp_path, "b", overwrite=False)
+    claim(tmp_path, "a", overwrite=False)
+    write_run(run, tmp_path, {"schema_version": 1, "identity": "a"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("metrics.json", "per_query.parquet", "plots", "qrels.trec", "run.json", "runs")
+    ]
+
+
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
 def test_slugs_are_file_names_and_differ(names):
     slugs = [slug(name) for name in names]
