@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import os
 import random
 import statistics
 import tempfile
@@ -136,9 +137,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
         ours.score(*_first_pool(pairs))  # loads the weights
         library.predict(texts[:8])
-        turns = []
+        turns, loads = [], []
         for turn in range(arguments.turns):
             sides = {"ours": run_ours, "library": run_library}
+            loads.append(os.getloadavg()[0])  # what else the machine does: above the threads, it was shared
             order = list(sides) if turn % 2 == 0 else list(reversed(sides))
             turns.append({side: _timed(arguments.device, sides[side]) for side in order})
             print(
@@ -162,6 +164,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             side: len(pairs) / statistics.median(turn[side][0] for turn in turns) for side in ("ours", "library")
         },
         "seconds": {side: [turn[side][0] for turn in turns] for side in ("ours", "library")},
+        "load_average": loads,
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
         "max_difference": max(differences),

@@ -19,6 +19,7 @@ from fresco.errors import FrescoError
 from fresco.records import Passage, Query
 from fresco.rerank import loading
 from fresco.rerank.base import Pair, Settings
+from fresco.rerank.first_token import trim
 from fresco.rerank.tokens import Disarm, encode
 from fresco.score.batching import Batch, Tokens, score_all, score_in_batches
 
@@ -145,10 +146,13 @@ class _Loaded:
         self.truncated = 0
         self._disarm = Disarm(self._tokenizer)
         self._prompt: str | None = None
-        self._further: dict[str, Any] = {}  # inputs besides the tensors, the same for every pair
         first = self._model[0]
+        # Inputs besides the tensors, the same for every pair; a language model need not compute all positions' logits.
+        self._further: dict[str, Any] = {"logits_to_keep": 1} if _generates(first) else {}
         plain = set(getattr(first, "modality_config", ())) == {"text"} and not getattr(first, "processing_kwargs", None)
         self._by_library = not plain
+        if plain:
+            trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
 
     def instruct(self, instruction: str | None) -> None:
         """Set the instruction of the pairs to come; None for the model's own."""
@@ -190,6 +194,10 @@ class _Loaded:
         types = features.pop("token_type_ids", None)
         self._further = {key: value for key, value in features.items() if not hasattr(value, "shape")}
         return Tokens(ids, None if types is None else types[0].tolist())
+
+
+def _generates(module: Any) -> bool:
+    return getattr(module, "transformer_task", "") == "text-generation"
 
 
 def _check_head(files: loading.ModelFiles) -> None:

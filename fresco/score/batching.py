@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 #: Pairs that are tokenized and sorted together. Long enough that padding nearly vanishes, short enough that the first
 #: scores come soon.
 WINDOW = 2048
-#: Most tokens of a forward pass on a CPU. A processor is busy with far fewer tokens than a GPU needs; beyond this the
-#: activations of a layer fall out of its caches and padding grows, and nothing is gained.
-CPU_BATCH_TOKENS = 1024
+#: Most tokens of a forward pass on a CPU. Far fewer than a GPU needs keep it busy; with more, the activations of a
+#: layer fall out of its caches and padding grows; with less, threads often wait for each other instead of computing.
+CPU_BATCH_TOKENS = 2048
 #: How often scores are copied off the device and handed over; a killed run loses at most this and one batch.
 COMMIT_SECONDS = 2.0
 

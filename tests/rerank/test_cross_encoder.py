@@ -243,7 +243,9 @@ def test_bad_models_and_settings_are_one_line(bert, tmp_path, monkeypatch):
     fails(f"BertModel has no scoring head.*dense:{headless}", headless)
     lacking = tiny_models.cross_encoder(tmp_path / "lacking")
     weights = load_file(lacking / "model.safetensors")
-    save_file({k: v for k, v in weights.items() if "classifier" not in k}, lacking / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: v for k, v in weights.items() if "classifier" not in k}, lacking / "model.safetensors", {"format": "pt"}
+    )
     fails(r"lack weights of BertForSequenceClassification \(classifier", lacking)
     fails("has 2 outputs", tiny_models.cross_encoder(tmp_path / "two", num_labels=2))
     broken = tiny_models.cross_encoder(tmp_path / "broken")

@@ -65,8 +65,9 @@ def test_each_distinct_text_is_embedded_once(dense, monkeypatch):
     assert sorted(index for indices, _ in scored for index in indices) == list(range(len(pairs)))
 
 
-def test_a_resumed_run_computes_the_same_bits(dense):
+def test_a_resumed_run_computes_the_same_bits():
     """What an undisturbed run yields in its last batches is what a run that finds the first ones stored yields."""
+    dense = Dense(FOLDER, Settings(device="cpu", batch_tokens=512))  # several batches
     pairs = [(query, passage) for query, passages in pools_of_all_lengths() for passage in passages]
     whole = list(dense.score_batches(pairs, None, lambda _: False))
     assert len(whole) > 2
