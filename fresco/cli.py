@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import fresco
+from fresco.commands.build import add_build
 from fresco.errors import FrescoError
 
 EXIT_FAILED_CONDITION = 1
@@ -27,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fresco {fresco.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_score(commands)
+    add_build(commands)
     _add_compare(commands)
     commands.add_parser("rerankers", help="list the re-rankers and what each needs")
     return parser
@@ -118,6 +120,10 @@ def _run(options: argparse.Namespace) -> int:
         from fresco.commands.score import run_score
 
         return run_score(options)
+    if options.command == "build":
+        from fresco.commands.build import run_build
+
+        return run_build(options)
     if options.command == "compare":
         from fresco.commands.compare import run_compare
 

@@ -1,0 +1,1 @@
+"""Make a benchmark: facts -> revisions -> aligned facts -> queries and pools."""

@@ -1,0 +1,103 @@
+"""The bytes of a dump, whatever it is packed with, in chunks that fit in memory.
+
+The packing is told from the first bytes, not from the name: dumps are called ``...xml-p1p844.7z`` and are unpacked and
+renamed by hand.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from fresco.errors import FrescoError
+
+CHUNK = 1 << 18
+
+#: Called with (bytes of the packed file read, its size).
+Progress = Callable[[int, int], None]
+
+
+class DamagedDumpError(FrescoError):
+    """A dump that cannot be read on, with file and position."""
+
+
+def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
+    """Unpack a file, a chunk at a time.
+
+    Args:
+        path: Plain, gzip, bzip2, xz, zstd or 7z.
+        progress: Told after each chunk, but not of zstd and 7z, which other programs read.
+
+    Raises:
+        DamagedDumpError: the packed data is broken or ends too early; chunks before that were given out.
+        FrescoError: the file cannot be opened, or what unpacks it is not installed.
+    """
+    try:
+        size = path.stat().st_size
+        raw = path.open("rb")
+    except OSError as error:
+        raise FrescoError(f"{path}: cannot be read ({error.strerror}); give a dump file") from error
+    with raw:
+        head = raw.read(6)
+        raw.seek(0)
+        if head == b"7z\xbc\xaf\x27\x1c":
+            yield from _through(("7z", "7zz", "7za", "7zr"), ("x", "-so", "-bd"), "7zip", path)
+            return
+        if head.startswith(b"\x28\xb5\x2f\xfd"):
+            yield from _through(("zstd",), ("-dcq",), "zstd", path)
+            return
+        try:
+            with closing(_unpacked(raw, head, path)) as stream:
+                # read1 gives out what one step unpacked: nothing is lost when the next step meets the damage.
+                while chunk := stream.read1(CHUNK):
+                    yield chunk
+                    if progress is not None:
+                        progress(raw.tell(), size)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            raise DamagedDumpError(
+                f"{path}: packed data is broken or cut off near byte {raw.tell()} of {size} ({error}); fetch it again"
+            ) from error
+
+
+def _unpacked(raw: BinaryIO, head: bytes, path: Path) -> io.BufferedReader:
+    if head.startswith(b"\x1f\x8b"):
+        return cast(io.BufferedReader, gzip.GzipFile(fileobj=raw))
+    if head.startswith(b"BZh"):
+        return cast(io.BufferedReader, bz2.BZ2File(raw))
+    if head.startswith(b"\xfd7zXZ\0"):
+        return cast(io.BufferedReader, lzma.LZMAFile(raw))
+    return io.BufferedReader(cast(io.RawIOBase, raw))
+
+
+def _through(programs: Sequence[str], options: Sequence[str], package: str, path: Path) -> Iterator[bytes]:
+    """Unpack with a program, the first of those that is installed."""
+    command = next(filter(None, map(shutil.which, programs)), None)
+    if command is None:
+        raise FrescoError(f"{path}: needs {programs[0]} to be unpacked; apt-get install {package}, or unpack it first")
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(  # noqa: S603 - a fixed program, no shell, the path behind "--"
+            [command, *options, "--", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            while chunk := cast(io.BufferedReader, process.stdout).read1(CHUNK):
+                yield chunk
+            process.wait()
+        finally:
+            process.kill()  # nobody reads on: a full pipe would make it wait for ever
+        errors.seek(0)
+        message = " ".join(errors.read().decode(errors="replace").split())
+    if process.returncode != 0:
+        raise DamagedDumpError(f"{path}: cannot be unpacked ({message[-160:]}); fetch it again")

@@ -1,0 +1,39 @@
+"""Redirects: texts that only name another page.
+
+MediaWiki reads a text as a redirect when it begins with ``#WORD [[Target]]``, where WORD is translated
+(``#WEITERLEITUNG``, ``#REDIRECTION``; https://www.mediawiki.org/wiki/Help:Redirects). Any word is taken here, so that
+no list of languages has to be kept: an article does not begin that way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+_REDIRECT = re.compile(r"\s*#\s*[^\s\[:]+\s*:?\s*\[\[([^\]|#]*)")
+
+#: Bytes. A redirect with its category templates is shorter; an article with an infobox is longer.
+_LONGEST_REDIRECT = 512
+
+
+def target_of(text: str) -> str | None:
+    """The title that a redirect text points to, None where the text is no redirect."""
+    match = _REDIRECT.match(text)
+    return normal_title(match[1]) if match else None
+
+
+def is_bare(sizes: Collection[int]) -> bool:
+    """Whether a page that is a redirect today never was an article.
+
+    A page that was merged or moved without its history keeps an article's revisions; those are what its name meant
+    then, so only a page without any is replaced by its target. A listing has sizes and no texts: the size decides.
+
+    Args:
+        sizes: Bytes of each listed revision.
+    """
+    return all(size <= _LONGEST_REDIRECT for size in sizes)
+
+
+def normal_title(title: str) -> str:
+    """The title with single spaces for underscores, as MediaWiki shows it; the first letter stays."""
+    return " ".join(title.replace("_", " ").split()).lstrip(":")

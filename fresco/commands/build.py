@@ -1,0 +1,203 @@
+"""``fresco build``: facts and dated revisions to a benchmark; or a manifest to a benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fresco.errors import FrescoError
+
+
+def add_build(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    build = commands.add_parser(
+        "build",
+        help="build a benchmark from dated facts and wiki revisions",
+        description="Build a benchmark of changing facts from the revisions of a wiki. Interrupted at any point, the "
+        "same command goes on where it stopped.",
+    )
+    build.add_argument("--out", required=True, metavar="DIR", help="folder of the benchmark")
+    build.add_argument("--status", action="store_true", help="say how far the build in --out is, and stop")
+
+    where = build.add_argument_group("revisions from")
+    where.add_argument("--wiki", metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
+    where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
+    where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
+    where.add_argument("--cache", metavar="FILE", help="cache of revisions (default: DIR/stages/revisions.sqlite)")
+    where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
+
+    what = build.add_argument_group("what")
+    what.add_argument("--facts", choices=("infobox", "wikidata"), default="wikidata", help="source of the facts")
+    what.add_argument("--sparql", default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service")
+    what.add_argument("--relation", action="append", default=[], metavar="R", help="only this relation; repeatable")
+    what.add_argument("--titles", metavar="FILE", help="only these pages, one title a line")
+    what.add_argument(
+        "--reference", type=_timestamp, metavar="TIME", help="when queries are asked, YYYY-MM-DDThh:mm:ssZ"
+    )
+    what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
+    what.add_argument("--sample-days", type=_positive, default=30, metavar="N", help="infobox: one revision in N days")
+    what.add_argument("--pool-size", type=_positive, default=51, metavar="N", help="candidates of a query")
+    what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
+    what.add_argument("--device", metavar="D", help="of the embedder: cpu, cuda, ...")
+    what.add_argument("--workers", type=_positive, default=2, metavar="N", help="processes that parse wikitext")
+
+    manifest = build.add_argument_group("manifest")
+    manifest.add_argument("--manifest", metavar="FILE", help="hydrate this manifest instead of building")
+    manifest.add_argument("--manifest-out", metavar="FILE", help="copy the manifest of the benchmark to this file")
+
+    after = build.add_argument_group("and then")
+    after.add_argument("--beir-out", metavar="DIR", help="write the benchmark as a BEIR folder, too")
+    after.add_argument("--push-to-hub", metavar="USER/NAME", help="upload it as a Hugging Face dataset")
+    after.add_argument("--private", action="store_true", help="upload it so that only you see it")
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Run the command; see :func:`fresco.cli.main` for the exit codes."""
+    out = Path(options.out)
+    if options.status:
+        from fresco.build.pipeline import status
+
+        sys.stdout.writelines(f"{line}\n" for line in status(out))
+        return 0
+    if bool(options.wiki) == bool(options.mirror):
+        raise FrescoError("give either --wiki URL or --mirror FILE: where revisions come from")
+    if options.manifest:
+        _hydrate(options, out)
+    else:
+        _build(options, out)
+    _after(options, out)
+    return 0
+
+
+def _build(options: argparse.Namespace, out: Path) -> None:
+    from fresco.build.config import BuildConfig
+    from fresco.build.pipeline import build
+
+    chosen: dict[str, Any] = {key: getattr(options, key) for key in ("reference", "since") if getattr(options, key)}
+    config = BuildConfig(
+        out=out,
+        source=options.wiki or f"dump {Path(options.mirror).name}",
+        facts=options.facts,
+        relations=tuple(options.relation),
+        titles=_titles(options.titles),
+        sample_days=options.sample_days,
+        pool_size=options.pool_size,
+        embedder=options.embedder,
+        device=options.device,
+        sparql=options.sparql,
+        contact=options.contact,
+        workers=options.workers,
+        **chosen,
+    )
+    with _source(options, out) as source, _progress() as progress:
+        funnel = build(config, source, progress)
+    sys.stdout.writelines(f"{line}\n" for line in funnel.lines())
+    _report(source)
+    sys.stdout.write(f"benchmark: {out}; fresco score --benchmark {out}\n")
+
+
+def _hydrate(options: argparse.Namespace, out: Path) -> None:
+    from fresco.build.manifest import hydrate
+
+    with _source(options, out) as source:
+        found = hydrate(Path(options.manifest), source, out, workers=options.workers)
+    for gone in found.gone:
+        sys.stderr.write(
+            f"gone: {gone.title}, revision {gone.revision_id} of {gone.timestamp}: {gone.reason} "
+            f"({gone.passages} passages)\n"
+        )
+    _report(source)
+    sys.stdout.write(
+        f"{found.queries} queries ({found.queries_lost} lost), {found.passages} passages, {len(found.gone)} revisions "
+        f"gone or different\nbenchmark: {out}; fresco score --benchmark {out}\n"
+    )
+
+
+def _after(options: argparse.Namespace, out: Path) -> None:
+    if options.manifest_out:
+        from fresco.build.files import write_atomically
+
+        write_atomically(Path(options.manifest_out), (out / "manifest.jsonl").read_bytes())
+    if options.beir_out:
+        from fresco.build.tables import read_tables, write_beir
+
+        write_beir(Path(options.beir_out), read_tables(out))
+    if options.push_to_hub:
+        from fresco.build.tables import push_to_hub
+
+        sys.stdout.write(f"pushed: {push_to_hub(out, options.push_to_hub, private=options.private)}\n")
+
+
+@contextmanager
+def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
+    try:
+        from fresco.build.wikipedia import Mirror, Wiki
+    except ImportError as error:
+        raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
+    cache = Path(options.cache) if options.cache else out / "stages" / "revisions.sqlite"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    if options.wiki:
+        source: Any = Wiki(options.wiki, options.contact, cache)
+    else:
+        source = Mirror(Path(options.mirror), cache, keep_damaged=options.keep_damaged)
+    with source:
+        yield source
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from fresco.report.table import make_console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=make_console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield tell
+
+
+def _report(source: Any) -> None:
+    """What the source could not give, by reason."""
+    counts = source.report.counts()
+    for reason, count in counts.items():
+        sys.stdout.write(f"  source                    {count}: {reason}\n")
+
+
+def _titles(path: str | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"--titles {path}: cannot be read as UTF-8 text: {error}") from error
+    titles = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not titles:
+        raise FrescoError(f"--titles {path}: holds no title")
+    return titles
+
+
+def _timestamp(text: str) -> datetime:
+    from fresco.records import parse_timestamp
+
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return number
