@@ -137,4 +137,3 @@ def _unfit(question: Question, passage: Passage, positive: Passage) -> str:
 @lru_cache(maxsize=4096)
 def _shingles(text: str) -> frozenset[str]:
     return shingles(text)
-
