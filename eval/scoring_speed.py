@@ -180,25 +180,38 @@ def _first_pool(pairs: Sequence[Pair]) -> tuple[Query, list[Passage]]:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
+    columns = (
+        *("shape", "dtype", "device", "pairs from", "pairs/s ours", "pairs/s predict", "ratio"),
+        *("max difference", "load", "made"),
+    )
     lines = [
         "# Scoring speed: `cross-encoder:` against `CrossEncoder.predict`",
         "",
         "Written by `eval/scoring_speed.py`, which says how it is measured; all numbers are in `scoring_speed.json`.",
-        "Ratio: median over the turns of (time of `predict` / our time), with the lowest and the highest.",
+        "Ratio: median over the turns of (time of `predict` / our time), with the lowest and the highest. Load: median",
+        "load average before the turns, this program included; above the number of threads other work took part of the",
+        "cores, and the ratio says little.",
         "",
-        "| shape | dtype | device | pairs from | pairs/s ours | pairs/s predict | ratio | max difference | made |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
     ]
     for row in rows:
         speed, (low, high), made = row["pairs_per_second"], row["ratio_range"], row["environment"]
         git = made["git"] or {"commit": "unknown", "dirty": False}
-        device = made["gpus"][0] if row["device"].startswith("cuda") else f"{made['cpu']}, {row['threads']} threads"
-        lines.append(
-            f"| {row['shape']} | {row['dtype']} | {device} | {row['benchmark']} ({row['pairs']} pairs) "
-            f"| {speed['ours']:.1f} | {speed['library']:.1f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f}) "
-            f"| {row['max_difference']:.1e} | {row['date']}, {git['commit'][:12]}{' (dirty)' if git['dirty'] else ''}, "
-            f"torch {made['packages']['torch']} |"
-        )
+        commit = git["commit"][:12] + (" (dirty)" if git["dirty"] else "")
+        cells = [
+            row["shape"],
+            row["dtype"],
+            made["gpus"][0] if row["device"].startswith("cuda") else f"{made['cpu']}, {row['threads']} threads",
+            f"{row['benchmark']} ({row['pairs']} pairs)",
+            f"{speed['ours']:.1f}",
+            f"{speed['library']:.1f}",
+            f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+            f"{row['max_difference']:.1e}",
+            f"{statistics.median(row['load_average']):.1f}",
+            f"{row['date']}, {commit}, torch {made['packages']['torch']}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -21,7 +21,7 @@ def figures(folder: Path) -> dict[tuple[str, str, str, str], float]:
 
 
 def test_dense_on_mini(tmp_path: Path) -> None:
-    command = ["score", "--limit", "40", "--resamples", "50", "--reranker", DENSE, "--device", "cpu"]
+    command = ["score", "--limit", "24", "--resamples", "50", "--reranker", DENSE, "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "a")]) == 0
     value = figures(tmp_path / "a")
     # A real encoder knows what the questions are about, and that does not make it current.
@@ -30,7 +30,7 @@ def test_dense_on_mini(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "a" / "run.json").read_text())
     (described,) = [row for row in record["rerankers"] if row["name"] == DENSE]
     assert described["dtype"] == "float32"
-    assert described["pairs_scored"] > 2000
+    assert described["pairs_scored"] > 1000
     # A second run loads no model and writes the same bytes.
     assert main([*command, "--out", str(tmp_path / "b")]) == 0
     again = json.loads((tmp_path / "b" / "run.json").read_text())
@@ -40,7 +40,7 @@ def test_dense_on_mini(tmp_path: Path) -> None:
 
 
 def test_hotpotqa_as_the_static_side(hotpot: Path, tmp_path: Path) -> None:
-    command = ["score", "--nek", str(hotpot), "--limit", "60", "--resamples", "50", "--reranker", DENSE]
+    command = ["score", "--nek", str(hotpot), "--limit", "24", "--resamples", "50", "--reranker", DENSE]
     assert main([*command, "--device", "cpu", "--out", str(tmp_path / "a")]) == 0
     value = figures(tmp_path / "a")
     assert value[DENSE, "NEK", "all", "MAP"] > 0.4
