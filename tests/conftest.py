@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: one test process a core, so one thread each
 
 _HOTPOT = Path(__file__).parents[2] / "shared" / "data" / "qa" / "hotpotqa.jsonl.xz"
 
