@@ -19,7 +19,7 @@ from fresco.errors import FrescoError
 from fresco.rerank.base import Reranker, Settings
 from fresco.rerank.baselines import Newest, Random
 from fresco.rerank.lexical import Bm25
-from fresco.rerank.temporal import HalfLife
+from fresco.rerank.temporal import HalfLife, Mrag, TempRalm
 
 ENTRY_POINT_GROUP = "fresco.rerankers"
 
@@ -52,18 +52,22 @@ def _no_argument(family: str, make: Callable[[Settings], Reranker]) -> Callable[
     return build
 
 
-def _half_life(rest: str, settings: Settings) -> Reranker:
-    base, comma, days = rest.rpartition(",")
-    try:
-        number = float(days)
-    except ValueError:
-        number = 0.0
-    if not comma or not base or not 0 < number < float("inf"):
-        raise FrescoError(
-            f"--reranker half-life:{rest}: write half-life:BASE,DAYS with a number of days above zero, "
-            "as in half-life:bm25,365"
-        )
-    return HalfLife(open_reranker(base, settings), number)
+def _fusion(
+    family: str, make: Callable[[Reranker, float], Reranker], what: str, example: str
+) -> Callable[[str, Settings], Reranker]:
+    def build(rest: str, settings: Settings) -> Reranker:
+        base, _, number = rest.rpartition(",")
+        try:
+            value = float(number)
+        except ValueError:
+            base = ""
+        if not base:
+            raise FrescoError(
+                f"--reranker {family}:{rest}: write {FAMILIES[family].spec} with {what}, as in {family}:{example}"
+            )
+        return make(open_reranker(base, settings), value)
+
+    return build
 
 
 def _dense(rest: str, settings: Settings) -> Reranker:
@@ -104,7 +108,25 @@ FAMILIES: dict[str, Family] = {
     ),
     "newest": Family("newest", "newest date first", "nothing", "no", _no_argument("newest", lambda _: Newest())),
     "half-life": Family(
-        "half-life:BASE,DAYS", "a recency prior over any base", "what BASE needs", "as BASE", _half_life
+        "half-life:BASE,DAYS",
+        "a recency prior over any base",
+        "what BASE needs",
+        "as BASE",
+        _fusion("half-life", HalfLife, "a number of days above zero", "bm25,365"),
+    ),
+    "tempralm": Family(
+        "tempralm:BASE,ALPHA",
+        "any base plus ALPHA times closeness in time (TempRALM)",
+        "what BASE needs",
+        "as BASE",
+        _fusion("tempralm", TempRalm, "a weight from zero up", "bm25,1"),
+    ),
+    "mrag": Family(
+        "mrag:BASE,DAYS",
+        "any base times closeness in time, a half at DAYS (MRAG)",
+        "what BASE needs",
+        "as BASE",
+        _fusion("mrag", Mrag, "a number of days above zero", "bm25,365"),
     ),
     "bm25": Family("bm25", "BM25 over words", "nothing", "no", _no_argument("bm25", lambda _: Bm25())),
     "dense": Family("dense:MODEL", "a sentence-transformers embedding model", _MODELS, "no", _dense),

@@ -1,7 +1,8 @@
-"""A recency prior over any re-ranker's scores."""
+"""Time priors over any re-ranker's scores: half-life decay, TempRALM's sum, MRAG's product."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class HalfLife(Fusion):
     """
 
     def __init__(self, base: Reranker, days: float) -> None:
-        if not days > 0:
+        if not 0 < days < math.inf:
             raise FrescoError(f"half-life of {days} days: give a number of days above zero, as in half-life:bm25,365")
         super().__init__(base)
         self.days = days
@@ -65,10 +66,70 @@ class HalfLife(Fusion):
 
     def fuse(self, query: Query, passages: Sequence[Passage], base_scores: Sequence[float]) -> npt.NDArray[np.float64]:
         """See :meth:`Fusion.fuse`."""
+        return _relevance(base_scores) * np.exp2(-np.maximum(_ages(query, passages), 0.0) / self.days)
+
+
+class TempRalm(Fusion):
+    """Base score plus ``alpha`` times a temporal score (TempRALM, https://arxiv.org/abs/2401.13222).
+
+    The temporal score of a passage is ``1 / |t_query - t_passage|``, brought to the mean and the standard deviation
+    that the base scores have in the pool, so that one alpha suits logits, cosines and BM25 alike. Ours to decide: the
+    distance counts in days and is at least one, since the inverse has a pole at the query's own moment; later passages
+    than the query count like earlier ones (as FRESCO, arXiv 2604.14227, states the method); a base that gives one score
+    to all passes for one with deviation 1, so that the dates decide; where all dates are equally far the base does.
+    Alpha 0 is the base's own order.
+    """
+
+    def __init__(self, base: Reranker, alpha: float) -> None:
+        if not 0 <= alpha < math.inf:
+            raise FrescoError(f"TempRALM with alpha {alpha}: give a number from zero up, as in tempralm:bm25,1")
+        super().__init__(base)
+        self.alpha = alpha
+        self.name = f"tempralm:{base.name},{alpha:g}"
+
+    def fuse(self, query: Query, passages: Sequence[Passage], base_scores: Sequence[float]) -> npt.NDArray[np.float64]:
+        """See :meth:`Fusion.fuse`."""
         scores = np.asarray(base_scores, dtype=np.float64)
-        if not len(scores):
+        closeness = 1 / np.maximum(np.abs(_ages(query, passages)), 1.0)
+        if not self.alpha or not len(scores) or not np.ptp(closeness):
             return scores
-        low, span = scores.min(), np.ptp(scores)
-        relevance = (scores - low) / span if span > 0 else np.ones_like(scores)
-        ages = np.array([(query.timestamp - passage.timestamp).total_seconds() for passage in passages])
-        return np.asarray(relevance * np.exp2(-np.maximum(ages, 0.0) / _SECONDS_A_DAY / self.days))
+        spread = scores.std() if np.ptp(scores) else 1.0
+        scaled = (closeness - closeness.mean()) / closeness.std() * spread + scores.mean()
+        return np.asarray(scores + self.alpha * scaled)
+
+
+class Mrag(Fusion):
+    """Base score, scaled to 0..1 inside the pool, times ``1 / (1 + |t_query - t_passage| / days)``.
+
+    The fusion of MRAG (https://arxiv.org/abs/2412.15540), semantic score times temporal score, without the rest of it:
+    there an LLM parts the question into content and time constraint and summarizes the passages, and the temporal score
+    is a spline drawn from the constraint. Here the constraint is always "as of the query's date" and the temporal
+    score falls to a half at ``days`` from it, on either side, and never to zero, so that old passages keep an order.
+    An infinite ``days`` is the base's own order. With :class:`HalfLife` it shares the scaling; its tail is heavier.
+    """
+
+    def __init__(self, base: Reranker, days: float) -> None:
+        if not days > 0:
+            raise FrescoError(f"MRAG with {days} days: give a number of days above zero, as in mrag:bm25,365")
+        super().__init__(base)
+        self.days = days
+        self.name = f"mrag:{base.name},{days:g}"
+
+    def fuse(self, query: Query, passages: Sequence[Passage], base_scores: Sequence[float]) -> npt.NDArray[np.float64]:
+        """See :meth:`Fusion.fuse`."""
+        return _relevance(base_scores) / (1 + np.abs(_ages(query, passages)) / self.days)
+
+
+def _relevance(base_scores: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Scores of one pool scaled to 0..1; 1 for all where they are equal."""
+    scores = np.asarray(base_scores, dtype=np.float64)
+    if not len(scores):
+        return scores
+    low, span = scores.min(), np.ptp(scores)
+    return (scores - low) / span if span > 0 else np.ones_like(scores)
+
+
+def _ages(query: Query, passages: Sequence[Passage]) -> npt.NDArray[np.float64]:
+    """Days from each passage's date to the query's; negative for later passages."""
+    seconds = [(query.timestamp - passage.timestamp).total_seconds() for passage in passages]
+    return np.array(seconds, dtype=np.float64) / _SECONDS_A_DAY
