@@ -1,0 +1,1 @@
+"""Search re-ranker instructions on the Pareto front of evolving and static knowledge (``fresco optimize``)."""

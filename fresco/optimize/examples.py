@@ -1,0 +1,154 @@
+"""What an LLM is shown of a re-ranker's work on the training split: its errors, and where two instructions differ.
+
+All that comes from a benchmark stands in quotes, escaped so that it can neither end its quotes nor form a fence, a list
+or a control token of a chat template.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fresco.metrics.ranking import expected_map
+from fresco.metrics.ties import Tiers
+from fresco.records import Label, Passage, Pool, Query, Task, format_timestamp
+
+_T = TypeVar("_T")
+_FORGING = frozenset("<[`")  # open tags, lists and fences
+_LONGEST_BODY = 400  # characters of a passage's body that are shown
+
+#: What a label means to somebody who reads the examples.
+MEANING = {
+    Label.POSITIVE: "right: it states the answer that is valid when the query is asked",
+    Label.OUTDATED: "wrong: it states an answer that was valid earlier",
+    Label.INSUFFICIENT: "wrong: it is about the same subject and does not state the answer",
+    Label.NEAR_TOPIC: "wrong: it is about another subject",
+}
+
+
+@dataclass(frozen=True)
+class RankingError:
+    """A negative at or above the positive.
+
+    Attributes:
+        pool: Where.
+        positive: The best-scored positive.
+        negative: The best-scored negative.
+        label: The negative's.
+        loss: 1 less the average precision of the pool.
+    """
+
+    pool: Pool
+    positive: Passage
+    negative: Passage
+    label: Label
+    loss: float
+
+    def shown(self) -> str:
+        """The error as lines of a prompt."""
+        return "\n".join(
+            [
+                show_query(self.pool.query),
+                f"  ranked too low ({MEANING[Label.POSITIVE]}): {show_passage(self.positive, self.pool.query)}",
+                f"  ranked above it ({MEANING[self.label]}): {show_passage(self.negative, self.pool.query)}",
+            ]
+        )
+
+
+def average_precision(pool: Pool, scores: npt.NDArray[np.float64]) -> float:
+    """The pool's average precision, expected over the orders of the tied."""
+    labels = np.array(pool.labels)
+    return expected_map(Tiers.of(scores, labels == Label.POSITIVE, labels == Label.OUTDATED))
+
+
+def minibatch(training: Sequence[Pool], size: int, rng: random.Random) -> list[Pool]:
+    """Draw pools without replacement, EK and NEK in turn as long as there are both."""
+    sides = [[pool for pool in training if pool.query.task is task] for task in Task]
+    return _in_turn([rng.sample(side, len(side)) for side in sides])[:size]
+
+
+def ranking_errors(pools: Sequence[Pool], scores: Sequence[npt.NDArray[np.float64]], most: int) -> list[RankingError]:
+    """The worst errors, EK and NEK in turn as long as there are both."""
+    found = [error for pool, own in zip(pools, scores, strict=True) if (error := _error(pool, own))]
+    return _balanced(found, lambda error: (-error.loss, error.pool.query.id), lambda error: error.pool.query.task)[
+        :most
+    ]
+
+
+def won_by_first(
+    pools: Sequence[Pool],
+    first: Sequence[npt.NDArray[np.float64]],
+    second: Sequence[npt.NDArray[np.float64]],
+    most: int,
+) -> list[RankingError]:
+    """Errors of the second scoring on pools that the first one ranks better, the widest gaps first."""
+    gaps: list[tuple[float, RankingError]] = []
+    for pool, ours, theirs in zip(pools, first, second, strict=True):
+        gap = average_precision(pool, ours) - average_precision(pool, theirs)
+        error = _error(pool, theirs)
+        if gap > 0 and error:
+            gaps.append((gap, error))
+    ordered = _balanced(gaps, lambda each: (-each[0], each[1].pool.query.id), lambda each: each[1].pool.query.task)
+    return [error for _, error in ordered[:most]]
+
+
+def show_query(query: Query) -> str:
+    """A query with its date, where it has one to show."""
+    asked = f", asked {format_timestamp(query.timestamp)}" if query.dated else ""
+    return f"query {quoted(query.content)}{asked}"
+
+
+def show_passage(passage: Passage, query: Query, longest: int = _LONGEST_BODY) -> str:
+    """A passage with its date, cut to what matters: the surroundings of the answer, else the beginning."""
+    heading = " / ".join(part for part in (passage.title, passage.section) if part)
+    dated = f", dated {format_timestamp(passage.timestamp)}" if passage.dated else ""
+    named = f" from {quoted(_cut(heading, '', 100))}" if heading else ""
+    return f"{quoted(_cut(passage.body, query.answer, longest))}{named}{dated}"
+
+
+def quoted(text: str) -> str:
+    """Text from outside as a JSON string that is printable and forges nothing."""
+    return "".join(_escaped(character) for character in json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(character: str) -> str:
+    # A chat template's tokenizer may normalize: full-width brackets count as their plain look-alikes.
+    if character.isprintable() and not _FORGING.intersection(unicodedata.normalize("NFKC", character)):
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _cut(text: str, around: str, longest: int) -> str:
+    text = " ".join(text.split())
+    if len(text) <= longest:
+        return text
+    at = text.find(around) if around else -1
+    start = max(0, min(at - longest // 2, len(text) - longest)) if at >= 0 else 0
+    return f"{'…' if start else ''}{text[start : start + longest]}{'…' if start + longest < len(text) else ''}"
+
+
+def _error(pool: Pool, scores: npt.NDArray[np.float64]) -> RankingError | None:
+    order = np.argsort(-scores, kind="stable").tolist()
+    positive = next(index for index in order if pool.labels[index] is Label.POSITIVE)
+    negative = next((index for index in order if pool.labels[index] is not Label.POSITIVE), None)
+    if negative is None or scores[negative] < scores[positive]:
+        return None
+    loss = 1 - average_precision(pool, scores)
+    return RankingError(pool, pool.passages[positive], pool.passages[negative], pool.labels[negative], loss)
+
+
+def _balanced(found: Sequence[_T], key: Callable[[_T], tuple[float, str]], task: Callable[[_T], Task]) -> list[_T]:
+    return _in_turn([sorted((each for each in found if task(each) is side), key=key) for side in Task])
+
+
+def _in_turn(sides: Sequence[Sequence[_T]]) -> list[_T]:
+    return [each for row in zip_longest(*sides) for each in row if each is not None]
