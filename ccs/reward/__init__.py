@@ -1,0 +1,1 @@
+"""Rewards for search agents: gold-free ones from the trajectory alone, and the baselines they are compared with."""
