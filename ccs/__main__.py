@@ -1,0 +1,7 @@
+"""``python -m ccs``."""
+
+import sys
+
+from ccs.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The subcommands of ``ccs``, one file each."""

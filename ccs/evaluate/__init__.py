@@ -1,0 +1,1 @@
+"""Measure trajectories against gold answers and gold passages."""
