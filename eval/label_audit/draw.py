@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from fresco.benchmarks import open_benchmark
+from fresco.build.table_statements import is_row
 from fresco.records import Label, Passage
 
 SEED = "20250101"
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def _excerpt(passage: Passage, names: list[str], characters: int) -> str:
-    """The beginning, and what surrounds each word of the values."""
+    """The beginning, what surrounds each word of the values, and the last rows of its tables."""
     named = (word for name in names for word in re.findall(r"[\w.,]{2,}", name))
     words = {word for word in named if word[0].isupper() or word[0].isdigit()}
     text = passage.body
@@ -70,6 +71,9 @@ def _excerpt(passage: Passage, names: list[str], characters: int) -> str:
         if match.start() >= shown and len(parts) < 5:
             parts.append(text[max(shown, match.start() - 150) : match.end() + 150])
             shown = match.end() + 150
+    # Figures by year: the last rows, whose numbers are written in other units than the answer's.
+    rows = [line for line in text[shown:].split("\n") if is_row(line)]
+    parts += rows[-2:]
     return " [...] ".join(part.replace("\n", " / ") for part in parts)
 
 

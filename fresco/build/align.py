@@ -2,7 +2,7 @@
 
 A pair is kept when a revision of the current value's own interval states that value in its infobox and a revision of an
 earlier value's interval states another (FRESCO, arXiv 2604.14227, construction, step 2), and when a section of the
-current revision states the value in prose. Everything else is dropped with a reason.
+current revision states the value. Everything else is dropped with a reason.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ pages that were valid while each fact held. Open it with `fresco score --benchma
 | facts from | {facts} |
 | queries asked at | {reference} |
 | hard negatives by | {embedder} |
+| data tables | {tables} |
 | queries | {queries}, explicit and implicit |
 | subject-relation pairs | {aligned} over {relation_count} relations |
 | passages | {passages} |
@@ -63,14 +64,15 @@ A section that mentions the value without stating it clearly, and near-duplicate
 
 ## Licence and attribution
 
-The passages are text of the wiki's authors, CC BY-SA (4.0; revisions from before 7 June 2023: 3.0); lists, tables and
-references were removed. `attribution.tsv` names every revision used, with its address, where its history names the
-authors. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs.
+The passages are text of the wiki's authors, CC BY-SA (4.0; revisions from before 7 June 2023: 3.0); references,
+pictures and layout were removed. `attribution.tsv` names every revision used, with its address, where its history names
+the authors. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs.
 
 ## Limits
 
 - Values are matched by name: a section may state the fact in words that the cues of the relation miss; it is then no
   candidate where it names the value, and insufficient where it does not.
+- A table by years ends with the latest: a model that reads only the beginning of a long section does not see it.
 - What an infobox says is taken for true on that day.
 - The dates of passages are those of the revisions, not of the events.
 """
@@ -89,6 +91,7 @@ def card(config: BuildConfig, funnel: Funnel) -> str:
         facts=config.facts,
         reference=format_timestamp(config.reference),
         embedder=config.embedder or "BM25",
+        tables="their rows are lines of the text" if config.tables else "dropped",
         queries=funnel.queries,
         aligned=funnel.aligned,
         relation_count=len(funnel.relations),

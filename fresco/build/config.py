@@ -27,6 +27,7 @@ class BuildConfig:
         per_interval: At most so many revisions are read of the time that one value held.
         near_topic_pages: At most so many other pages give near-topic passages.
         pool_size: Candidates of a query, the positive included.
+        tables: Whether the rows of data tables are lines of their section's text.
         embedder: sentence-transformers model that finds the hard negatives; BM25 where None.
         device: Of the embedder.
         sparql: Address of the SPARQL service.
@@ -47,6 +48,7 @@ class BuildConfig:
     per_interval: int = 4
     near_topic_pages: int = 1000
     pool_size: int = 51
+    tables: bool = True
     embedder: str | None = None
     device: str | None = None
     sparql: str = "https://query.wikidata.org/sparql"

@@ -71,6 +71,7 @@ def manifest_rows(config: BuildConfig, assembly: Assembly, aligned: Sequence[Row
         "type": "benchmark",
         "schema_version": SCHEMA_VERSION,
         "parser_version": PARSER_VERSION,
+        "tables": config.tables,
         "reference": format_timestamp(config.reference),
         "facts": config.facts,
         "embedder": config.embedder or "BM25",
@@ -172,7 +173,8 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int =
         FrescoError: the manifest is wrong, the source gives up, or nothing is left.
     """
     read = read_manifest(manifest)
-    with locked(out), Parser(out / "stages" / "parsed.sqlite", workers=workers) as parser:
+    tables = bool(read.header.get("tables", False))
+    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers) as parser:
         corpus, revisions, gone = _corpus(read, source, parser)
     queries, pools = [], []
     for query in read.queries:

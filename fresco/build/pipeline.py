@@ -32,7 +32,7 @@ from fresco.errors import FrescoError
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
@@ -58,7 +58,8 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
     with locked(config.out):
         stages = Stages(config.out / "stages")
         cache = stages.folder / "parsed.sqlite"
-        with Parser(cache, workers=config.workers, time_limit=config.time_limit) as parser:
+        parser = Parser(cache, tables=config.tables, workers=config.workers, time_limit=config.time_limit)
+        with parser:
             return _Build(config, source, stages, parser, progress or (lambda *_: None)).run()
 
 
@@ -95,7 +96,7 @@ class _Build:
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run
         common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
-        common += [relation.digest for relation in self._relations]
+        common += [config.tables, *(relation.digest for relation in self._relations)]
         facts = run("facts", [*common, config.facts, config.sample_days, config.sparql], [], self._facts)
         options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
         revisions = run("revisions", options, ["facts"], self._revisions)

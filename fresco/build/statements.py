@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fresco.build.facts.values import Amount, Value, amounts, fold, surname, words_of
+from fresco.build.table_statements import is_row, mentions_in_cells, stating_cells
 from fresco.build.templates import Relation
 from fresco.build.wikitext import Section
 
@@ -69,7 +70,7 @@ class Statement:
     Attributes:
         start: First character of the sentence.
         end: Behind its last character.
-        rank: Place of the cue in the relation's list: the first say it most plainly.
+        rank: Place of the cue in the relation's list: the first say it most plainly; tables come behind all of them.
     """
 
     start: int
@@ -78,11 +79,13 @@ class Statement:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """The sentences of a text as (start, end); abbreviations and initials end none."""
+    """The sentences of a text as (start, end); abbreviations and initials end none, and a row of a table is one."""
     start = 0
     for match in _END.finditer(text):
         end = match.start() + (0 if text[match.start()] == "\n" else 1)
-        if "\n" not in match.group() and _ABBREVIATION.search(text[max(start, end - 8) : end]):
+        if "\n" not in match.group() and (
+            _ABBREVIATION.search(text[max(start, end - 8) : end]) or is_row(text[start : text.find("\n", end)])
+        ):
             continue
         if end > start:
             yield start, end
@@ -117,6 +120,8 @@ def states(
     found = []
     for start, end in sentences(text):
         sentence = text[start:end]
+        if is_row(sentence) and not _tells_time(value, sentence):
+            continue
         places = _places(value, pattern, sentence)
         if not places or _is_past(sentence, section.heading, earliest) or _is_over(value, sentence, places):
             continue
@@ -126,6 +131,9 @@ def states(
                 rank = len(wanted.cues)
             if rank is not None:
                 found.append(Statement(start, end, rank))
+    if value.amount is not None:
+        for rank, cell in stating_cells(value.amount, wanted.cues, text, earliest):
+            found.append(Statement(cell.start, cell.end, len(wanted.cues) + rank))
     return min(found, key=lambda each: (each.rank, each.start), default=None)
 
 
@@ -151,6 +159,11 @@ class _Wanted:
     value: Value
     cues: tuple[re.Pattern[str], ...]
     subject: str
+
+
+def _tells_time(value: Value, row: str) -> bool:
+    """Whether a row of a table can be read like a sentence: one of a list by years must say that it is the present."""
+    return value.amount is None and (not _YEAR.search(row) or _PRESENT.search(row) is not None)
 
 
 def _is_past(sentence: str, heading: str, earliest: int) -> bool:
@@ -226,7 +239,11 @@ def _equal(wanted: Amount, written: Amount) -> bool:
 
 def _mentions_amount(wanted: Amount, cues: Sequence[re.Pattern[str]], text: str) -> bool:
     small = _is_small(wanted)
+    if mentions_in_cells(wanted, text):
+        return True
     for start, end in sentences(text):
+        if is_row(text[start:end]):
+            continue
         found = [each for each in amounts(text[start:end]) if _close(wanted, each)]
         # "3" stands in every other sentence: such a number is an answer only beside a cue.
         if found and (not small or any(cue.search(text[start:end]) for cue in cues)):

@@ -28,11 +28,13 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument("--wiki", metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
     where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
+    where.add_argument("--rate", type=_rate, default=5.0, metavar="N", help="most requests a second to the wiki")
+    where.add_argument("--maxlag", type=_positive, default=5, metavar="S", help="wait while the wiki lags by S seconds")
     where.add_argument("--cache", metavar="FILE", help="cache of revisions (default: DIR/stages/revisions.sqlite)")
     where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
 
     what = build.add_argument_group("what")
-    what.add_argument("--facts", choices=("infobox", "wikidata"), default="wikidata", help="source of the facts")
+    what.add_argument("--facts", choices=("infobox", "wikidata"), default="infobox", help="source of the facts")
     what.add_argument("--sparql", default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service")
     what.add_argument("--relation", action="append", default=[], metavar="R", help="only this relation; repeatable")
     what.add_argument("--titles", metavar="FILE", help="only these pages, one title a line")
@@ -42,6 +44,12 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
     what.add_argument("--sample-days", type=_positive, default=30, metavar="N", help="infobox: one revision in N days")
     what.add_argument("--pool-size", type=_positive, default=51, metavar="N", help="candidates of a query")
+    what.add_argument(
+        "--tables",
+        choices=("rows", "drop"),
+        default="rows",
+        help="data tables: rows as lines of the text (default), or no tables at all",
+    )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
     what.add_argument("--device", metavar="D", help="of the embedder: cpu, cuda, ...")
     what.add_argument("--workers", type=_positive, default=2, metavar="N", help="processes that parse wikitext")
@@ -87,6 +95,7 @@ def _build(options: argparse.Namespace, out: Path) -> None:
         titles=_titles(options.titles),
         sample_days=options.sample_days,
         pool_size=options.pool_size,
+        tables=options.tables == "rows",
         embedder=options.embedder,
         device=options.device,
         sparql=options.sparql,
@@ -142,7 +151,7 @@ def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
     cache = Path(options.cache) if options.cache else out / "stages" / "revisions.sqlite"
     cache.parent.mkdir(parents=True, exist_ok=True)
     if options.wiki:
-        source: Any = Wiki(options.wiki, options.contact, cache)
+        source: Any = Wiki(options.wiki, options.contact, cache, rate=options.rate, maxlag=options.maxlag)
     else:
         source = Mirror(Path(options.mirror), cache, keep_damaged=options.keep_damaged)
     with source:
@@ -194,6 +203,13 @@ def _timestamp(text: str) -> datetime:
         return parse_timestamp(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1000")
+    return number
 
 
 def _positive(text: str) -> int:

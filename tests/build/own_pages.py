@@ -31,7 +31,8 @@ green and white, and it was founded by dock workers of the town.
 The {word} of the club is {plain}, who trains the first team on four days of the week beside the river.
 
 == History ==
-The club won the cup of the coast twice in its early years. {{| class="wikitable"
+The club won the cup of the coast twice in its early years.
+{{| class="wikitable"
 ! Year !! Cup
 |-
 | 1931 || won

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 
 import pytest
 
 from fresco.benchmarks import open_benchmark
+from fresco.build.config import BuildConfig
+from fresco.build.wikipedia import Wiki
 from fresco.commands.build import add_build, run_build
 from fresco.errors import FrescoError
 from tests.build.own_pages import club_rows, write
@@ -58,3 +61,30 @@ def test_bad_input_is_one_clear_line(dump: str, tmp_path: Path, options: list[st
         run("--out", str(tmp_path / "b"), *(dump if option == "DUMP" else option for option in options))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_defaults_of_the_command_are_those_of_the_parts() -> None:
+    parser = argparse.ArgumentParser()
+    add_build(parser.add_subparsers(dest="command"))
+    given = parser.parse_args(["build", "--out", "x"])
+    config = BuildConfig(Path("x"), "any")
+    for name in ("facts", "sparql", "sample_days", "pool_size", "embedder", "workers"):
+        assert getattr(given, name) == getattr(config, name)
+    assert (given.tables == "rows") == config.tables
+    wiki = inspect.signature(Wiki).parameters
+    assert (given.rate, given.maxlag) == (wiki["rate"].default, wiki["maxlag"].default)
+
+
+def test_without_tables_they_are_no_text(dump: str, tmp_path: Path) -> None:
+    options = ["--mirror", dump, "--reference", "2025-01-01T23:59:59Z", "--workers", "1"]
+    held = {}
+    for tables in ("rows", "drop"):
+        manifest = tmp_path / f"{tables}.jsonl"
+        out = tmp_path / tables
+        run("--out", str(out), *options, "--tables", tables, "--manifest-out", str(manifest))
+        passages = [passage.body for pool in open_benchmark(str(out)).pools for passage in pool.passages]
+        held[tables] = any("1931 | Cup: won" in body.split("\n") for body in passages)
+        run("--out", str(tmp_path / f"{tables}-again"), "--mirror", dump, "--manifest", str(manifest))
+        again = open_benchmark(str(tmp_path / f"{tables}-again"))
+        assert again.fingerprint == open_benchmark(str(out)).fingerprint
+    assert held == {"rows": True, "drop": False}

@@ -1,8 +1,13 @@
-"""The builder against a real MediaWiki: a crawl and a dump of the same pages give the same benchmark."""
+"""The builder against real parts: MediaWiki's API, a SPARQL engine, and ``fresco score`` on what comes out."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyoxigraph", reason="needs pyoxigraph: pip install pyoxigraph")
 
 from fresco.benchmarks import open_benchmark
 from fresco.build.config import BuildConfig
@@ -10,7 +15,9 @@ from fresco.build.manifest import hydrate, read_manifest
 from fresco.build.pipeline import build
 from fresco.build.tables import read_tables
 from fresco.build.wikipedia import Mirror, Wiki
+from fresco.cli import main
 from fresco.records import parse_timestamp
+from tests.build.sparql_service import Statements, serve
 
 CONTACT = "tests@example.org"
 
@@ -38,3 +45,43 @@ def test_a_crawl_a_mirror_and_a_manifest_give_the_same_benchmark(wiki_url: str, 
     assert found.gone == ()
     first, again = (open_benchmark(str(tmp_path / name)) for name in ("crawled", "hydrated"))
     assert first.fingerprint == again.fingerprint
+
+
+def test_from_statements_and_a_crawl_to_scores(wiki_url: str, tmp_path: Path) -> None:
+    made = Statements()
+    made.subject("Q1", "AC Milan")
+    made.subject("Q2", "Baltimore Orioles")
+    made.label("Q11", "Stefano Pioli")
+    made.label("Q12", "Paulo Fonseca")
+    made.label("Q13", "Sérgio Conceição", "Sergio Conceicao")
+    made.label("Q21", "Peter Angelos", "Peter G. Angelos")
+    made.label("Q22", "David Rubenstein", "David M. Rubenstein")
+    made.statement("Q1", "P286", "wd:Q11", P580="2019-10-09/11", P582="2024-06-12/11")
+    made.statement("Q1", "P286", "wd:Q12", P580="2024-06-13/11", P582="2024-12-29/11")
+    made.statement("Q1", "P286", "wd:Q13", P580="2024-12-30/11")
+    made.statement("Q2", "P127", "wd:Q21", P580="1993-01-01/9", P582="2024-03-26/11")
+    made.statement("Q2", "P127", "wd:Q22", P580="2024-03-27/11")
+    out = tmp_path / "b"
+    options = [
+        "--facts",
+        "wikidata",
+        "--relation",
+        "head_coach",
+        "--relation",
+        "owner",
+        "--rate",
+        "500",
+        "--maxlag",
+        "3",
+    ]
+    with serve(made.turtle()) as service:
+        options += ["--sparql", service.url, "--wiki", wiki_url, "--contact", CONTACT, "--workers", "1"]
+        assert main(["build", "--out", str(out), *options, "--reference", "2025-01-01T23:59:59Z"]) == 0
+        assert len(service.queries) >= 2
+    answers = {pool.query.subject: pool.query.answer for pool in open_benchmark(str(out)).pools}
+    assert answers == {"AC Milan": "Sérgio Conceição", "Baltimore Orioles": "David Rubenstein"}
+
+    scored = ["--benchmark", str(out), "--store", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "r")]
+    assert main(["score", *scored, "--resamples", "5"]) == 0
+    rows = json.loads((tmp_path / "r" / "metrics.json").read_text())["rows"]
+    assert {"random", "newest", "bm25"} <= {row["reranker"] for row in rows}

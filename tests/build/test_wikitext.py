@@ -29,7 +29,8 @@ PAGE = """{{Short description|none}}
 It began small.
 {| class="wikitable"
 |-
-| a cell || {| nested
+| a cell ||
+{| nested
 | deep
 |}
 |}

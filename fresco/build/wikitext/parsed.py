@@ -27,7 +27,7 @@ from fresco.build.wikitext.sections import Page
 from fresco.build.wikitext.worker import from_json
 
 #: Raised when the parser gives other text for the same wikitext, so that what was kept is parsed again.
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 _COMMIT_EVERY = 50
 #: Texts that wait for a worker; bounds the memory when the source is faster than the parser.
 _AHEAD = 4
@@ -41,17 +41,20 @@ class Parser:
 
     Args:
         cache: SQLite file of what was parsed; made if absent.
+        tables: Whether the rows of data tables are lines of their section.
         workers: Child processes.
         time_limit: Seconds for one page; what takes longer has failed.
     """
 
-    def __init__(self, cache: Path, *, workers: int = 2, time_limit: float = 30.0) -> None:
+    def __init__(self, cache: Path, *, tables: bool = True, workers: int = 2, time_limit: float = 30.0) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(cache)
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS pages (version INTEGER, whole INTEGER, sha1 TEXT, page BLOB, "
+            "CREATE TABLE IF NOT EXISTS pages (version TEXT, whole INTEGER, sha1 TEXT, page BLOB, "
             "PRIMARY KEY (version, whole, sha1)) WITHOUT ROWID"
         )
+        self._tables = tables
+        self._version = f"{PARSER_VERSION}, {'with' if tables else 'without'} tables"
         self._limit = time_limit
         self._uncommitted = 0
         self._pool = ThreadPoolExecutor(max_workers=workers)
@@ -76,14 +79,14 @@ class Parser:
     def has(self, sha1: str, *, whole: bool) -> bool:
         """Whether a text was parsed earlier."""
         row = self._database.execute(
-            "SELECT 1 FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (PARSER_VERSION, sha1, int(whole))
+            "SELECT 1 FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
         ).fetchone()
         return row is not None
 
     def known(self, sha1: str, *, whole: bool) -> Page | None:
         """What was parsed of a text earlier; None if nothing. Whole pages answer for their infoboxes too."""
         row = self._database.execute(
-            "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (PARSER_VERSION, sha1, int(whole))
+            "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
         ).fetchone()
         return from_json(zlib.decompress(row[0]).decode("utf-8", "surrogatepass")) if row else None
 
@@ -120,7 +123,7 @@ class Parser:
             return
         self._database.execute(
             "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)",
-            (PARSER_VERSION, int(whole), sha1, zlib.compress(line.encode("utf-8", "surrogatepass"), 6)),
+            (self._version, int(whole), sha1, zlib.compress(line.encode("utf-8", "surrogatepass"), 6)),
         )
         self._uncommitted += 1
         if self._uncommitted >= _COMMIT_EVERY:
@@ -133,7 +136,7 @@ class Parser:
         if child is None or not child.alive:
             child = self._local.child = _Child()
             self._children.append(child)
-        return child.ask(json.dumps([whole, text]), self._limit)
+        return child.ask(json.dumps([whole, self._tables, text]), self._limit)
 
 
 class _Child:

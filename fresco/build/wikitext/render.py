@@ -1,4 +1,4 @@
-"""Wikitext to plain text: what a reader sees of a paragraph, without tables, references, pictures, unknown templates.
+"""Wikitext to plain text: what a reader sees of a paragraph, without references, pictures, unknown templates.
 
 mwparserfromhell's own ``strip_code`` drops every template, and with them dates, amounts of money and foreign words in
 the middle of sentences. Here the templates that stand for words (:data:`_INLINE`) are written out, the others dropped.
@@ -24,6 +24,8 @@ _DROPPED_TAGS = frozenset(
 )  # fmt: skip
 _NAMESPACES = re.compile(r"\s*:?\s*(?:file|image|category|media|datei|fichier|archivo)\s*:", re.IGNORECASE)
 _INTERWIKI = re.compile(r":?(?:[a-z]{2,3}|simple|wikt|wiktionary|commons|s|d|m|w):", re.IGNORECASE)
+#: Sort keys and the like, which no reader sees.
+_HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _MOST_NESTING = 30
 
 
@@ -73,7 +75,7 @@ def _link(node: Wikilink, depth: int) -> str:
 
 def _tag(node: Tag, depth: int) -> str:
     name = str(node.tag).strip().lower()
-    if name in _DROPPED_TAGS:
+    if name in _DROPPED_TAGS or any(_HIDDEN.search(str(attribute)) for attribute in node.attributes):
         return ""
     if name in ("br", "hr"):
         return "\n"
@@ -179,7 +181,7 @@ _FIRST = (
     "noitalic", "noitalics", "nihongo", "nihongo2", "abbr", "tooltip", "url", "ill", "illm", "interlanguage link",
     "annotated link", "link-interwiki", "center", "not a typo", "sic", "em", "strong", "strikethrough", "proper name",
     "visible anchor", "script", "flag", "flagu", "flagcountry", "mono", "code", "kbd", "samp", "var", "keypress",
-    "quote", "blockquote", "cquote", "quotation", "nfly", "nbay", "mlby", "baseball year", "by",
+    "quote", "blockquote", "cquote", "quotation", "nfly", "nbay", "mlby", "baseball year", "by", "f1",
 )  # fmt: skip
 
 _INLINE: dict[str, _Writer] = {

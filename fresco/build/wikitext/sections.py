@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from fresco.build.wikitext.infobox import Infobox, infoboxes
 from fresco.build.wikitext.render import parse, render, tidy
+from fresco.build.wikitext.tables import mark_tables, write_tables
 
 #: Sections that hold no statements of the article's own.
 _NO_PROSE = re.compile(
@@ -21,7 +22,6 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _REFERENCE = re.compile(r"<ref\b[^>/]*/>|<ref\b[^>]*>(?:(?!<ref\b).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
 # One that is never closed ends with its paragraph.
 _OPEN_REFERENCE = re.compile(r"<ref\b[^\n]*|</ref\s*>", re.IGNORECASE)
-_CELL_START = re.compile(r"\{\||\|\}")
 
 #: A lead longer than this is no lead: a page without headings, or a damaged one. Infoboxes come first.
 _MOST_LEAD = 400_000
@@ -35,7 +35,7 @@ class Section:
     Attributes:
         index: Place on the page; 0 is the lead. Sections without text keep their number, so it can be derived again.
         heading: Plain text; empty for the lead.
-        text: Plain text, one paragraph a line.
+        text: Plain text, one paragraph or row of a table a line.
     """
 
     index: int
@@ -56,18 +56,28 @@ def parse_infoboxes(wikitext: str) -> tuple[Infobox, ...]:
     return infoboxes(_lead(_without_comments(wikitext))[:_MOST_LEAD])
 
 
-def parse_page(wikitext: str) -> Page:
-    """Sections that hold text, in page order, and the infoboxes of the lead. Any string is accepted."""
+def parse_page(wikitext: str, *, tables: bool = True) -> Page:
+    """Sections that hold text, in page order, and the infoboxes of the lead. Any string is accepted.
+
+    Args:
+        wikitext: The page.
+        tables: Whether the rows of data tables are lines of their section.
+    """
     text = _without_comments(wikitext)
-    return Page(tuple(_sections(text)), infoboxes(_lead(text)[:_MOST_LEAD]))
+    return Page(tuple(_sections(text, tables)), infoboxes(_lead(text)[:_MOST_LEAD]))
 
 
-def clean(wikitext: str) -> str:
-    """The plain text of a part of a page: no tables, references, pictures, or templates that are no words."""
-    # References and tables go before the parser sees them: they are half of the text, most of the damage (unclosed
+def clean(wikitext: str, *, tables: bool = True) -> str:
+    """The plain text of a part of a page: no references, pictures, or templates that are no words.
+
+    Args:
+        wikitext: The part.
+        tables: Whether the rows of data tables are lines of the text.
+    """
+    # References and layout go before the parser sees them: they are half of the text, most of the damage (unclosed
     # tags) and most of the time.
     text = _OPEN_REFERENCE.sub("", _REFERENCE.sub("", _without_comments(wikitext)[:_LONGEST_PART]))
-    return tidy(render(parse(_without_tables(text))))
+    return write_tables(tidy(render(parse(mark_tables(text, keep=tables)))))
 
 
 def _without_comments(text: str) -> str:
@@ -79,7 +89,7 @@ def _lead(text: str) -> str:
     return text[: heading.start()] if heading else text
 
 
-def _sections(text: str) -> Iterator[Section]:
+def _sections(text: str, tables: bool) -> Iterator[Section]:
     headings = list(_HEADING.finditer(text))
     starts = [0, *(heading.end() for heading in headings)]
     ends = [*(heading.start() for heading in headings), len(text)]
@@ -93,32 +103,5 @@ def _sections(text: str) -> Iterator[Section]:
         skipped = level if _NO_PROSE.fullmatch(heading) else 0
         if skipped:
             continue
-        if body := clean(text[start:end]):
+        if body := clean(text[start:end], tables=tables):
             yield Section(index, heading, body)
-
-
-def _without_tables(text: str) -> str:
-    """Text without ``{| ... |}``, nested ones included; an unclosed table ends at the next blank line after it."""
-    if "{|" not in text:
-        return text
-    kept: list[str] = []
-    depth = place = 0
-    opened = 0
-    for mark in _CELL_START.finditer(text):
-        at_line_start = not text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()].strip(" \t:*#")
-        if mark.group() == "{|":
-            if not at_line_start:
-                continue
-            if not depth:
-                kept.append(text[place : mark.start()])
-                opened = mark.start()
-            depth += 1
-        elif depth and at_line_start:
-            depth -= 1
-            if not depth:
-                place = mark.end()
-    if depth:
-        blank = text.find("\n\n", opened)
-        place = blank if blank >= 0 else len(text)
-    kept.append(text[place:])
-    return "".join(kept)

@@ -34,9 +34,9 @@ def from_json(line: str) -> Page:
 
 
 def answer(request: Any) -> str:
-    """One line of JSON for a request ``[whole page?, wikitext]``."""
-    whole, wikitext = request
-    page = parse_page(wikitext) if whole else Page((), parse_infoboxes(wikitext))
+    """One line of JSON for a request ``[whole page?, rows of tables?, wikitext]``."""
+    whole, tables, wikitext = request
+    page = parse_page(wikitext, tables=tables) if whole else Page((), parse_infoboxes(wikitext))
     return to_json(page)
 
 
