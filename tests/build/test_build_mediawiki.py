@@ -17,6 +17,8 @@ from fresco.build.tables import read_tables
 from fresco.build.wikipedia import Mirror, Wiki
 from fresco.cli import main
 from fresco.records import parse_timestamp
+from tests.build.conftest import shared
+from tests.build.servers import mediawiki
 from tests.build.sparql_service import Statements, serve
 
 CONTACT = "tests@example.org"
@@ -45,6 +47,23 @@ def test_a_crawl_a_mirror_and_a_manifest_give_the_same_benchmark(wiki_url: str, 
     assert found.gone == ()
     first, again = (open_benchmark(str(tmp_path / name)) for name in ("crawled", "hydrated"))
     assert first.fingerprint == again.fingerprint
+
+
+@pytest.mark.slow
+def test_a_crawl_and_a_mirror_of_all_pages_give_the_same_benchmark(jsonl: Path, tmp_path: Path) -> None:
+    export = shared("mediawiki_xml/revisions.mediawiki.xml.xz")
+    if not mediawiki.is_installed():
+        pytest.skip(f"needs MediaWiki: {mediawiki.HOW_TO_INSTALL}")
+    with Mirror(jsonl, tmp_path / "mirror.sqlite") as mirror:
+        titles = tuple(sorted(mirror.titles()))
+        mirrored = build(config(tmp_path / "mirrored", titles), mirror)
+    own = mediawiki.make(tmp_path / "wiki")
+    own.import_export(export)
+    with mediawiki.serve(own) as url, Wiki(url, CONTACT, tmp_path / "wiki.sqlite", rate=1000) as wiki:
+        crawled = build(config(tmp_path / "crawled", titles), wiki)
+    assert mirrored.aligned >= 150
+    assert crawled == mirrored
+    assert read_tables(tmp_path / "crawled") == read_tables(tmp_path / "mirrored")
 
 
 def test_from_statements_and_a_crawl_to_scores(wiki_url: str, tmp_path: Path) -> None:
