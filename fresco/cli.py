@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import fresco
 from fresco.commands.build import add_build
+from fresco.commands.optimize import add_optimize
 from fresco.errors import FrescoError
 
 EXIT_FAILED_CONDITION = 1
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fresco {fresco.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_score(commands)
+    add_optimize(commands)
     add_build(commands)
     _add_compare(commands)
     commands.add_parser("rerankers", help="list the re-rankers and what each needs")
@@ -57,6 +59,12 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     what.add_argument("--timestamps", default="text", choices=("text", "none"), help="none hides the dates")
     what.add_argument("--instruction", metavar="TEXT", help="for re-rankers that take one; @FILE reads a file")
+
+    what.add_argument(
+        "--instructions",
+        metavar="FILE",
+        help="a front.json of `fresco optimize`, or a list: a row for each instruction",
+    )
 
     model = score.add_argument_group("models")
     model.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
@@ -124,6 +132,10 @@ def _run(options: argparse.Namespace) -> int:
         from fresco.commands.build import run_build
 
         return run_build(options)
+    if options.command == "optimize":
+        from fresco.commands.optimize import run_optimize
+
+        return run_optimize(options)
     if options.command == "compare":
         from fresco.commands.compare import run_compare
 

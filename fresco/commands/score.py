@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fresco.benchmarks import combine, limit_queries, open_benchmark, select_split
 from fresco.errors import FrescoError
 from fresco.metrics.threshold import Condition, parse_condition
+from fresco.optimize.transfer import Transfer, print_transfer
 from fresco.records import SCHEMA_VERSION, Benchmark, format_timestamp
 from fresco.report.table import make_console, results_table, verdict
 from fresco.rerank.base import Reranker, Settings
@@ -39,8 +40,13 @@ def run_score(options: argparse.Namespace) -> int:
     settings = Settings(options.device, options.dtype, options.max_length, options.batch_tokens, options.seed)
     named, rerankers = _open_rerankers(options, settings)
     instruction = _instruction(options, rerankers)
+    transfer = _transfer(options)
+    if transfer:
+        rerankers = transfer.expand(rerankers)
+        named = transfer.rows_of(named)
     benchmark = _open_benchmark(options)
-    identity = _identity(options, benchmark, rerankers, instruction)
+    asked = [instruction, *transfer.texts] if transfer else instruction
+    identity = _identity(options, benchmark, rerankers, asked)
     folder = Path(options.out) if options.out else Path("fresco-results") / f"{slug(benchmark.name)}-{identity[:8]}"
     claim(folder, identity, overwrite=options.overwrite)
     console = make_console(stderr=options.json)
@@ -55,8 +61,14 @@ def run_score(options: argparse.Namespace) -> int:
             watch=watch,
         )
     record = _record(options, run, identity, instruction, started, str(store.path))
+    if transfer:
+        record["instructions"] = transfer.record(run.evaluation)
     write_run(run, folder, record)
-    _print_result(console, run, named, folder, default=not options.reranker)
+    _print_result(
+        console, run, named, folder, verdicts=bool(options.reranker and not transfer), hint=not options.reranker
+    )
+    if transfer:
+        print_transfer(console, run.evaluation, record["instructions"])
     if options.json:
         sys.stdout.writelines(json.dumps(row) + "\n" for row in run.evaluation.rows)
     return _check(conditions, run, named)
@@ -95,6 +107,14 @@ def _instruction(options: argparse.Namespace, rerankers: Sequence[Reranker]) -> 
     return text
 
 
+def _transfer(options: argparse.Namespace) -> Transfer | None:
+    if not options.instructions:
+        return None
+    if options.instruction:
+        raise FrescoError("--instruction and --instructions: give one of them; the default is a row anyway")
+    return Transfer(Path(options.instructions))
+
+
 def _open_benchmark(options: argparse.Namespace) -> Benchmark:
     benchmark = open_benchmark(options.benchmark, seed=options.seed)
     if options.nek:
@@ -106,14 +126,17 @@ def _open_benchmark(options: argparse.Namespace) -> Benchmark:
 
 
 def _identity(
-    options: argparse.Namespace, benchmark: Benchmark, rerankers: Sequence[Reranker], instruction: str | None
+    options: argparse.Namespace,
+    benchmark: Benchmark,
+    rerankers: Sequence[Reranker],
+    asked: str | list[str | None] | None,
 ) -> str:
     """SHA-256 over what makes two commands the same run: such a run may replace the other's folder."""
     parts: list[Any] = [
         benchmark.name,
         benchmark.fingerprint,
         options.timestamps,
-        instruction,
+        asked,
         [reranker.name for reranker in rerankers],
         [options.dtype, options.max_length, options.seed, options.resamples],
     ]
@@ -188,7 +211,7 @@ def _record(
     }
 
 
-def _print_result(console: Any, run: Run, named: Sequence[str], folder: Path, *, default: bool) -> None:
+def _print_result(console: Any, run: Run, named: Sequence[str], folder: Path, *, verdicts: bool, hint: bool) -> None:
     evaluation = run.evaluation
     names = [reranker.name for reranker in run.rerankers]
     title = f"{run.benchmark.name}: {len(run.benchmark)} queries"
@@ -201,12 +224,12 @@ def _print_result(console: Any, run: Run, named: Sequence[str], folder: Path, *,
         console.print(f"note: {escape(note)}")
     for warning in (*evaluation.warnings, *_truncations(run)):
         console.print(f"[yellow]warning:[/] {escape(warning)}")
-    for name in () if default else named:
+    for name in named if verdicts else ():
         console.print()
         for line in verdict(evaluation.rows, name, evaluation.bias.get(name)):
             console.print(escape(line))
     console.print(f"\nresults: {escape(str(folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)")
-    if default:
+    if hint:
         console.print("next: your own model, with pip install 'fresco-ccs\\[models]' and then")
         console.print("      fresco score --reranker cross-encoder:BAAI/bge-reranker-v2-m3")
 

@@ -17,6 +17,7 @@ _PACKAGES = (
     "datasets",
     "ir-measures",
     "numpy",
+    "optuna",
     "pandas",
     "pyarrow",
     "pytrec-eval-terrier",

@@ -26,7 +26,7 @@ RECORD = "run.json"
 METRICS = "metrics.json"
 PER_QUERY = "per_query.parquet"
 QRELS = "qrels.trec"
-_CLAIM = ".claim.json"  # there from the start of a run until its folder is complete
+CLAIM = ".claim.json"  # there from the start of a run until its folder is complete
 _SCRATCH = ".writing-"
 
 
@@ -48,14 +48,14 @@ def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not overwrite:
             _check_own(folder, identity)
-        _write_json(folder / _CLAIM, {"identity": identity})
+        _write_json(folder / CLAIM, {"identity": identity})
     except OSError as error:
         raise FrescoError(f"--out {folder}: {error.strerror or error}; name a folder that can be written") from error
 
 
 def _check_own(folder: Path, identity: str) -> None:
     found = set()
-    for name in (_CLAIM, RECORD):
+    for name in (CLAIM, RECORD):
         try:
             found.add(dict(json.loads((folder / name).read_text(encoding="utf-8"))).get("identity"))
         except (FileNotFoundError, ValueError, TypeError):  # absent, or no JSON object
@@ -102,7 +102,7 @@ def _move_all(scratch: Path, folder: Path) -> None:
     for leftover in folder.glob(f"{_SCRATCH}*"):  # of this run, killed while it wrote
         if leftover != scratch:
             shutil.rmtree(leftover)
-    (folder / _CLAIM).unlink(missing_ok=True)
+    (folder / CLAIM).unlink(missing_ok=True)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

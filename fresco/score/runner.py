@@ -20,6 +20,7 @@ import numpy.typing as npt
 from fresco.errors import FrescoError
 from fresco.records import Passage
 from fresco.rerank.base import Candidates, Pair, Reranker, fingerprint, is_pointwise
+from fresco.rerank.instructed import Instructed
 from fresco.rerank.temporal import Fusion
 from fresco.score.store import ScoreStore, context_key, pair_key
 
@@ -77,6 +78,8 @@ def score(
             scored before is stored.
     """
     started = time.monotonic()
+    if isinstance(reranker, Instructed):
+        return score(reranker.base, pools, store, instruction=reranker.instruction, progress=progress)
     if isinstance(reranker, Fusion):
         base = score(reranker.base, pools, store, instruction=instruction, progress=progress)
         fused = [

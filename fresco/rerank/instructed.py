@@ -1,0 +1,48 @@
+"""A re-ranker under one fixed instruction, as a row of its own in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fresco.records import Passage, Query
+from fresco.rerank.base import Reranker, describe
+
+
+class Instructed:
+    """Scores as ``base`` does under ``instruction``.
+
+    The runner asks the base itself, so that scores are shared with every other run of that instruction.
+
+    Args:
+        base: Takes an instruction; several rows share it.
+        instruction: None for the base's own default.
+        name: Of the row.
+        last: Whether no row after this one needs the base: closing this one then closes the base.
+    """
+
+    takes_instruction = False
+
+    def __init__(self, base: Reranker, instruction: str | None, name: str, *, last: bool) -> None:
+        self.base, self.instruction, self.name = base, instruction, name
+        self._last = last
+
+    def fit(self, passages: Iterable[Passage]) -> None:
+        """Pass the benchmark's passages on to a base that wants them."""
+        fit = getattr(self.base, "fit", None)
+        if callable(fit):
+            fit(passages)
+
+    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> Sequence[float]:
+        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
+        return self.base.score(query, passages, self.instruction)
+
+    def describe(self) -> dict[str, Any]:
+        """The base's words and the instruction."""
+        return {**describe(self.base), "name": self.name, "instruction": self.instruction}
+
+    def close(self) -> None:
+        """Give back what the base holds once no row needs it."""
+        close = getattr(self.base, "close", None)
+        if self._last and callable(close):
+            close()
