@@ -8,9 +8,6 @@ true for the evidence). The sets that search agents are evaluated on come by nam
 
 from __future__ import annotations
 
-import gzip
-import json
-import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ccs.jsonlines import read_objects
 from ccs.protocol import one_line, well_formed
 from ccs.question import Question
 from fresco.errors import FrescoError
@@ -69,7 +67,7 @@ def load_questions(sources: str | Sequence[str], *, limit: int | None = None) ->
 def _open(source: str) -> list[Question]:
     path = Path(source)
     if path.is_file():
-        return [_question(row, where, path.name.partition(".")[0]) for where, row in _lines(path)]
+        return [_question(row, where, path.name.partition(".")[0]) for where, row in read_objects(path, "question")]
     if named := _NAMED.fullmatch(source):
         config = named["config"]
         return read_hub_questions(_COLLECTION, config, named["split"] or DATASETS[config])
@@ -104,28 +102,6 @@ def read_hub_questions(repo: str, config: str | None, split: str) -> list[Questi
     questions = [_question(row, f"{name}, row {number}", config or repo) for number, row in enumerate(rows, 1)]
     # FlashRAG's sets all begin with "test_0".
     return [replace(question, id=f"{config}/{question.id}") for question in questions] if config else questions
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    openers: Mapping[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
-    number = 0
-    try:
-        with openers.get(path.suffix, open)(path, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield f"{path}:{number}", _object(line, f"{path}:{number}")
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise FrescoError(f"{path}: cannot be read after line {number}: {error}") from error
-
-
-def _object(line: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FrescoError(f"{where}: no valid JSON ({error}); one question a line") from None
-    if not isinstance(row, Mapping):
-        raise FrescoError(f"{where}: a JSON object is wanted, this is {type(row).__name__}")
-    return row
 
 
 def _question(row: Mapping[str, Any], where: str, dataset: str) -> Question:

@@ -1,0 +1,63 @@
+"""``ccs index``: a corpus to an index on disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_index(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    index = commands.add_parser(
+        "index",
+        help="make an index of passages for agents to search",
+        description="Make an index of passages. Interrupted at any point, the same command goes on where it stopped.",
+    )
+    index.set_defaults(run=run_index)
+    index.add_argument(
+        "--corpus",
+        required=True,
+        metavar="C",
+        help="JSON Lines (.jsonl, .gz, .xz), Parquet or a Hugging Face dataset; id with contents, or title and text",
+    )
+    index.add_argument("--out", required=True, metavar="DIR", help="folder of the index")
+    index.add_argument("--method", default="bm25", choices=("bm25", "dense"))
+    index.add_argument("--model", metavar="M", help="embedding model of a dense index: a folder or a Hugging Face id")
+    index.add_argument("--index-type", default="flat", choices=("flat", "hnsw", "ivfpq"), help="of a dense index")
+    index.add_argument("--query-prefix", metavar="TEXT", help='before each query, such as "query: " for E5')
+    index.add_argument("--passage-prefix", metavar="TEXT", help='before each passage, such as "passage: "')
+    index.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
+    index.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+
+
+def run_index(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ccs.retrieve.index import build_index
+    from fresco.errors import FrescoError
+    from fresco.report.table import make_console
+
+    settings: dict[str, Any] = {"method": options.method}
+    if options.method == "dense":
+        if not options.model:
+            raise FrescoError("--method dense needs a model, such as --model intfloat/e5-base-v2")
+        names = ("model", "dtype", "index_type", "query_prefix", "passage_prefix")
+        settings |= {name: getattr(options, name) for name in names}
+    elif options.model:
+        raise FrescoError("--model is for --method dense; BM25 has none")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=make_console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        count = build_index(options.corpus, Path(options.out), settings, tell, device=options.device)
+    console = make_console(stderr=False)
+    console.print(f"index of {count:,} passages: {options.out}", markup=False)
+    console.print(f"next: ccs serve --index {options.out}", markup=False)
+    return 0

@@ -1,0 +1,68 @@
+"""A client of Search-R1's retriever contract, whoever serves it.
+
+``POST /retrieve {"queries": [...], "topk": 3, "return_scores": true}`` answers
+``{"result": [[{"document": {"id", "contents"}, "score"}]]}``, or the documents alone where a server gives no scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ccs.trajectory import Hit
+from fresco.errors import FrescoError
+from fresco.jsonapi import Endpoint, JsonClient
+
+_KEY = "CCS_RETRIEVER_KEY"
+
+
+class RetrieverClient:
+    """Asks one server; may be shared by threads.
+
+    Args:
+        url: ``http://HOST:PORT``, or with the path where it is not ``/retrieve``.
+        timeout: Seconds for one attempt.
+        retries: Further attempts after a passing failure (429, 5xx, a broken connection).
+        patience: Seconds for one search with all its attempts and pauses.
+
+    Raises:
+        FrescoError: the URL cannot be read, or httpx is missing.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 60.0, retries: int = 3, patience: float = 300.0) -> None:
+        endpoint = Endpoint.parse(url)
+        self._endpoint = endpoint if urlsplit(endpoint.url).path.strip("/") else endpoint.beside("/retrieve")
+        self._client = JsonClient(
+            self._endpoint, key_variable=_KEY, timeout=timeout, retries=retries, patience=patience
+        )
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :class:`ccs.retrieve.base.Retriever`."""
+        if not queries:
+            return []
+        payload = {"queries": list(queries), "topk": k, "return_scores": True}
+        answer = self._client.post(self._endpoint, payload, "retrieve")
+        result = answer.get("result") if isinstance(answer, Mapping) else None
+        if not isinstance(result, list) or not all(isinstance(found, list) for found in result):
+            raise FrescoError(f"{self._endpoint.shown} answered no list of lists under `result`; is it a retriever?")
+        if len(result) != len(queries):
+            raise FrescoError(f"{self._endpoint.shown} answered {len(result)} lists for {len(queries)} queries")
+        return [[self._hit(item) for item in found[:k]] for found in result]
+
+    def close(self) -> None:
+        """End the connections."""
+        self._client.close()
+
+    def _hit(self, item: Any) -> Hit:
+        document = item.get("document", item) if isinstance(item, Mapping) else None
+        if isinstance(document, Mapping):
+            contents = document.get("contents")
+            if contents is None and isinstance(document.get("text"), str):
+                title = document.get("title")
+                contents = f'"{title}"\n{document["text"]}' if title else document["text"]
+            score = item.get("score")
+            number = float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
+            if isinstance(contents, str):
+                return Hit(str(document.get("id", "")), contents, number)
+        raise FrescoError(f"{self._endpoint.shown} answered a passage without contents: {repr(item)[:80]}")

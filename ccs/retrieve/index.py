@@ -1,0 +1,159 @@
+"""An index in a folder: passages, one way to search them, and a manifest of what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ccs.retrieve.corpus import read_corpus
+from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
+from ccs.retrieve.lexical import Bm25Index, build_bm25
+from ccs.retrieve.passages import Passages, write_passages
+from ccs.trajectory import Hit
+from fresco.build.files import digest, locked, write_atomically
+from fresco.errors import FrescoError
+
+#: Version of the folder's layout.
+SCHEMA_VERSION = 1
+METHODS = ("bm25", "dense")
+_MANIFEST = "manifest.json"
+_CLAIM = ".claim.json"
+
+#: Told what is done, how much of it, and of how much (None where that is not known yet).
+Tell = Callable[[str, int, int | None], None]
+
+
+class Searcher(Protocol):
+    """One way to search: numbers of passages and their scores."""
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
+        """At most ``k`` for each query, best first."""
+        ...
+
+
+class Index:
+    """A retriever over an index on disk; may be shared by threads.
+
+    Attributes:
+        passages: What is searched.
+        manifest: What the index was made from.
+    """
+
+    def __init__(self, passages: Passages, searcher: Searcher, manifest: Mapping[str, Any]) -> None:
+        self.passages, self.manifest = passages, manifest
+        self._searcher = searcher
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :class:`ccs.retrieve.base.Retriever`."""
+        if not queries:
+            return []
+        return [
+            [Hit(*self._named(number), score) for number, score in found]
+            for found in self._searcher.search(list(queries), k)
+        ]
+
+    def _named(self, number: int) -> tuple[str, str]:
+        document = self.passages[number]
+        return document.id, document.contents
+
+
+def build_index(
+    corpus: str, folder: Path, settings: Mapping[str, Any], tell: Tell, *, device: str | None = None
+) -> int:
+    """Make an index, or what is missing of it.
+
+    Args:
+        corpus: See :func:`ccs.retrieve.corpus.read_corpus`.
+        folder: Where to.
+        settings: ``method``; for ``dense`` also ``model``, ``dtype``, ``index_type``, ``query_prefix`` and
+            ``passage_prefix``.
+        tell: Told the progress.
+        device: For the model.
+
+    Returns:
+        The number of passages.
+
+    Raises:
+        FrescoError: bad corpus or model, or the folder holds an index of something else.
+    """
+    encoder = encoder_of(settings, device=device) if settings["method"] == "dense" else None
+    path = Path(corpus)
+    claim = {
+        "schema_version": SCHEMA_VERSION,
+        "corpus": {"name": path.name, "sha256": digest(path)} if path.is_file() else {"name": corpus},
+        "settings": dict(settings),
+        "model": hashlib.sha256(encoder.identity.encode()).hexdigest() if encoder else None,
+    }
+    with locked(folder):
+        _claim(folder, claim)
+        count = write_passages(folder, read_corpus(corpus), lambda done: tell("passages", done, None))
+        passages = Passages(folder)
+        if not (folder / _MANIFEST).exists():
+            method = settings["method"]
+            if encoder:
+                kind = settings["index_type"]
+                build_dense(folder / method, passages, encoder, kind, lambda done: tell("embedded", done, count))
+            else:
+                build_bm25(folder / method, passages, lambda done: tell("indexed", done, count))
+            manifest = {**claim, "passages": count, "passages_sha256": passages.sha256}
+            write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    return count
+
+
+def _claim(folder: Path, claim: Mapping[str, Any]) -> None:
+    """Take an empty folder, or one that was begun for the same index."""
+    path = folder / _CLAIM
+    if not path.exists():
+        if any(each.name != ".lock" for each in folder.iterdir()):
+            raise FrescoError(f"--out {folder}: holds other files; give an empty folder or a new one")
+        write_atomically(path, json.dumps(claim))
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found != claim:
+        changed = next(name for name in claim if found.get(name) != claim[name])
+        raise FrescoError(
+            f"--out {folder}: holds an index with another {changed} ({_short(found.get(changed))}, now "
+            f"{_short(claim[changed])}); give another folder, or remove this one"
+        )
+
+
+def open_index(folder: Path, *, device: str | None = None) -> Index:
+    """Open a folder of :func:`build_index`.
+
+    Args:
+        folder: The index.
+        device: For the model of a dense one.
+
+    Raises:
+        FrescoError: no whole index, one of another layout, or its model is not the one that made it.
+    """
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        version, settings = manifest["schema_version"], manifest["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FrescoError(
+            f"{folder}: holds no whole index ({error}); make it with `ccs index --out {folder}`"
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise FrescoError(
+            f"{folder}: its layout is version {version}, this program reads {SCHEMA_VERSION}; index again"
+        )
+    passages = Passages(folder)
+    if passages.sha256 != manifest["passages_sha256"]:
+        raise FrescoError(f"{folder}: its passages are of another corpus than its index; run `ccs index` again")
+    if settings["method"] == "bm25":
+        return Index(passages, Bm25Index(folder / "bm25"), manifest)
+    encoder = encoder_of(settings, device=device)
+    if hashlib.sha256(encoder.identity.encode()).hexdigest() != manifest["model"]:
+        raise FrescoError(
+            f"{folder}: was embedded by another version of {settings['model']} than the one found now; index again"
+        )
+    return Index(passages, DenseIndex(folder / "dense", encoder), manifest)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,172 @@
+"""BM25 over an inverted index on disk.
+
+Scores are those of rank-bm25's ``BM25Okapi`` (k1 1.5, b 0.75, epsilon 0.25), which reads every passage for every
+query; here a query reads the postings of its words alone. The library stays the reference (parity within 1e-9).
+
+The index is made in shards, each a file of its own, so an interrupted build goes on with the next shard; then the
+shards are merged into one list of postings a word, memory-mapped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccs.retrieve.passages import Passages
+from fresco.build.files import write_atomically
+from fresco.errors import FrescoError
+from fresco.rerank.lexical import words
+
+K1, B, EPSILON = 1.5, 0.75, 0.25  # rank-bm25's defaults
+_SHARD = 20_000  # passages
+_WORDS = "words.json"
+_ARRAYS = ("starts", "documents", "counts", "lengths")
+
+
+def build_bm25(folder: Path, passages: Passages, tell: Callable[[int], None]) -> None:
+    """Make the index of the passages, or what is missing of it.
+
+    Args:
+        folder: Where its files go.
+        passages: What to index.
+        tell: Told how many passages are counted.
+
+    Raises:
+        FrescoError: no passage holds a word.
+    """
+    folder.mkdir(exist_ok=True)
+    shards = [folder / f"shard-{start:012}.npz" for start in range(0, len(passages), _SHARD)]
+    for number, shard in enumerate(shards):
+        if not (folder / _WORDS).exists() and not shard.exists():
+            _write_shard(shard, passages, number * _SHARD)
+        tell(min((number + 1) * _SHARD, len(passages)))
+    if not (folder / _WORDS).exists():
+        _merge(folder, shards)
+    for shard in shards:
+        shard.unlink(missing_ok=True)
+
+
+def _write_shard(path: Path, passages: Passages, start: int) -> None:
+    postings: dict[str, tuple[list[int], list[int]]] = {}
+    lengths = []
+    for number in range(start, min(start + _SHARD, len(passages))):
+        tokens = words(passages[number].contents)
+        lengths.append(len(tokens))
+        for word, count in Counter(tokens).items():
+            documents, counts = postings.setdefault(word, ([], []))
+            documents.append(number)
+            counts.append(count)
+    vocabulary = sorted(postings)
+    unfinished = path.with_suffix(".tmp.npz")
+    np.savez(
+        unfinished,
+        words=np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
+        sizes=np.array([len(postings[word][0]) for word in vocabulary], np.int64),
+        documents=np.concatenate([np.array(postings[word][0], np.int32) for word in vocabulary] or [_NOTHING]),
+        counts=np.concatenate([np.array(postings[word][1], np.int32) for word in vocabulary] or [_NOTHING]),
+        lengths=np.array(lengths, np.int64),
+    )
+    unfinished.replace(path)
+
+
+_NOTHING = np.empty(0, np.int32)
+
+
+def _merge(folder: Path, shards: Sequence[Path]) -> None:
+    """One list of postings a word, in the order of the passages; memory holds one shard and the words."""
+    sizes: Counter[str] = Counter()
+    lengths = []
+    for shard in shards:
+        part = _read_shard(shard)
+        for word, size in zip(part["words"], part["sizes"].tolist(), strict=True):
+            sizes[word] += size
+        lengths.append(part["lengths"])
+    vocabulary = sorted(sizes)
+    if not vocabulary:
+        raise FrescoError("no passage of the corpus holds a word; BM25 has nothing to search by")
+    place = {word: number for number, word in enumerate(vocabulary)}
+    starts = np.concatenate([[0], np.cumsum([sizes[word] for word in vocabulary], dtype=np.int64)]).astype(np.int64)
+    merged = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.int32, (int(starts[-1]),))
+        for name in ("documents", "counts")
+    }
+    following = starts[:-1].copy()
+    for shard in shards:
+        part = _read_shard(shard)
+        own = np.array([place[word] for word in part["words"]], np.int64)
+        begins = np.concatenate([[0], np.cumsum(part["sizes"])])[:-1]
+        # Each posting goes to its word's next free place, plus its rank among the shard's postings of that word.
+        to = np.repeat(following[own] - begins, part["sizes"]) + np.arange(len(part["documents"]))
+        for name, array in merged.items():
+            array[to] = part[name]
+        following[own] += part["sizes"]
+    for array in merged.values():
+        array.flush()
+    np.save(folder / "starts.npy", starts)
+    np.save(folder / "lengths.npy", np.concatenate(lengths))
+    write_atomically(folder / _WORDS, json.dumps(vocabulary, ensure_ascii=False))  # last: only now is it whole
+
+
+def _read_shard(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as arrays:
+        part: dict[str, Any] = dict(arrays)
+    text = part["words"].tobytes().decode()
+    part["words"] = text.split("\n") if text else []
+    return part
+
+
+class Bm25Index:
+    """Searches the files that :func:`build_bm25` made; may be shared by threads.
+
+    Args:
+        folder: Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        starts, documents, counts, lengths = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
+        )
+        self._starts, self._documents, self._counts = starts, documents, counts
+        vocabulary = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
+        self._place = {word: number for number, word in enumerate(vocabulary)}
+        self._idf = _idf(np.diff(starts), len(lengths))
+        # What a passage's length does to the count of a word in it.
+        self._norm = K1 * (1 - B + B * lengths / (lengths.sum() / len(lengths) or 1))
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
+        """For each query at most ``k`` passages that hold one of its words: number and score, best first.
+
+        Equal scores stand in the order of the corpus.
+        """
+        return [self._search(query, k) for query in queries]
+
+    def _search(self, query: str, k: int) -> list[tuple[int, float]]:
+        scores = np.zeros(len(self._norm))
+        held = np.zeros(len(self._norm), bool)
+        for word, times in Counter(words(query)).items():
+            if (place := self._place.get(word)) is None:
+                continue
+            own = slice(self._starts[place], self._starts[place + 1])
+            documents, counts = np.asarray(self._documents[own]), self._counts[own]
+            scores[documents] += times * self._idf[place] * (counts * (K1 + 1) / (counts + self._norm[documents]))
+            held[documents] = True
+        found = np.flatnonzero(held)
+        if len(found) > k:  # all that reach the k-th score, so that the order of the corpus decides between equals
+            least = np.partition(scores[found], len(found) - k)[len(found) - k]
+            found = found[scores[found] >= least]
+        order = found[np.argsort(-scores[found], kind="stable")][:k]
+        return [(int(number), float(scores[number])) for number in order]
+
+
+def _idf(frequencies: npt.NDArray[np.int64], passages: int) -> npt.NDArray[np.float64]:
+    """As ``BM25Okapi``: where a word is in more than half of the passages, a share of the mean stands for its own."""
+    idf = np.log(passages - frequencies + 0.5) - np.log(frequencies + 0.5)
+    mean = math.fsum(idf.tolist()) / len(idf)
+    return np.asarray(np.where(idf < 0, EPSILON * mean, idf))

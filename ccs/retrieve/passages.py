@@ -1,0 +1,98 @@
+"""The passages of an index on disk: one JSON line each and the place of each line, both memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ccs.retrieve.corpus import Document
+from fresco.build.files import write_atomically
+from fresco.errors import FrescoError
+
+_LINES = "passages.jsonl"
+_PLACES = "passages.npy"
+_STATE = "passages.json"
+
+
+def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[int], None]) -> int:
+    """Write the passages of a corpus, unless the folder holds them whole.
+
+    Args:
+        folder: Of the index.
+        documents: Read in a stream.
+        tell: Told the number written so far, now and then.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        FrescoError: no passage, or an id twice.
+    """
+    if (folder / _STATE).exists():
+        return count_passages(folder)
+    seen: set[bytes] = set()
+    places = [0]
+    digest = hashlib.sha256()
+    unfinished = folder / f".{_LINES}.tmp"
+    with unfinished.open("wb") as stream:
+        for document in documents:
+            own = hashlib.blake2b(document.id.encode(), digest_size=16).digest()  # ids may be long, and there are many
+            if own in seen:
+                raise FrescoError(f"passage id {document.id!r:.80} is in the corpus twice; ids must differ")
+            seen.add(own)
+            line = json.dumps([document.id, document.contents], ensure_ascii=False).encode() + b"\n"
+            digest.update(line)
+            places.append(places[-1] + stream.write(line))
+            if len(seen) % 1000 == 0:
+                tell(len(seen))
+    if not seen:
+        raise FrescoError("the corpus holds no passage; there is nothing to index")
+    unfinished.replace(folder / _LINES)
+    np.save(folder / _PLACES, np.array(places, np.int64))
+    state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest()}
+    write_atomically(folder / _STATE, json.dumps(state))  # last: only now are they whole
+    tell(len(seen))
+    return len(seen)
+
+
+def count_passages(folder: Path) -> int:
+    """How many passages a folder holds."""
+    return int(json.loads((folder / _STATE).read_text(encoding="utf-8"))["count"])
+
+
+class Passages:
+    """The passages of an index, by their number.
+
+    Args:
+        folder: Of the index.
+
+    Raises:
+        FrescoError: its files are missing or were changed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            self._places = np.load(folder / _PLACES, mmap_mode="r", allow_pickle=False)
+            with (folder / _LINES).open("rb") as stream:
+                self._lines = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise FrescoError(f"{folder}: holds no whole index ({error}); run `ccs index` again") from error
+        self.sha256: str = state["sha256"]
+        if len(self._places) != state["count"] + 1 or len(self._lines) != state["bytes"]:
+            raise FrescoError(f"{folder / _LINES}: was changed since the index was made; run `ccs index` again")
+
+    def __len__(self) -> int:
+        return len(self._places) - 1
+
+    def __getitem__(self, number: int) -> Document:
+        start, end = self._places[number : number + 2]
+        return Document(*json.loads(self._lines[start:end]))
+
+    def __iter__(self) -> Iterator[Document]:
+        return (self[number] for number in range(len(self)))

@@ -1,0 +1,167 @@
+"""A server of Search-R1's retriever contract over an index (see :mod:`ccs.retrieve.client` for the contract).
+
+Requests that come while a search runs are searched together in the next one: a model embeds sixty-four queries in
+little more time than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from pydantic import BaseModel, Field, ValidationError
+
+from ccs.retrieve.base import Retriever
+from ccs.trajectory import Hit
+
+
+@dataclass(frozen=True)
+class ServiceLimits:
+    """What one request may ask.
+
+    Attributes:
+        body: Bytes.
+        queries: How many.
+        query: Characters of each.
+        topk: Passages for each.
+        batch: Queries of several requests that are searched together, at most.
+    """
+
+    body: int = 1 << 20
+    queries: int = 512
+    query: int = 10_000
+    topk: int = 100
+    batch: int = 512
+
+
+class _Wanted(BaseModel):
+    queries: list[str]
+    topk: int | None = Field(default=None, ge=1)
+    return_scores: bool = False
+
+
+class Batcher:
+    """Searches what came in meanwhile in one call; one search at a time.
+
+    Args:
+        retriever: Searches.
+        most: Queries in one call, at most.
+    """
+
+    def __init__(self, retriever: Retriever, most: int) -> None:
+        self._retriever, self._most = retriever, most
+        self._waiting: asyncio.Queue[tuple[Sequence[str], int, asyncio.Future[list[list[Hit]]]]] = asyncio.Queue()
+
+    async def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """What the retriever finds."""
+        answer: asyncio.Future[list[list[Hit]]] = asyncio.get_running_loop().create_future()
+        await self._waiting.put((queries, k, answer))
+        return await answer
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        left = None
+        while True:
+            batch = [left or await self._waiting.get()]
+            left = None
+            count = len(batch[0][0])
+            while not self._waiting.empty():
+                following = self._waiting.get_nowait()
+                count += len(following[0])
+                if count > self._most:
+                    left = following
+                    break
+                batch.append(following)
+            await self._answer(batch)
+
+    async def _answer(self, batch: Sequence[tuple[Sequence[str], int, asyncio.Future[list[list[Hit]]]]]) -> None:
+        texts = [query for queries, _, _ in batch for query in queries]
+        try:
+            found = await asyncio.to_thread(self._retriever.search, texts, max(k for _, k, _ in batch))
+        except Exception as error:  # whatever the index or the model raises is each request's answer
+            for _, _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        start = 0
+        for queries, k, answer in batch:
+            if not answer.done():  # its client may have gone
+                answer.set_result([hits[:k] for hits in found[start : start + len(queries)]])
+            start += len(queries)
+
+
+def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | None = None) -> FastAPI:
+    """The server's application.
+
+    Args:
+        retriever: Searches; asked by one thread at a time.
+        topk: Where a request names none.
+        limits: What a request may ask; more is answered with 413 or 422 and a line that says why.
+    """
+    limits = limits or ServiceLimits()
+    batcher = Batcher(retriever, limits.batch)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(batcher.run())
+        yield
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    app = FastAPI(title="ccs serve", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.post("/retrieve")
+    async def retrieve(request: Request) -> dict[str, Any]:
+        wanted = _read(await _body(request, limits.body), limits)
+        if not wanted.queries:
+            return {"result": []}
+        found = await batcher.search(wanted.queries, wanted.topk or topk)
+        return {"result": [[_item(hit, wanted.return_scores) for hit in hits] for hits in found]}
+
+    return app
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request passes {most} bytes; send it in parts"
+            )
+    return bytes(body)
+
+
+def _read(body: bytes, limits: ServiceLimits) -> _Wanted:
+    try:
+        wanted = _Wanted.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise _unprocessable(f"{where}: {first['msg']}") from None
+    if len(wanted.queries) > limits.queries:
+        raise _unprocessable(f"queries: {len(wanted.queries)} of them; {limits.queries} are the most")
+    if any(len(query) > limits.query for query in wanted.queries):
+        raise _unprocessable(f"queries: one is longer than {limits.query} characters")
+    if (wanted.topk or 0) > limits.topk:
+        raise _unprocessable(f"topk: {wanted.topk} is more than {limits.topk}")
+    return wanted
+
+
+def _unprocessable(why: str) -> HTTPException:
+    return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, why)
+
+
+def _item(hit: Hit, with_score: bool) -> dict[str, Any]:
+    document = {"id": hit.id, "contents": hit.contents}
+    return {"document": document, "score": hit.score} if with_score else document

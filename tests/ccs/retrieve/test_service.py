@@ -1,0 +1,194 @@
+"""``ccs serve`` as a process of its own, asked by a client written to the contract and by ours."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ccs.cli import main
+from ccs.retrieve import open_retriever
+from ccs.retrieve.client import RetrieverClient
+from fresco.errors import FrescoError
+from tests.ccs.retrieve.corpora import documents, write_corpus
+from tests.servers import rerank_api, retrieve_api
+
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    corpus = write_corpus(folder / "c.jsonl", documents(COUNT))
+    assert main(["index", "--corpus", str(corpus), "--out", str(folder / "i")]) == 0
+    return folder / "i"
+
+
+def start(index: Path) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "ccs", "serve", "--index", str(index), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    address = re.search(r"http://[\d.]+:\d+", line)
+    assert address, line
+    for _ in range(200):
+        try:
+            if httpx.get(f"{address[0]}/health").json() == {"status": "ok"}:
+                break
+        except httpx.TransportError:
+            time.sleep(0.05)
+    return process, address[0]
+
+
+@pytest.fixture(scope="module")
+def url(index: Path) -> Iterator[str]:
+    process, address = start(index)
+    yield address
+    process.terminate()
+    assert process.wait(timeout=20) is not None
+
+
+def test_the_contract(url: str, index: Path) -> None:
+    queries = ["number7 castle", "the Bergen market", "nowhere"]
+    wanted = open_retriever(str(index)).search(queries, 4)
+    answer = httpx.post(f"{url}/retrieve", json={"queries": queries, "topk": 4, "return_scores": True})
+    assert answer.json() == {
+        "result": [
+            [{"document": {"id": hit.id, "contents": hit.contents}, "score": hit.score} for hit in hits]
+            for hits in wanted
+        ]
+    }
+    plain = httpx.post(f"{url}/retrieve", json={"queries": queries})
+    assert plain.json() == {
+        "result": [[{"id": hit.id, "contents": hit.contents} for hit in hits[:3]] for hits in wanted]
+    }
+    client = RetrieverClient(url)
+    assert client.search(queries, 4) == wanted
+    assert client.search([], 4) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 422, "JSON"),
+        (b'{"queries": "castle"}', 422, "queries"),
+        (b'{"queries": [5]}', 422, "queries.0"),
+        (b'{"queries": ["a"], "topk": 0}', 422, "topk"),
+        (b'{"queries": ["a"], "topk": 1000}', 422, "topk: 1000 is more than 100"),
+        (b'{"queries": [' + b'"a",' * 600 + b'"a"]}', 422, "601 of them"),
+        (b'{"queries": ["' + b"a" * 20_000 + b'"]}', 422, "longer than 10000"),
+        (b'{"queries": ["' + b"a" * (2 << 20) + b'"]}', 413, "send it in parts"),
+    ],
+)
+def test_what_asks_too_much_is_told_so(url: str, body: bytes, status: int, said: str) -> None:
+    answer = httpx.post(f"{url}/retrieve", content=body)
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+    assert httpx.get(f"{url}/health").status_code == 200
+
+
+def _load(url: str, seconds: float) -> int:
+    """64 clients, each asking for passages that only it asks for."""
+    end = time.monotonic() + seconds
+    asked = [0] * 64
+
+    def work(own: int) -> None:
+        draw = random.Random(own)
+        with httpx.Client(timeout=60) as client:
+            while time.monotonic() < end or not asked[own]:
+                numbers = [draw.randrange(COUNT) for _ in range(draw.randint(1, 4))]
+                payload = {
+                    "queries": [f"number{n}" for n in numbers],
+                    "topk": draw.randint(1, 3),
+                    "return_scores": True,
+                }
+                result = client.post(f"{url}/retrieve", json=payload).json()["result"]
+                assert [[hit["document"]["id"] for hit in hits] for hits in result] == [[f"p{n}"] for n in numbers]
+                asked[own] += 1
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(work, range(64)))
+    assert min(asked) > 0
+    return sum(asked)
+
+
+def test_many_clients_get_their_own_answers(url: str) -> None:
+    assert _load(url, 3) > 64
+
+
+@pytest.mark.slow
+def test_many_clients_for_a_minute(url: str) -> None:
+    assert _load(url, 60) > 1000
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
+    process, address = start(index)
+    answers: list[int] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(
+            httpx.post(f"{address}/retrieve", json={"queries": ["castle"] * 500}, timeout=20).status_code
+        )
+    )
+    asking.start()
+    time.sleep(0.2)
+    process.send_signal(sign)
+    asking.join()
+    process.wait(timeout=20)
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert answers == [200]
+
+
+def test_a_port_that_is_taken(url: str, index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = url.rpartition(":")[2]
+    assert main(["serve", "--index", str(index), "--port", port]) == 2
+    assert "cannot be listened at" in capsys.readouterr().err
+    assert main(["serve", "--index", str(index / "none")]) == 2
+    assert "holds no whole index" in capsys.readouterr().err
+
+
+def test_faults_of_a_server() -> None:
+    with retrieve_api.serve(lambda query, k: [f"{query} {rank}" for rank in range(k)]) as api:
+        client = RetrieverClient(api.url, timeout=2, retries=2)
+        assert [hit.contents for hit in client.search(["a"], 2)[0]] == ["a 0", "a 1"]
+        api.faults.append(rerank_api.status(500))
+        assert len(client.search(["a"], 2)[0]) == 2
+        api.faults.extend([rerank_api.status(500)] * 3)
+        with pytest.raises(FrescoError, match="500"):
+            client.search(["a"], 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"result": [[]]}, "1 lists for 2 queries"),
+        ({"results": []}, "no list of lists"),
+        ([], "no list of lists"),
+        ({"result": [[{"document": {"id": "a"}}], []]}, "without contents"),
+        ({"result": [["text"], []]}, "without contents"),
+    ],
+)
+def test_an_answer_of_another_shape_is_refused(answer: object, said: str) -> None:
+    with retrieve_api.serve(lambda query, k: []) as api:
+        api.answer = lambda body: answer  # type: ignore[assignment, method-assign, return-value]
+        with pytest.raises(FrescoError, match=said):
+            RetrieverClient(api.url).search(["a", "b"], 2)
+
+
+def test_other_servers_shapes_are_read() -> None:
+    result = [[{"document": {"id": 7, "title": "T", "text": "x"}, "score": 1}, {"id": "8", "contents": "y"}]]
+    with retrieve_api.serve(lambda query, k: []) as api:
+        api.answer = lambda body: {"result": result}  # type: ignore[assignment, method-assign]
+        (hits,) = RetrieverClient(api.url).search(["a"], 5)
+    assert [(hit.id, hit.contents, hit.score) for hit in hits] == [("7", '"T"\nx', 1.0), ("8", "y", None)]
