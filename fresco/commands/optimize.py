@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -305,7 +304,7 @@ def _record(
         "proposers": [
             {"name": each.name, "rejected": dict(getattr(each, "rejected", {})), **_totals(each)} for each in proposers
         ],
-        "environment": {**environment(), "optuna": version("optuna")},
+        "environment": environment(),
     }
 
 

@@ -1,0 +1,1 @@
+"""Does a reward measure what it should? Asked of recorded trajectories, before any training."""
