@@ -45,7 +45,7 @@ class CycleReward:
             raise FrescoError("the similarity evidence compares the trace itself, so it stands with identity alone")
         self._bottleneck, self._reconstructor, self._similarity = bottleneck, reconstructor, similarity
         self._aggregate = aggregate
-        self._known: dict[tuple[str, str], float] = {}
+        self._known: dict[tuple[str, str], float | None] = {}
         self.name = f"cycle: {reconstructor.name}, {similarity.name}"
         parts = (bottleneck.fingerprint, reconstructor.fingerprint, similarity.fingerprint, aggregate)
         self.fingerprint = "cycle-1|" + "|".join(parts)
@@ -71,7 +71,7 @@ class CycleReward:
         values = iter(self._similar(pairs, self._similarity))
         return [None if texts is None else self._one([next(values) for _ in texts]) for texts in candidates]
 
-    def _similar(self, pairs: Sequence[tuple[str, str]], similarity: Similarity) -> list[float]:
+    def _similar(self, pairs: Sequence[tuple[str, str]], similarity: Similarity) -> list[float | None]:
         # A group's members read the same pages, and an audit compares every page a dozen times.
         fresh = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
         if len(self._known) + len(fresh) > _MOST_KNOWN:
@@ -80,7 +80,10 @@ class CycleReward:
         self._known.update(zip(fresh, similarity.score(fresh), strict=True))
         return [self._known[pair] for pair in pairs]
 
-    def _one(self, values: Sequence[float]) -> float:
+    def _one(self, values: Sequence[float | None]) -> float | None:
         if not values:
             return 0.0
-        return max(values) if self._aggregate == "best" else sum(values) / len(values)
+        had = [value for value in values if value is not None]
+        if not had:
+            return None
+        return max(had) if self._aggregate == "best" else sum(had) / len(had)

@@ -50,8 +50,8 @@ class Similarity(Protocol):
         """Identity of everything that can change a score."""
         ...
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """One number from 0 to 1 for each (question, reconstruction)."""
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
+        """One number from 0 to 1 for each (question, reconstruction); None where it could not be had."""
         ...
 
 
@@ -149,7 +149,7 @@ class Judge:
     """A language model's grade from 0 to 10, divided by 10.
 
     Attributes:
-        unreadable: Pairs for which no answer held a grade; they count 0.
+        unreadable: Pairs for which no answer held a grade; their score is None.
     """
 
     def __init__(self, spec: str, *, cache: Path | None = None, prompt: Path | None = None) -> None:
@@ -170,7 +170,7 @@ class Judge:
         self.fingerprint = f"judge-1|{self._client.model}|{digest}"
         self.unreadable = 0
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
         """See :class:`Similarity`.
 
         Raises:
@@ -182,7 +182,7 @@ class Judge:
         if distinct and failed == len(distinct):
             raise FrescoError(f"{self.name}: none of its answers ends in `Score: N`; choose another model or prompt")
         self.unreadable += failed
-        return [grades.get(pair) or 0.0 for pair in pairs]
+        return [grades.get(pair, 0.0) for pair in pairs]  # an empty text is like nothing
 
     def close(self) -> None:
         """End the connections."""

@@ -4,9 +4,12 @@ Scores are the model's raw outputs, those of ``CrossEncoder.predict(pairs, activ
 sigmoid that ``predict`` applies by default keeps the order, but makes ties of large scores in float32.
 
 Batches come from :mod:`fresco.score.batching`; the library's own modules compute them. Models whose input a chat
-template lays out (Qwen3-Reranker in sentence-transformers' form) are tokenized by the library, pair by pair; an
-instruction goes where the library puts a prompt, into the template's system message. A plain encoder has no such place:
-a prompt would only be glued to the query, so it takes no instruction.
+template lays out (Qwen3-Reranker in sentence-transformers' form) are tokenized by the library, pair by pair.
+
+An instruction goes where the library puts a prompt: into a chat template's system message, or before the query of a
+plain encoder. The second means something only to a model that was trained with prompts, so a plain encoder takes an
+instruction if its ``config_sentence_transformers.json`` declares one. The library glues prompt and query; a blank is
+put between an instruction and the query, else the last word of one and the first of the other would become one word.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ class CrossEncoderReranker:
 
     Attributes:
         name: ``cross-encoder:MODEL``.
-        takes_instruction: Whether the model's chat template has a place for one.
+        takes_instruction: Whether the model has a chat template or declares prompts.
         truncated: Pairs of which this process cut the passage's end.
     """
 
@@ -56,7 +59,9 @@ class CrossEncoderReranker:
         self._settings = settings
         self._files = loading.find_model(_FAMILY, model, settings, revision)
         _check_head(self._files)
-        self.takes_instruction = _has_template(self._files)
+        self._templated = _has_template(self._files)
+        self.takes_instruction = self._templated or _declares_prompts(self._files)
+        self._default = _default_prompt(self._files)
         self._loaded: _Loaded | None = None
 
     @cached_property
@@ -85,9 +90,10 @@ class CrossEncoderReranker:
             "device": str(loaded.device) if loaded else self._settings.device,
             "max_length": loaded.limit if loaded else self._settings.max_length,
             "batch_tokens": self._settings.batch_tokens,
-            "template": "chat template" if self.takes_instruction else "pair",
+            "template": "chat template" if self._templated else "prompt, pair" if self.takes_instruction else "pair",
             "score": "raw output, no activation",
             "truncated": self.truncated,
+            **({} if self._default is None else {"default_instruction": self._default}),
         }
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
@@ -145,19 +151,25 @@ class _Loaded:
         self.limit = loading.token_limit(spec, self._model.transformers_model, self._tokenizer, settings.max_length)
         self.truncated = 0
         self._disarm = Disarm(self._tokenizer)
-        self._prompt: str | None = None
+        self._prompt = ""
         first = self._model[0]
         # Inputs besides the tensors, the same for every pair; a language model need not compute all positions' logits.
         self._further: dict[str, Any] = {"logits_to_keep": 1} if _generates(first) else {}
         plain = set(getattr(first, "modality_config", ())) == {"text"} and not getattr(first, "processing_kwargs", None)
-        self._by_library = not plain
+        # Only pooling wants to know where a prompt ends; a classifier's prompt is text before the query.
+        self._glues = plain and getattr(first, "transformer_task", "") == "sequence-classification"
+        self._plain = plain
         if plain:
             trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
 
     def instruct(self, instruction: str | None) -> None:
         """Set the instruction of the pairs to come; None for the model's own."""
-        default = self._model.prompts.get(self._model.default_prompt_name)
-        self._prompt = instruction if instruction is not None else default or None
+        if instruction is None:
+            self._prompt = self._model.prompts.get(self._model.default_prompt_name) or ""
+            return
+        self._prompt = self._disarm(instruction)
+        if self._plain and not self._prompt[-1:].isspace():
+            self._prompt += " "
 
     def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
         encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
@@ -176,18 +188,19 @@ class _Loaded:
         return scores.float().reshape(len(batch.input_ids))
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
-        if self._by_library or self._prompt is not None:
+        if not self._plain or (self._prompt and not self._glues):
             return [self._library_tokens(text) for text in texts]
-        queries, passages = zip(*texts, strict=True)
+        queries = [self._prompt + query for query, _ in texts]
+        passages = [passage for _, passage in texts]
         encoded = self._tokenizer(
-            list(queries), list(passages), padding=False, truncation=False, return_attention_mask=False, verbose=False
+            queries, passages, padding=False, truncation=False, return_attention_mask=False, verbose=False
         )
         segments = encoded.get("token_type_ids") or [None] * len(texts)
         return [Tokens(ids, types) for ids, types in zip(encoded["input_ids"], segments, strict=True)]
 
     def _library_tokens(self, text: tuple[str, str]) -> Tokens:
         features = self._model.preprocess(
-            [text], prompt=self._prompt, processing_kwargs={"text": {"truncation": False, "verbose": False}}
+            [text], prompt=self._prompt or None, processing_kwargs={"text": {"truncation": False, "verbose": False}}
         )
         ids = features.pop("input_ids")[0].tolist()
         features.pop("attention_mask", None)
@@ -220,3 +233,17 @@ def _has_template(files: loading.ModelFiles) -> bool:
     if modalities is not None:
         return "message" in modalities
     return files.has("chat_template.jinja") or bool(files.json("tokenizer_config.json").get("chat_template"))
+
+
+def _declares_prompts(files: loading.ModelFiles) -> bool:
+    """Whether the model was made to be given prompts: the library saves them with it."""
+    prompts = files.json(_SENTENCE_TRANSFORMERS).get("prompts")
+    return isinstance(prompts, dict) and any(isinstance(text, str) and text for text in prompts.values())
+
+
+def _default_prompt(files: loading.ModelFiles) -> str | None:
+    """The prompt that the library takes where none is given, without white space around it."""
+    config = files.json(_SENTENCE_TRANSFORMERS)
+    prompts, name = config.get("prompts"), config.get("default_prompt_name")
+    text = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
+    return (text.strip() or None) if isinstance(text, str) else None

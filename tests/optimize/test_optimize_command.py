@@ -63,7 +63,7 @@ def test_a_search_end_to_end_and_what_it_writes(workplace):
         assert seed["pairs_scored"] == sum(row["pairs_scored"] for row in own)
     record = json.loads((out / "run.json").read_text())
     assert record["studies"] == ["fresco-seed0", "fresco-seed1"]
-    assert record["environment"]["optuna"] == optuna.__version__
+    assert record["environment"]["packages"]["optuna"] == optuna.__version__
     assert sorted(path.name for path in (out / "plots").iterdir()) == [
         f"{name}.{kind}" for name in ("front", "front_by_round", "hypervolume_by_pairs") for kind in ("png", "svg")
     ]

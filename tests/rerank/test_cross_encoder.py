@@ -52,6 +52,18 @@ def templated(tmp_path_factory):
     return tiny_models.sequence_classifier(path, chat_template=PAIR_TEMPLATE)
 
 
+@pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
+def prompted(request, tmp_path_factory):
+    """Plain encoders that declare a prompt, as the library saves one that was trained with it."""
+    path = tmp_path_factory.mktemp("model")
+    plain = tiny_models.cross_encoder(path / "plain", request.param)
+    model = sentence_transformers.CrossEncoder(
+        str(plain), device="cpu", prompts={"task": "Judge the document: "}, default_prompt_name="task"
+    )
+    model.save(str(path / "prompted"))
+    return path / "prompted"
+
+
 def passages_of_all_lengths(count: int = 60) -> list[Passage]:
     return [make_passage(f"p{i}", days_old=17 * i, body=SENTENCE * (1 + (5 * i) % 7) + str(i)) for i in range(count)]
 
@@ -132,7 +144,49 @@ def test_an_instruction_reaches_the_model_as_the_librarys_prompt(templated):
     check_reranker(reranker)
 
 
-def test_a_plain_encoder_takes_no_instruction(bert):
+def test_a_plain_encoder_that_declares_prompts_takes_an_instruction(prompted):
+    reranker = CrossEncoderReranker(str(prompted), Settings(device="cpu"))
+    query, passages = make_query(), passages_of_all_lengths(20)
+    texts = [(query.text, passage.text) for passage in passages]
+    assert reranker.takes_instruction
+    without, given = reranker.score(query, passages), reranker.score(query, passages, "Prefer the most recent")
+    assert_close(without, predicted(prompted, texts))  # the declared default
+    assert_close(without, predicted(prompted, texts, prompt="Judge the document: "))
+    assert_close(given, predicted(prompted, texts, prompt="Prefer the most recent "))
+    assert_close(given, reranker.score(query, passages, "Prefer the most recent "))
+    assert min(abs(a - b) for a, b in zip(without, given, strict=True)) > TOLERANCE
+    assert reranker.describe()["template"] == "prompt, pair"
+    assert reranker.describe()["default_instruction"] == "Judge the document:"
+    check_reranker(reranker)
+
+
+def test_truncation_spares_the_instruction_and_both_dates(prompted):
+    reranker = CrossEncoderReranker(str(prompted), Settings(device="cpu", max_length=150))
+    query, long = make_query(), make_passage("long", body=SENTENCE * 40)
+    dated = dataclasses.replace(long, timestamp=long.timestamp - timedelta(days=2000))
+    asked = dataclasses.replace(query, timestamp=query.timestamp - timedelta(days=2000))
+    scores = [
+        *reranker.score(query, [long, dated], "Prefer the most recent."),
+        *reranker.score(asked, [long], "Prefer the most recent."),
+        *reranker.score(query, [long], "Prefer the most recent, please."),
+    ]
+    assert min(abs(a - b) for i, a in enumerate(scores) for b in scores[:i]) > TOLERANCE
+    assert reranker.truncated == 4
+    with pytest.raises(FrescoError, match="more than the 150 that the model reads"):
+        reranker.score(query, [long], "Prefer the most recent. " * 40)
+
+
+def test_control_tokens_in_an_instruction_are_text(prompted):
+    reranker = CrossEncoderReranker(str(prompted), Settings(device="cpu"))
+    query, passage = make_query(), make_passage("p")
+    reranker.score(query, [passage], "Prefer [SEP] the </s> recent.")
+    tokenizer = reranker._loaded._tokenizer
+    ids = reranker._loaded.encode([(query, passage)])[0].ids
+    specials = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    assert sum(each in specials for each in ids) == tokenizer.num_special_tokens_to_add(pair=True)
+
+
+def test_a_plain_encoder_without_prompts_takes_no_instruction(bert):
     reranker = CrossEncoderReranker(str(bert), Settings(device="cpu"))
     query, passages = make_query(), passages_of_all_lengths(5)
     assert not reranker.takes_instruction

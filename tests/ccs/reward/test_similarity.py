@@ -84,7 +84,7 @@ def test_texts_cannot_leave_their_place_in_the_rubric():
         assert Judge(f"{api.url}#tiny/chat").score([("Who?", hostile), (hostile, "Who?")]) == [0.4, 0.4]
 
 
-def test_an_unreadable_grade_is_asked_for_again_then_counts_nothing():
+def test_an_unreadable_grade_is_asked_for_again_then_is_none():
     def moody(body):
         if "Norway" in chat_api.words_of(body):
             return "No idea. Score: 11"
@@ -92,7 +92,7 @@ def test_an_unreadable_grade_is_asked_for_again_then_counts_nothing():
 
     with chat_api.serve(moody) as api:
         judge = Judge(f"{api.url}#tiny/chat")
-        assert judge.score([_PAIR, ("Norway", "Norway")]) == [0.7, 0.0]
+        assert judge.score([_PAIR, ("Norway", "Norway")]) == [0.7, None]
         assert judge.unreadable == 1
         with pytest.raises(FrescoError, match="none of its answers ends in `Score: N`"):
             judge.score([("Norway", "x")])

@@ -1,0 +1,218 @@
+"""What racing spares and what it costs: the candidates of a whole search, raced and fully scored, paired.
+
+    pip install -e ".[test]" && python eval/train_instructed_reranker.py --out DIR && python eval/racing.py DIR
+
+For each seed a search with full evaluation runs (``--selection full``); its rounds of candidates are then raced in the
+same order, with the same queries and scores, against the front of what the race itself has kept so far. So both see the
+same candidates, and every difference is the race's: a candidate that it dropped wrongly is missing from its front. The
+hypervolume of all that a race kept, by its scores on all queries, is set against that of all candidates; the pair
+scorings are those of the candidates, the base instruction's included. Writes ``eval/results/racing.{json,md}``.
+
+The re-ranker is a stand-in (see ``train_instructed_reranker.py``) and the pools are cut to ``--passages``: the ratio of
+pairs is one of queries, so it does not depend on how long a pool is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optimize_studies import cut_pools, made
+
+from fresco.benchmarks import limit_queries, open_benchmark, select_split
+from fresco.optimize.clauses import ClausesProposer, read_bank
+from fresco.optimize.objective import Objective
+from fresco.optimize.racing import draw_stages, ek_and_nek, race
+from fresco.optimize.search import Search, SearchSettings
+from fresco.optimize.selection import FloatArray, hypervolume, non_dominated
+from fresco.optimize.study import SearchStudy, Worker, open_storage
+from fresco.optimize.watching import ConsoleWatcher
+from fresco.records import Benchmark, Pool
+from fresco.report.table import make_console
+from fresco.rerank.base import Settings, fingerprint
+from fresco.rerank.registry import open_reranker
+from fresco.results.record import environment
+from fresco.score.store import ScoreStore
+
+_RESULTS = Path(__file__).resolve().parent / "results" / "racing.json"
+_HYPERVOLUME, _PAIRS = 0.99, 0.40  # what is aimed at
+
+
+def search_fully(
+    options: argparse.Namespace, seed: int, objective: Objective, part: Benchmark, train: Benchmark, folder: Path
+) -> tuple[list[list[int]], dict[int, FloatArray], dict[int, str | None]]:
+    """Candidates by round, their average precisions in the order of ``part.pools``, and their texts."""
+    bank = read_bank()
+    storage = open_storage(f"sqlite:///{folder / 'study.db'}")
+    identity = {"reranker": fingerprint(objective.reranker), "benchmark": part.fingerprint, "seed": seed}
+    study = SearchStudy(storage, f"full-seed{seed}", identity, Worker())
+    settings = SearchSettings(options.rounds, options.population, options.children, seed, racing=False)
+    with ConsoleWatcher(make_console()) as watch:
+        search = Search(
+            study, objective, part.pools, train.pools, [ClausesProposer(bank)], settings, None, bank.choices, watch
+        )
+        search.run()
+    rounds = [[trial.number for trial in study.of_round(number)] for number in range(options.rounds + 1)]
+    trials = {trial.number: trial.user_attrs["text"] for trial in study.trials()}
+    by_query = [pool.query.id for pool in search.stages.pools]
+    place = {query: index for index, query in enumerate(by_query)}
+    order = [place[pool.query.id] for pool in part.pools]
+    return rounds, {key: own[order] for key, own in study.values(list(trials), 0).items()}, trials
+
+
+def race_again(
+    rounds: Sequence[Sequence[int]], values: Mapping[int, FloatArray], pools: Sequence[Pool], seed: int
+) -> dict[str, Any]:
+    """Race the same candidates round by round."""
+    stages = draw_stages(pools, seed=seed)
+    place = {pool.query.id: index for index, pool in enumerate(pools)}
+    order = [place[pool.query.id] for pool in stages.pools]
+    staged = {key: own[order] for key, own in values.items()}
+    starts = (0, *stages.ends)
+    kept: list[int] = []
+    scored, dropped = 0, []
+    for candidates in rounds:
+        rivals = _front(kept, values, pools)
+        found = race(
+            candidates,
+            stages,
+            lambda alive, stage: {key: staged[key][starts[stage] : starts[stage + 1]] for key in alive},
+            rivals={key: staged[key] for key in rivals},
+            seed=seed,
+        )
+        kept += found.survivors
+        dropped += [each.stage for each in found.dropped.values()]
+        scored += found.pairs_scored
+    candidates = [key for own in rounds for key in own]
+    full, raced = (_area(keys, values, pools) for keys in (candidates, kept))
+    lost = sorted(set(_front(candidates, values, pools)) - set(kept))
+    everything = len(candidates) * stages.all_pairs
+    return {
+        "candidates": len(candidates),
+        "stages": list(stages.ends),
+        "dropped_after_stage": [dropped.count(stage) for stage in range(len(stages.ends))],
+        "hypervolume": {"full": full, "raced": raced, "ratio": raced / full},
+        "pairs": {"full": everything, "raced": scored, "share": scored / everything},
+        "front": _front(candidates, values, pools),
+        "lost_from_front": lost,
+    }
+
+
+def _points(keys: Sequence[int], values: Mapping[int, FloatArray], pools: Sequence[Pool]) -> tuple[Any, Any]:
+    points = np.array([ek_and_nek(values[key], pools) for key in keys]).reshape(-1, 2)
+    return points[:, 0], points[:, 1]
+
+
+def _front(keys: Sequence[int], values: Mapping[int, FloatArray], pools: Sequence[Pool]) -> list[int]:
+    return [key for key, on in zip(keys, non_dominated(*_points(keys, values, pools)), strict=True) if on]
+
+
+def _area(keys: Sequence[int], values: Mapping[int, FloatArray], pools: Sequence[Pool]) -> float:
+    return float(hypervolume(*_points(keys, values, pools)))
+
+
+def report(record: dict[str, Any]) -> str:
+    """The record as Markdown, with the verdict in words."""
+    rows = record["seeds"]
+    ratio = [row["hypervolume"]["ratio"] for row in rows]
+    pairs_raced, pairs_full = (sum(row["pairs"][key] for row in rows) for key in ("raced", "full"))
+    reached = min(ratio) >= _HYPERVOLUME, pairs_raced / pairs_full <= _PAIRS
+
+    def verdict(good: bool) -> str:
+        return "reached" if good else "MISSED"
+
+    lines = [
+        "# Racing against full evaluation",
+        "",
+        made("racing.py DIR", record),
+        "How it is measured stands in the script; the re-ranker is a stand-in.",
+        f"{record['queries']} queries of the validation split of `{record['benchmark']}`, "
+        f"{record['settings']['rounds']} rounds of {record['settings']['children']} candidates from the clauses.",
+        "",
+        "| seed | candidates | hypervolume, full | raced | ratio | pairs, full | raced | share | dropped after stage | "
+        "lost from the front |",
+        "|---" * 10 + "|",
+    ]
+    for row in rows:
+        area, pairs = row["hypervolume"], row["pairs"]
+        dropped = ", ".join(
+            f"{count} at {end} queries"
+            for count, end in zip(row["dropped_after_stage"][:-1], row["stages"][:-1], strict=True)
+        )
+        lines.append(
+            f"| {row['seed']} | {row['candidates']} | {area['full']:.4f} | {area['raced']:.4f} | {area['ratio']:.4f} | "
+            f"{pairs['full']} | {pairs['raced']} | {pairs['share']:.3f} | {dropped} | "
+            f"{len(row['lost_from_front'])} of {len(row['front'])} |"
+        )
+    lines += [
+        "",
+        f"Lowest ratio of hypervolumes {min(ratio):.4f} (aim: at least {_HYPERVOLUME}): {verdict(reached[0])}. "
+        f"Pair scorings {pairs_raced / pairs_full:.3f} of full evaluation over all seeds (aim: at most {_PAIRS}): "
+        f"{verdict(reached[1])}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Search, race, record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="folder of a cross-encoder that takes instructions")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--children", type=int, default=8)
+    parser.add_argument("--population", type=int, default=4)
+    parser.add_argument("--passages", type=int, default=25, help="most passages of a pool")
+    parser.add_argument("--limit", type=int, help="about so many validation queries")
+    parser.add_argument("--store", type=Path, help="score store to share with other studies (default: a passing one)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-record", action="store_true", help="print the table, write no results")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    started, load = time.perf_counter(), os.getloadavg()[0]
+    mini = cut_pools(open_benchmark("mini"), options.passages)
+    train, validation = (select_split(mini, part) for part in ("train", "validation"))
+    if options.limit:
+        validation = limit_queries(validation, options.limit)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with ScoreStore(options.store or folder / "scores.sqlite") as store:
+            reranker = open_reranker(f"cross-encoder:{options.model}", Settings(device="cpu"))
+            objective = Objective(reranker, mini, store)
+            for seed in range(options.seeds):
+                rounds, values, texts = search_fully(options, seed, objective, validation, train, folder)
+                raced = race_again(rounds, values, validation.pools, seed)
+                front = [{"trial": key, "text": texts[key]} for key in raced.pop("front")]
+                rows.append({"seed": seed, **raced, "front": front})
+    record = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": time.perf_counter() - started,
+        "threads": options.threads,
+        "load_average": load,
+        "benchmark": mini.name,
+        "queries": len(validation),
+        "reranker": fingerprint(reranker),
+        "settings": {key: getattr(options, key) for key in ("rounds", "children", "population", "passages", "limit")},
+        "pairs_computed": objective.computed,
+        "seeds": rows,
+        "environment": environment(),
+    }
+    text = report(record)
+    if not options.no_record:
+        _RESULTS.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        _RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
