@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+#: More are answered with 503, which our client tries again: what waits is held in memory.
+_MOST_CONNECTIONS = 1024
 
 
 def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
@@ -22,6 +26,7 @@ def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
     )
     serve.add_argument("--port", type=int, default=8001, metavar="P", help="0 takes a free one and says which")
     serve.add_argument("--top-k", type=int, default=3, metavar="K", help="passages where a request names no number")
+    serve.add_argument("--model", metavar="M", help="where the model of a dense index is now, if it was moved")
     serve.add_argument("--device", metavar="D", help="for the model of a dense index")
 
 
@@ -37,12 +42,20 @@ def run_serve(options: argparse.Namespace) -> int:
         raise FrescoError(f"ccs serve needs {error.name}: pip install 'fresco-ccs[ccs]'") from error
     from ccs.retrieve.index import open_index
 
-    index = open_index(Path(options.index), device=options.device)
+    index = open_index(Path(options.index), device=options.device, model=options.model)
     index.search(["warm up"], 1)  # a model loads before the first request, not during it
     listener = _listener(options.host, options.port)
     host, port = listener.getsockname()[:2]
     sys.stderr.write(f"ccs: {len(index.passages):,} passages at http://{host}:{port}/retrieve; Ctrl-C ends it\n")
-    config = uvicorn.Config(make_app(index, topk=options.top_k), log_level="warning", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        make_app(index, topk=options.top_k),
+        log_level="warning",
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=10,
+    )
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn answers what is under way and then raises the signal again: that would end us as if it had failed.
+        signal.signal(sign, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 

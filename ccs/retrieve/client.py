@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +17,8 @@ from fresco.errors import FrescoError
 from fresco.jsonapi import Endpoint, JsonClient
 
 _KEY = "CCS_RETRIEVER_KEY"
+#: Passages wanted of one request: servers limit what they take, and the answer must stay below JsonClient's 8 MiB.
+_PASSAGES = 512
 
 
 class RetrieverClient:
@@ -39,8 +43,15 @@ class RetrieverClient:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :class:`ccs.retrieve.base.Retriever`."""
-        if not queries:
-            return []
+        size = max(1, _PASSAGES // k)
+        parts = [self._ask(queries[start : start + size], k) for start in range(0, len(queries), size)]
+        return [hits for part in parts for hits in part]
+
+    def close(self) -> None:
+        """End the connections."""
+        self._client.close()
+
+    def _ask(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         payload = {"queries": list(queries), "topk": k, "return_scores": True}
         answer = self._client.post(self._endpoint, payload, "retrieve")
         result = answer.get("result") if isinstance(answer, Mapping) else None
@@ -50,10 +61,6 @@ class RetrieverClient:
             raise FrescoError(f"{self._endpoint.shown} answered {len(result)} lists for {len(queries)} queries")
         return [[self._hit(item) for item in found[:k]] for found in result]
 
-    def close(self) -> None:
-        """End the connections."""
-        self._client.close()
-
     def _hit(self, item: Any) -> Hit:
         document = item.get("document", item) if isinstance(item, Mapping) else None
         if isinstance(document, Mapping):
@@ -61,8 +68,19 @@ class RetrieverClient:
             if contents is None and isinstance(document.get("text"), str):
                 title = document.get("title")
                 contents = f'"{title}"\n{document["text"]}' if title else document["text"]
-            score = item.get("score")
-            number = float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None
             if isinstance(contents, str):
-                return Hit(str(document.get("id", "")), contents, number)
+                name = document.get("id")
+                # Search-R1's servers of web search give no ids; the same text must still be the same passage.
+                own = (
+                    hashlib.sha256(contents.encode("utf-8", "replace")).hexdigest()[:16] if name is None else str(name)
+                )
+                return Hit(own, contents, _score(item))
         raise FrescoError(f"{self._endpoint.shown} answered a passage without contents: {repr(item)[:80]}")
+
+
+def _score(item: Mapping[str, Any]) -> float | None:
+    score = item.get("score")
+    if isinstance(score, int) and not isinstance(score, bool) and abs(score) < 1 << 53:
+        return float(score)
+    # Servers may leave it out; NaN is no JSON that a trajectory could hold.
+    return score if isinstance(score, float) and math.isfinite(score) else None

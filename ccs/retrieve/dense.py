@@ -6,6 +6,7 @@ shard again.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,11 @@ from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
 from fresco.rerank import loading
 from fresco.rerank.base import Settings
+from fresco.rerank.tokens import Disarm
 
 #: Exact; a graph, fast and larger; compressed, small and the least exact.
 INDEX_TYPES = ("flat", "hnsw", "ivfpq")
-_SHARD = 4096  # passages
+_SHARD = 1024  # passages: minutes of work on a CPU
 _FILE = "index.faiss"
 _HNSW_LINKS = 32
 _HNSW_SEARCH = 128  # candidates kept while searching
@@ -29,6 +31,10 @@ _PROBED = 32  # lists of ivfpq that a query reads
 _SAMPLE = 256 * 1024  # embeddings that ivfpq is trained on, at most
 _CODE_DIMENSIONS = 8  # that one byte of ivfpq stands for, at most
 _TRAINING_POINTS = 39  # for each centroid, below which faiss warns
+
+#: E5's first models are trained with these prefixes and save none; without them they find markedly less.
+_E5 = re.compile(r"(multilingual-)?e5-(small|base|large)(-v2)?", re.IGNORECASE)
+_E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,7 +45,8 @@ class Encoder:
     Args:
         model: Folder or Hugging Face id.
         settings: Device and dtype.
-        query_prefix: Set before each query ("query: " for E5); None for the prompt that is saved with the model.
+        query_prefix: Set before each query ("query: "); None for the prompt that is saved with the model, or E5's own
+            for a model of E5's name.
         passage_prefix: Likewise.
 
     Raises:
@@ -53,6 +60,7 @@ class Encoder:
         self._settings, self._prefixes = settings, (query_prefix, passage_prefix)
         self._lock = threading.Lock()
         self._model: Any = None
+        self._disarm: Callable[[str], str] = str
 
     @property
     def identity(self) -> str:
@@ -60,20 +68,30 @@ class Encoder:
         return f"{self._files.identity}|{self._settings.dtype}|{self._prefixes}"
 
     def queries(self, texts: Sequence[str]) -> FloatArray:
-        """Embeddings of unit length, shape (texts, dimensions)."""
-        return self._encode(texts, "encode_query", self._prefixes[0])
+        """Embeddings, shape (texts, dimensions), to be compared by the inner product.
+
+        They have unit length, unless the model is one of those that compare by the inner product itself.
+        """
+        return self._encode(texts, "query", self._prefixes[0])
 
     def passages(self, texts: Sequence[str]) -> FloatArray:
-        """Embeddings of unit length, shape (texts, dimensions)."""
-        return self._encode(texts, "encode_document", self._prefixes[1])
+        """Likewise."""
+        return self._encode(texts, "passage", self._prefixes[1])
 
-    def _encode(self, texts: Sequence[str], method: str, prefix: str | None) -> FloatArray:
+    def _encode(self, texts: Sequence[str], task: str, prefix: str | None) -> FloatArray:
         with self._lock:  # tokenizers and the model's modules keep state
             if self._model is None:
                 self._model = self._load()
+                self._disarm = Disarm(self._model.tokenizer)
+            if prefix is None and not any(self._model.prompts.values()) and _E5.fullmatch(Path(self._files.model).name):
+                prefix = _E5_PREFIXES[task]
             extra = {} if prefix is None else {"prompt": prefix}
-            found = getattr(self._model, method)(
-                list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False, **extra
+            found = (self._model.encode_query if task == "query" else self._model.encode_document)(
+                [self._disarm(text) for text in texts],
+                batch_size=64,
+                normalize_embeddings=self._model.similarity_fn_name != "dot",
+                show_progress_bar=False,
+                **extra,
             )
         return np.ascontiguousarray(found, np.float32)
 
@@ -169,25 +187,42 @@ class DenseIndex:
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         faiss = import_faiss()
         self._encoder = encoder
+        # The newer flag maps all types; the older one reads flat and hnsw into memory whole.
+        mapped = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
         try:
-            index = faiss.read_index(str(folder / _FILE), faiss.IO_FLAG_MMAP)
+            index = faiss.read_index(str(folder / _FILE), mapped)
         except RuntimeError as error:
             raise FrescoError(f"{folder / _FILE}: cannot be read ({str(error)[:120]}); run `ccs index` again") from None
         if hasattr(index, "nprobe"):
             index.nprobe = _PROBED
         if hasattr(index, "hnsw"):
             index.hnsw.efSearch = _HNSW_SEARCH
-        if hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus():  # faiss-gpu is there, and a GPU
-            index = faiss.index_cpu_to_all_gpus(index)
-        self._index = index
+        self.count: int = index.ntotal
+        self._index = _on_gpus(faiss, index)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
-        """For each query ``k`` passages: number and cosine, best first."""
+        """For each query ``k`` passages: number and similarity, best first."""
         scores, numbers = self._index.search(self._encoder.queries(queries), k)
         return [
             [(int(number), float(score)) for number, score in zip(row, own, strict=True) if number >= 0]
             for row, own in zip(numbers, scores, strict=True)
         ]
+
+
+def _on_gpus(faiss: Any, index: Any) -> Any:
+    """The index on all GPUs, where faiss-gpu is installed and a GPU is there; hnsw exists on the CPU alone."""
+    if hasattr(index, "hnsw") or not getattr(faiss, "get_num_gpus", int)():
+        return index
+    options = faiss.GpuMultipleClonerOptions()
+    options.shard = True  # a flat index of many passages fits no single GPU
+    options.useFloat16 = hasattr(index, "nprobe")  # the tables of long codes fit a GPU's shared memory only so
+    try:
+        return faiss.index_cpu_to_all_gpus(index, co=options)
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[-1][:120]
+        raise FrescoError(
+            f"the index cannot be put on the GPU ({said}); CUDA_VISIBLE_DEVICES= leaves it in memory"
+        ) from None
 
 
 def import_faiss() -> Any:

@@ -21,6 +21,8 @@ SCHEMA_VERSION = 1
 METHODS = ("bm25", "dense")
 _MANIFEST = "manifest.json"
 _CLAIM = ".claim.json"
+_SPOTS = 64  # blocks of a file that are compared when it is opened; of 62 GB nobody waits for all
+_SPOT_BYTES = 1 << 16
 
 #: Told what is done, how much of it, and of how much (None where that is not known yet).
 Tell = Callable[[str, int, int | None], None]
@@ -50,10 +52,12 @@ class Index:
         """See :class:`ccs.retrieve.base.Retriever`."""
         if not queries:
             return []
-        return [
-            [Hit(*self._named(number), score) for number, score in found]
-            for found in self._searcher.search(list(queries), k)
-        ]
+        distinct = list(dict.fromkeys(queries))  # the rollouts of one question often ask the same
+        found = {
+            query: [Hit(*self._named(number), score) for number, score in numbers]
+            for query, numbers in zip(distinct, self._searcher.search(distinct, k), strict=True)
+        }
+        return [list(found[query]) for query in queries]
 
     def _named(self, number: int) -> tuple[str, str]:
         document = self.passages[number]
@@ -98,7 +102,7 @@ def build_index(
                 build_dense(folder / method, passages, encoder, kind, lambda done: tell("embedded", done, count))
             else:
                 build_bm25(folder / method, passages, lambda done: tell("indexed", done, count))
-            manifest = {**claim, "passages": count, "passages_sha256": passages.sha256}
+            manifest = {**claim, "passages": count, "passages_sha256": passages.sha256, "files": _spots(folder)}
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return count
 
@@ -120,19 +124,40 @@ def _claim(folder: Path, claim: Mapping[str, Any]) -> None:
         )
 
 
-def open_index(folder: Path, *, device: str | None = None) -> Index:
+def _spots(folder: Path) -> dict[str, str]:
+    """For each file of an index what :func:`_spot` says of it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): _spot(path) for path in files}
+
+
+def _spot(path: Path) -> str:
+    """Hash of a file's length and of blocks all over it."""
+    size = path.stat().st_size
+    spots = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        for place in range(0, size, max(_SPOT_BYTES, size // _SPOTS)):
+            stream.seek(place)
+            spots.update(stream.read(_SPOT_BYTES))
+        stream.seek(max(0, size - _SPOT_BYTES))
+        spots.update(stream.read())
+    return spots.hexdigest()
+
+
+def open_index(folder: Path, *, device: str | None = None, model: str | None = None) -> Index:
     """Open a folder of :func:`build_index`.
 
     Args:
         folder: The index.
         device: For the model of a dense one.
+        model: Where the model of a dense one is now, if it was moved.
 
     Raises:
-        FrescoError: no whole index, one of another layout, or its model is not the one that made it.
+        FrescoError: no whole index, one of another layout, files of another index among its own, or its model is not
+            the one that made it.
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        version, settings = manifest["schema_version"], manifest["settings"]
+        version, settings, files = manifest["schema_version"], manifest["settings"], manifest["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FrescoError(
             f"{folder}: holds no whole index ({error}); make it with `ccs index --out {folder}`"
@@ -144,12 +169,16 @@ def open_index(folder: Path, *, device: str | None = None) -> Index:
     passages = Passages(folder)
     if passages.sha256 != manifest["passages_sha256"]:
         raise FrescoError(f"{folder}: its passages are of another corpus than its index; run `ccs index` again")
+    for name, spot in files.items():
+        if not (folder / name).is_file() or _spot(folder / name) != spot:
+            raise FrescoError(f"{folder / name}: is not the file that this index was made with; index again")
     if settings["method"] == "bm25":
         return Index(passages, Bm25Index(folder / "bm25"), manifest)
-    encoder = encoder_of(settings, device=device)
+    encoder = encoder_of({**settings, "model": model or settings["model"]}, device=device)
     if hashlib.sha256(encoder.identity.encode()).hexdigest() != manifest["model"]:
         raise FrescoError(
-            f"{folder}: was embedded by another version of {settings['model']} than the one found now; index again"
+            f"{folder}: was embedded by another version of {model or settings['model']} than the one found now; "
+            "index again, or name the model that made it"
         )
     return Index(passages, DenseIndex(folder / "dense", encoder), manifest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
     if (folder / _STATE).exists():
         return count_passages(folder)
     seen: set[bytes] = set()
-    places = [0]
+    places = array("q", [0])  # a list would take four times as much
     digest = hashlib.sha256()
     unfinished = folder / f".{_LINES}.tmp"
     with unfinished.open("wb") as stream:
@@ -53,7 +54,7 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
     if not seen:
         raise FrescoError("the corpus holds no passage; there is nothing to index")
     unfinished.replace(folder / _LINES)
-    np.save(folder / _PLACES, np.array(places, np.int64))
+    np.save(folder / _PLACES, np.asarray(places, np.int64))
     state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest()}
     write_atomically(folder / _STATE, json.dumps(state))  # last: only now are they whole
     tell(len(seen))

