@@ -24,9 +24,18 @@ def add_index(commands: argparse._SubParsersAction[Any]) -> None:
     index.add_argument("--out", required=True, metavar="DIR", help="folder of the index")
     index.add_argument("--method", default="bm25", choices=("bm25", "dense"))
     index.add_argument("--model", metavar="M", help="embedding model of a dense index: a folder or a Hugging Face id")
-    index.add_argument("--index-type", default="flat", choices=("flat", "hnsw", "ivfpq"), help="of a dense index")
-    index.add_argument("--query-prefix", metavar="TEXT", help='before each query, such as "query: " for E5')
-    index.add_argument("--passage-prefix", metavar="TEXT", help='before each passage, such as "passage: "')
+    index.add_argument(
+        "--index-type",
+        default="flat",
+        choices=("flat", "hnsw", "ivfpq"),
+        help="of a dense index: exact (default); a graph, fast and a little larger; compressed, a quarter of the size",
+    )
+    index.add_argument(
+        "--query-prefix",
+        metavar="TEXT",
+        help='before each query (default: what the model saves, or "query: " for E5, which saves none)',
+    )
+    index.add_argument("--passage-prefix", metavar="TEXT", help="before each passage, likewise")
     index.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     index.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
 
