@@ -15,6 +15,7 @@ from ccs.commands.index import add_index
 from ccs.commands.reward import add_reward
 from ccs.commands.rollout import add_rollout
 from ccs.commands.serve import add_serve
+from ccs.commands.train import add_train
 from fresco.errors import FrescoError
 
 EXIT_BAD_INPUT = 2
@@ -22,7 +23,7 @@ EXIT_INTERRUPTED = 130
 
 # In the order of use. Each adds a subparser whose default `run` takes the options and gives the exit code; what is
 # heavy it imports there, so that `ccs --help` and a typing mistake do not wait.
-_COMMANDS = (add_index, add_serve, add_rollout, add_reward, add_evaluate, add_audit)
+_COMMANDS = (add_index, add_serve, add_rollout, add_reward, add_evaluate, add_audit, add_train)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -99,9 +99,17 @@ class Environment:
         limits: The budget.
         agent: One of :data:`ccs.protocol.AGENTS`; ``rag`` searches once for the question, and neither it nor
             ``direct`` may search further.
+        template: Text of another prompt, of :func:`ccs.protocol.read_template`.
     """
 
-    def __init__(self, retriever: Retriever | None, limits: Limits | None = None, *, agent: str = "search") -> None:
+    def __init__(
+        self,
+        retriever: Retriever | None,
+        limits: Limits | None = None,
+        *,
+        agent: str = "search",
+        template: str | None = None,
+    ) -> None:
         if agent not in protocol.AGENTS:
             raise FrescoError(f"there is no agent {agent!r}; choose from {', '.join(protocol.AGENTS)}")
         if retriever is None and agent != "direct":
@@ -110,6 +118,7 @@ class Environment:
         self._retriever = retriever
         self._limits = limits if agent == "search" else replace(limits, turns=0)
         self._agent = agent
+        self._template = template
         self._question: Question | None = None
         self._stop = ""
 
@@ -154,7 +163,7 @@ class Environment:
         self._pending: Turn | None = None
         self._spoken = self._passages = 0
         self._stop = self._error = ""
-        prompt = protocol.write_prompt(self._agent, question.text)
+        prompt = protocol.write_prompt(self._agent, question.text, self._template)
         if self._agent != "rag":
             return prompt
         query = protocol.one_line(question.text)[: self._limits.query_characters]
@@ -249,9 +258,7 @@ class Environment:
     def _search(self) -> Step:
         assert self._retriever is not None and self.query is not None
         started = time.perf_counter()
-        found = self._retriever.search([self.query], self.wanted)
-        if len(found) != 1:
-            raise FrescoError(f"the retriever answered 1 query with {len(found)} lists of passages")
+        found = _search(self._retriever, [self.query], self.wanted)
         return self.receive(found[0], time.perf_counter() - started)
 
     def _told(self, turn: Turn, observation: str) -> Step:
@@ -271,11 +278,20 @@ class Environment:
         return turn.prompt_tokens + (turn.completion_tokens or 0) >= self._limits.tokens
 
 
+def _search(retriever: Retriever, queries: Sequence[str], wanted: int) -> list[list[Hit]]:
+    found = retriever.search(queries, wanted)
+    if len(found) != len(queries):
+        raise FrescoError(f"the retriever answered {len(queries)} queries with {len(found)} lists of passages")
+    return found
+
+
 def step_all(
     environments: Sequence[Environment],
     texts: Sequence[str],
     retriever: Retriever,
     generations: Sequence[Generation] | None = None,
+    *,
+    tolerate: bool = False,
 ) -> list[Step]:
     """Step many rollouts at once with one search for all of them that want one; each as :meth:`Environment.step` would.
 
@@ -284,9 +300,10 @@ def step_all(
         texts: A turn for each.
         retriever: Asked once for each number of passages wanted.
         generations: What the engine counted, for each.
+        tolerate: Where the retriever fails, end the rollouts that asked it, as errors, and go on.
 
     Raises:
-        FrescoError: the retriever failed.
+        FrescoError: the retriever failed, and ``tolerate`` is not set.
     """
     counted = generations or [Generation()] * len(texts)
     steps: list[Step | None] = [
@@ -297,9 +314,15 @@ def step_all(
     for wanted in sorted({environments[index].wanted for index in searching}):
         group = [index for index in searching if environments[index].wanted == wanted]
         started = time.perf_counter()
-        found = retriever.search([environments[index].query or "" for index in group], wanted)
-        if len(found) != len(group):
-            raise FrescoError(f"the retriever answered {len(group)} queries with {len(found)} lists of passages")
+        try:
+            found = _search(retriever, [environments[index].query or "" for index in group], wanted)
+        except FrescoError as error:
+            if not tolerate:
+                raise
+            for index in group:
+                environments[index].fail(str(error))
+                steps[index] = Step(texts[index], "", True)
+            continue
         seconds = time.perf_counter() - started
         for index, hits in zip(group, found, strict=True):
             steps[index] = environments[index].receive(hits, seconds)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccs.trajectory import Hit
+from fresco.errors import FrescoError
 
 #: Give these to the engine as stop strings: a turn ends with the first of them.
 TURN_ENDS = ("</search>", "</answer>")
@@ -66,15 +67,32 @@ class Reply:
     fault: str | None = None
 
 
-def write_prompt(agent: str, question: str) -> str:
+def write_prompt(agent: str, question: str, template: str | None = None) -> str:
     """What the model reads first.
 
     Args:
         agent: One of :data:`AGENTS`.
         question: Its text, from outside: escaped here.
+        template: Another prompt, of :func:`read_template`.
     """
-    template = (_PROMPTS / f"{'agent' if agent == 'search' else agent}.txt").read_text(encoding="utf-8")
+    if template is None:
+        template = (_PROMPTS / f"{'agent' if agent == 'search' else agent}.txt").read_text(encoding="utf-8")
     return template.replace("{question}", one_line(question))
+
+
+def read_template(path: Path) -> str:
+    """The text of another prompt.
+
+    Raises:
+        FrescoError: it cannot be read, or has no place for the question.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"prompt {path}: cannot be read ({error})") from error
+    if "{question}" not in text:
+        raise FrescoError(f"prompt {path}: {{question}} stands nowhere in it; put it where the question goes")
+    return text
 
 
 def write_information(hits: Sequence[Hit], characters: int) -> str:

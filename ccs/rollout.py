@@ -85,6 +85,7 @@ def roll_out(
     agent: str = "search",
     limits: Limits | None = None,
     sampling: Sampling | None = None,
+    template: str | None = None,
 ) -> Trajectory:
     """Let an agent work on a question.
 
@@ -96,13 +97,14 @@ def roll_out(
         agent: One of :data:`ccs.protocol.AGENTS`.
         limits: The budget.
         sampling: How turns are generated.
+        template: Another prompt, of :func:`ccs.protocol.read_template`.
 
     Returns:
         The record. Where the model's server or the retriever fails for good, ``stop`` is ``error`` and the record is
         no result.
     """
     limits, sampling = limits or Limits(), sampling or Sampling()
-    environment = Environment(retriever, limits, agent=agent)
+    environment = Environment(retriever, limits, agent=agent, template=template)
     seed = sampling.seed_of(question, sample)
     left = limits.tokens
     try:

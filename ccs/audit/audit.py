@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -149,13 +150,13 @@ def _masked(trajectories: Sequence[Trajectory], bottleneck: Bottleneck) -> list[
 
 
 def _overlaps(trajectories: Sequence[Trajectory], queries: Sequence[Sequence[str]]) -> _Floats:
-    """Share of each question's content words in its queries; NaN where the question has none or nothing was asked."""
-    overlaps = []
-    for trajectory, asked in zip(trajectories, queries, strict=True):
-        wanted = _content(trajectory.question)
-        found = _content(" ".join(asked))
-        overlaps.append(len(wanted & found) / len(wanted) if wanted and asked else np.nan)
-    return np.array(overlaps, float)
+    return np.array([overlap(each.question, asked) for each, asked in zip(trajectories, queries, strict=True)], float)
+
+
+def overlap(question: str, queries: Sequence[str]) -> float:
+    """Share of a question's content words that stand in its queries; NaN where it has none or nothing was asked."""
+    wanted = _content(question)
+    return len(wanted & _content(" ".join(queries))) / len(wanted) if wanted and queries else math.nan
 
 
 def _content(text: str) -> frozenset[str]:

@@ -52,6 +52,7 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         default="search",
         help="search as it likes (default); one search with the question, then answer; no search",
     )
+    agent.add_argument("--prompt", metavar="FILE", help="another prompt, with {question} in it")
     agent.add_argument("--samples", type=_positive, default=1, metavar="G", help="trajectories of each question")
     agent.add_argument(
         "--max-turns", type=_positive, default=4, metavar="N", help="turns that may search; one more may only answer"
@@ -125,12 +126,22 @@ def _collect(
     from ccs.rollout_file import read_record, write_record
     from fresco.results.record import environment
 
+    template = _template(options)
     if file.torn:
         sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its rollout is done again\n")
     retriever = _open_retriever(options)
 
     def roll(question: Question, sample: int) -> Trajectory:
-        return roll_out(client, retriever, question, sample, agent=options.agent, limits=limits, sampling=sampling)
+        return roll_out(
+            client,
+            retriever,
+            question,
+            sample,
+            agent=options.agent,
+            limits=limits,
+            sampling=sampling,
+            template=template,
+        )
 
     started = time.perf_counter()
     tally = _Tally(len(questions) * options.samples)
@@ -198,8 +209,14 @@ def _identity(options: argparse.Namespace, model: str, limits: Limits, sampling:
     """What decides a record besides its question. Addresses are left out: servers move."""
     from ccs.protocol import write_prompt
 
-    prompt = hashlib.sha256(write_prompt(options.agent, "").encode()).hexdigest()
+    prompt = hashlib.sha256(write_prompt(options.agent, "", _template(options)).encode()).hexdigest()
     return {"agent": options.agent, "model": model, **asdict(limits), **asdict(sampling), "prompt_sha256": prompt}
+
+
+def _template(options: argparse.Namespace) -> str | None:
+    from ccs.protocol import read_template
+
+    return read_template(Path(options.prompt)) if options.prompt else None
 
 
 def _open_retriever(options: argparse.Namespace) -> Any:

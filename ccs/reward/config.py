@@ -15,12 +15,12 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
+from ccs.config_file import fill, read_yaml
 from ccs.reward.base import Reward
 from ccs.reward.bottleneck import CHARACTERS, Bottleneck
 from ccs.reward.cycle import AGGREGATES, CycleReward
@@ -98,20 +98,12 @@ def read_config(path: Path) -> RewardConfig:
     Raises:
         FrescoError: it cannot be read, is no YAML, or has an unknown key or a value that is not allowed.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FrescoError(f"{path}: cannot be read ({error})") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FrescoError(f"{path}: no valid YAML ({' '.join(str(error).split())[:200]})") from None
-    return parse_config({} if content is None else content, str(path))
+    return parse_config(read_yaml(path), str(path))
 
 
 def parse_config(content: Any, where: str = "the reward's configuration") -> RewardConfig:
     """A configuration as a mapping; see :func:`read_config`."""
-    config: RewardConfig = _section(RewardConfig, content, where, "")
+    config: RewardConfig = fill(RewardConfig, content, where)
     _check(config, where)
     return config
 
@@ -141,30 +133,6 @@ def _gates(config: RewardConfig) -> Gates:
     if config.gates is not None:
         return config.gates
     return Gates() if config.reward in _BLIND_TO_ANSWERS else Gates(answer=0.0, search=0.0)
-
-
-def _section(kind: type[Any], content: Any, where: str, path: str) -> Any:
-    if not isinstance(content, Mapping):
-        raise FrescoError(f"{where}: {path.rstrip('.') or 'the file'} is {content!r:.60}; keys with values are wanted")
-    hints = get_type_hints(kind)
-    known = {each.name for each in fields(kind)}
-    for key in content:
-        if key not in known:
-            raise FrescoError(f"{where}: unknown key {path}{key}; known are {', '.join(path + name for name in hints)}")
-    return kind(**{key: _value(hints[key], value, where, f"{path}{key}") for key, value in content.items()})
-
-
-def _value(kind: Any, value: Any, where: str, path: str) -> Any:
-    allowed = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    section = next((each for each in allowed if isinstance(each, type) and is_dataclass(each)), None)
-    if section is not None and not (value is None and types.NoneType in allowed):
-        return _section(section, value, where, f"{path}.")
-    if float in allowed and type(value) is int:  # YAML reads 1 as a whole number
-        value = float(value)
-    if type(value) not in allowed:
-        names = " or ".join("nothing" if each is types.NoneType else each.__name__ for each in allowed)
-        raise FrescoError(f"{where}: {path} is {value!r:.60}; {names} is wanted")
-    return value
 
 
 def _check(config: RewardConfig, where: str) -> None:

@@ -26,6 +26,7 @@ _PACKAGES = (
     "tokenizers",
     "torch",
     "transformers",
+    "trl",
 )
 
 

@@ -1,0 +1,85 @@
+"""YAML files that fill a tree of dataclasses: unknown keys and wrong kinds are refused with the place that is wrong."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fresco.errors import FrescoError
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; an empty one is an empty mapping.
+
+    Raises:
+        FrescoError: it cannot be read or is no YAML.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"{path}: cannot be read ({error})") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise FrescoError(f"{path}: no valid YAML ({' '.join(str(error).split())[:200]})") from None
+    return {} if content is None else content
+
+
+def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:
+    """A dataclass from a mapping of its fields.
+
+    Args:
+        kind: Whose fields are texts, numbers, truth values, tuples of one kind, dataclasses, or None.
+        content: The mapping.
+        where: File, for errors.
+        path: Of the key that holds the mapping, with a dot at its end, for errors.
+
+    Raises:
+        FrescoError: an unknown key, or a value of the wrong kind.
+    """
+    if not isinstance(content, Mapping):
+        raise FrescoError(f"{where}: {path.rstrip('.') or 'the file'} is {content!r:.60}; keys with values are wanted")
+    hints = get_type_hints(kind)
+    known = {each.name for each in fields(kind)}
+    for key in content:
+        if key not in known:
+            raise FrescoError(f"{where}: unknown key {path}{key}; known are {', '.join(path + name for name in hints)}")
+    return kind(**{key: _value(hints[key], value, where, f"{path}{key}") for key, value in content.items()})
+
+
+def _value(kind: Any, value: Any, where: str, path: str) -> Any:
+    allowed = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    section = next((each for each in allowed if isinstance(each, type) and is_dataclass(each)), None)
+    if section is not None and not (value is None and types.NoneType in allowed):
+        return fill(section, value, where, f"{path}.")
+    several = next((each for each in allowed if get_origin(each) is tuple), None)
+    if several is not None and isinstance(value, list):
+        one = get_args(several)[0]
+        if one is Any:
+            return tuple(value)
+        return tuple(_value(one, each, where, f"{path}[{number}]") for number, each in enumerate(value))
+    if float in allowed and type(value) is int:  # YAML reads 1 as a whole number
+        value = float(value)
+    if float in allowed and isinstance(value, str) and _is_number(value):  # and 1e-6, without a point, as a text
+        value = float(value)
+    if type(value) not in allowed:
+        names = " or ".join(_named(each) for each in allowed)
+        raise FrescoError(f"{where}: {path} is {value!r:.60}; {names} is wanted")
+    return value
+
+
+def _named(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return "a list"
+    return "nothing" if kind is types.NoneType else str(kind.__name__)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Training search agents without gold answers."""
