@@ -93,7 +93,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         """A line for the step."""
         if "loss" not in logs or not state.is_world_process_zero:
             return  # the summary at the end
-        row = {name.removeprefix("agent/"): value for name, value in logs.items()}
+        # TRL takes a stream that ends with </answer> for a truncated one; "contexts cut" says what was cut.
+        known = {name: value for name, value in logs.items() if not ("clipped" in name or "terminated" in name)}
+        row = {name.removeprefix("agent/"): value for name, value in known.items()}
         row = {"step": state.global_step, "asked": self._training.asked, **row, "seconds": self._seconds}
         self._journal.add("steps.jsonl", row)
         shown = [f"reward {logs.get('reward') or 0:.3f}"]

@@ -134,7 +134,7 @@ class DemoConfig:
 
     people: int = _key("of the made-up world; each has three facts", 220)
     held_out: int = _key("of them whose questions are never trained on", 60)
-    warm_up_steps: int = _key("supervised, on poor traces", 700)
+    warm_up_steps: int = _key("supervised, on poor traces", 500)
     seed: int = _key("of the world and the first weights", 0)
 
 

@@ -108,7 +108,9 @@ class TransformersEngine:
         pad = self._tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(each)) + list(each) for each in contexts], device=model.device)
         mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in contexts], device=model.device)
-        sampling = {"do_sample": False} if greedy else {"do_sample": True, "temperature": self._config.temperature}
+        # What a model's own generation settings say must not bend the policy that is trained.
+        free = {"do_sample": True, "temperature": self._config.temperature, "top_k": 0, "top_p": 1.0}
+        sampling: dict[str, Any] = {"do_sample": False} if greedy else free
         stops = {"stop_strings": self._strings, "tokenizer": self._tokenizer} if self._strings else {}
         output = model.generate(
             input_ids=ids,
@@ -116,9 +118,6 @@ class TransformersEngine:
             max_new_tokens=max(budgets),
             eos_token_id=self._ends,
             pad_token_id=pad,
-            # What a model's own generation settings say must not bend the policy that is trained.
-            top_k=0,
-            top_p=1.0,
             repetition_penalty=1.0,
             **sampling,
             **stops,

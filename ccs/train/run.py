@@ -72,10 +72,16 @@ def train(
 
 
 def _require() -> None:
+    import warnings
+
     try:
         import trl  # noqa: F401
+        from transformers.utils import logging
     except ImportError:
         raise FrescoError('training needs TRL: pip install "fresco-ccs[train]"') from None
+    # A bar for each checkpoint, and what transformers says to TRL, would bury our own lines.
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _train(
@@ -118,9 +124,9 @@ def _train(
     if resumed is not None:
         tell(f"going on from {resumed.name}")
     watcher = _watcher(config, journal, evaluator, training, tell)
-    watcher.attach(trainer)
     for callback in callbacks:
         trainer.add_callback(callback)
+    watcher.attach(trainer)
     try:
         with watcher.bar(config.optimization.steps):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)

@@ -46,7 +46,7 @@ def make_tokenizer(world: World) -> Any:
     texts = [text for fact in (*world.facts, *world.held_out) for text in (fact.question, fact.page)]
     texts += [f" {word} {word}" for word in vocabulary()] * 20
     texts += ['Question: \n\n<information>\nDoc 1: "', 'Doc 1: "Chatter 1"', _TOLD] * 50
-    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=640, show_progress=False)
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=800, show_progress=False)
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in _TAGS])
     tokenizer.pad_token = tokenizer.eos_token = _END
     return tokenizer
