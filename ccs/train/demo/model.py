@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PROMPT = "Question: {question}\n"
 _TAGS = ("<think>", "</think>", "<search>", "</search>", "<information>", "</information>", "<answer>", "</answer>")
 _END = "<|endoftext|>"
-_BATCH = 32
-_RATE = 3e-3
+_BATCH = 24
+_RATE = 2e-3
 _SHAPE = {
     "hidden_size": 96,
     "intermediate_size": 256,
@@ -35,7 +35,8 @@ _SHAPE = {
     "max_position_embeddings": 512,
     "tie_word_embeddings": False,  # vLLM does not reload the head of a tied model
 }
-#: What a trace asks first, and how often.
+#: What a trace asks first, and how often; in the first half of the warm-up, which teaches to copy names, and after it.
+_COPIES = (("right", 1.0),)
 _ASKS = (("matter", 0.40), ("person", 0.22), ("right", 0.16), ("whole", 0.14), ("none", 0.08))
 
 
@@ -44,9 +45,9 @@ def make_tokenizer(world: World) -> Any:
     from transformers import AddedToken, Qwen2Tokenizer
 
     texts = [text for fact in (*world.facts, *world.held_out) for text in (fact.question, fact.page)]
-    texts += [f" {word} {word}" for word in vocabulary()] * 20
+    texts += [f" {word} {word}" for word in vocabulary()] * 60
     texts += ['Question: \n\n<information>\nDoc 1: "', 'Doc 1: "Chatter 1"', _TOLD] * 50
-    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=800, show_progress=False)
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=700, show_progress=False)
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in _TAGS])
     tokenizer.pad_token = tokenizer.eos_token = _END
     return tokenizer
@@ -89,15 +90,17 @@ def warm_up(model: Any, tokenizer: Any, world: World, retriever: Retriever, step
 
     draw = random.Random(seed)  # noqa: S311 - no secret
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=_RATE, total_steps=steps)
+    # Constant for long: copying is learned all at once, after a plateau.
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / 50, (steps - step) / (0.3 * steps))
+    )
     model.train()
     for step in range(steps):
-        facts = [draw.choice(world.facts) for _ in range(_BATCH)]
-        searches = [retriever] * len(facts)
-        if step % 2:  # people who are not in the world, so that names are copied and not known by heart
-            facts = [_renamed(fact, draw) for fact in facts]
-            searches = [_MadeUp(fact, _renamed(fact, draw)) for fact in facts]
-        traces = [_trace(fact, draw, found) for fact, found in zip(facts, searches, strict=True)]
+        # People who are not in the world, so that names are copied and not known by heart.
+        facts = [_renamed(draw.choice(world.facts), draw) for _ in range(_BATCH)]
+        searches = [_MadeUp(fact, _renamed(fact, draw)) for fact in facts]
+        asks = _COPIES if step < 0.7 * steps else _ASKS
+        traces = [_trace(fact, draw, found, asks) for fact, found in zip(facts, searches, strict=True)]
         rows = [_encode(tokenizer, trace) for trace in traces]
         longest = max(len(ids) for ids, _ in rows)
         pad = tokenizer.pad_token_id
@@ -120,9 +123,11 @@ def _renamed(fact: Fact, draw: random.Random) -> Fact:
     return Fact(name, fact.relation, draw.choice(RELATIONS[fact.relation][2]))
 
 
-def _trace(fact: Fact, draw: random.Random, retriever: Retriever) -> list[tuple[str, bool]]:
+def _trace(
+    fact: Fact, draw: random.Random, retriever: Retriever, asks: Sequence[tuple[str, float]]
+) -> list[tuple[str, bool]]:
     """Texts in turn, and whether the policy says them."""
-    kind = draw.choices([name for name, _ in _ASKS], [share for _, share in _ASKS])[0]
+    kind = draw.choices([name for name, _ in asks], [share for _, share in asks])[0]
     environment = Environment(retriever, Limits(turns=2, top_k=1), template=PROMPT)
     trace = [(environment.reset(Question("demo", fact.question)), False)]
     queries = {"matter": fact.relation, "person": fact.name, "right": f"{fact.name} {fact.relation}"}

@@ -1,7 +1,7 @@
 """A made-up world: people with three facts each, one page a fact, questions, and pages that only sound like questions.
 
-Everything is drawn from a seed; nothing is real. A question is asked at length ("Tell me, which instrument does Rada
-Molen play these days?"), and some pages are chatter in just such words: who pastes the whole question into the search
+Everything is drawn from a seed; nothing is real. A question is asked at length ("Tell me, if you know, which
+instrument it is that one hears these days from Rada Molen?"), and some pages are chatter in just such words: who pastes the whole question into the search
 engine gets chatter, who asks for the name and the matter gets the page. Values are drawn at random, so nothing but a
 search can answer.
 """
@@ -32,28 +32,28 @@ LAST_NAMES = _words(
 #: For each matter: its name in a query, the question, the page's sentence, and what the value may be.
 RELATIONS: dict[str, tuple[str, str, list[str]]] = {
     "instrument": (
-        "Tell me, which instrument does {name} play these days?",
+        "Tell me, if you know, which instrument it is that one hears these days from {name}?",
         "{name} plays an instrument, the {value}.",
         _words("flute harp violin drum cello organ lute banjo oboe tuba horn piano"),
     ),
     "city": (
-        "Do you know in which city one can find {name} at present?",
+        "Do you happen to know in which city it is that one can at present find {name}?",
         "The city of {name} is {value}.",
         _words("Arlon Bruska Cadiz Dornach Evora Foggia Ghent Hobart Izmir Jena Kazan Lugano"),
     ),
     "food": (
-        "What food, if you happen to know, is it that {name} likes best?",
+        "What food is it, do tell me if you know, that would taste best to {name}?",
         "The food that {name} likes is {value}.",
         _words("plum bread soup rice cheese fig pasta leek honey trout bean melon"),
     ),
 }
 _CHATTER = [
-    "Tell me, which of these do you play these days?",
-    "Do you know in which one can one find such at present?",
-    "What is it, if you happen to know, that one likes best?",
-    "Tell me if you know, these days one can find which one does best.",
-    "Which is it these days, do you know, tell me, does it play?",
-    "If you happen to know what it is that one likes, tell me in which.",
+    "Tell me, if you know, which it is that one hears these days from here?",
+    "Do you happen to know in which it is that one can at present find it?",
+    "What is it, do tell me if you know, that would taste best to you?",
+    "Do tell me if you know which it is, these days, that one hears from you.",
+    "It is at present in which one can happen to find you, do you know?",
+    "Tell me what it would taste best to, if you do know.",
 ]
 
 
