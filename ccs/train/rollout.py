@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ccs.environment import Environment, Generation, Step, step_all
 from ccs.question import Question
 from ccs.train.config import AgentConfig
+from ccs.train.tokens import kept_tokens
 from ccs.trajectory import Trajectory
 from fresco.errors import FrescoError
 
@@ -156,12 +156,11 @@ class Roller:
         acting = [environments[number] for number in active]
         steps = step_all(acting, texts, self._retriever, counted, tolerate=True)
         self.seconds.retrieval += time.perf_counter() - started
-        for number, turn, text, step in zip(active, turns, texts, steps, strict=True):
-            self._append(rollouts[number], environments[number], turn, text, step)
+        for number, turn, step in zip(active, turns, steps, strict=True):
+            self._append(rollouts[number], environments[number], turn, step)
 
-    def _append(self, rollout: Rollout, environment: Environment, turn: Generated, text: str, step: Step) -> None:
-        kept = self._kept(turn.ids, text, step.reply) if step.reply != text else len(turn.ids)
-        ids = turn.ids[:kept]
+    def _append(self, rollout: Rollout, environment: Environment, turn: Generated, step: Step) -> None:
+        ids = turn.ids[: kept_tokens(turn.ids, step.reply, self._decode)]
         if not step.done and ids and ids[-1] == self._tokenizer.eos_token_id:
             ids = ids[:-1]  # the stream goes on: an end within it would tell the policy that it does not
         observation = self._tokenizer.encode(step.observation, add_special_tokens=False) if step.observation else []
@@ -177,20 +176,6 @@ class Roller:
         rollout.mask += [1] * len(ids) + [0] * len(observation)
         if turn.logprobs is not None:
             rollout.logprobs = (rollout.logprobs or []) + turn.logprobs[: len(ids)] + [0.0] * len(observation)
-
-    def _kept(self, ids: list[int], text: str, reply: str) -> int:
-        """How many of the tokens spell what the context keeps of a turn.
-
-        Up to the token that closes the tag, with whatever else that token holds. Where the environment cut a turn
-        (information of the model's own making), the token that the cut goes through is left out.
-        """
-        closed = text.startswith(reply) and reply.endswith(">")
-        if closed and not text[len(reply) :].strip():
-            return len(ids)  # white space after the tag; perhaps an end of sequence, which has no text
-        count = bisect_left(range(len(ids) + 1), len(reply), key=lambda n: len(self._decode(ids[:n])))
-        if not closed and count and len(self._decode(ids[:count])) > len(reply):
-            count -= 1
-        return count
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

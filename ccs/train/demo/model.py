@@ -60,14 +60,17 @@ _TOLD = (
 )
 
 
-def make_model(tokenizer: Any, seed: int) -> Any:
-    """The untrained model."""
+def make_model(tokenizer: Any, seed: int, **shape: Any) -> Any:
+    """The untrained model; ``shape`` goes before what the demo's has."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(seed)
     config = Qwen2Config(
-        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, **_SHAPE
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **{**_SHAPE, **shape},
     )
     return Qwen2ForCausalLM(config)
 

@@ -1,9 +1,9 @@
 """A made-up world: people with three facts each, one page a fact, questions, and pages that only sound like questions.
 
-Everything is drawn from a seed; nothing is real. A question is asked at length ("Tell me, if you know, which
-instrument it is that one hears these days from Rada Molen?"), and some pages are chatter in just such words: who pastes the whole question into the search
-engine gets chatter, who asks for the name and the matter gets the page. Values are drawn at random, so nothing but a
-search can answer.
+Everything is drawn from a seed; nothing is real. A question is asked at length ("Tell me, if you know, which instrument
+it is that one hears these days from Rada Molen?"), and some pages are chatter in just such words: who pastes the whole
+question into the search engine gets chatter, who asks for the name and the matter gets the page. Values are drawn at
+random, so nothing but a search can answer.
 """
 
 from __future__ import annotations
