@@ -21,6 +21,7 @@ from ccs.train.watch import step_figures
 from fresco.errors import FrescoError
 
 _FAILED = Rewarded(None, {})
+_SUSPICIOUS = 32  # searches in a row that found nothing: a bad policy asks a few, a wrong index answers none
 
 
 class SearchTraining:
@@ -42,6 +43,7 @@ class SearchTraining:
         self._rollouts: list[Rollout] = []
         self._numbers: list[int] = []
         self._seconds: dict[str, float] = {}
+        self._found_nothing = 0  # searches in a row
         self.asked: list[str] = []
 
     def roll(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
@@ -117,10 +119,11 @@ class SearchTraining:
                 "from the last checkpoint"
             )
         searches = [turn for each in trajectories for turn in each.searches]
-        if searches and not any(turn.hits for turn in searches):
+        self._found_nothing = 0 if any(turn.hits for turn in searches) else self._found_nothing + len(searches)
+        if self._found_nothing >= _SUSPICIOUS:
             raise FrescoError(
-                f"step {step}: the retriever returned no passage for any of {len(searches)} searches; does it serve "
-                "the right index? The same command goes on from the last checkpoint"
+                f"step {step}: the retriever returned no passage for the last {self._found_nothing} searches; does it "
+                "serve the right index? The same command goes on from the last checkpoint"
             )
 
 

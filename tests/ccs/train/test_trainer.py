@@ -167,7 +167,7 @@ class NoReward(Length):
 @pytest.mark.parametrize(
     ("retriever", "reward", "said"),
     [
-        (Empty(), Length(), "returned no passage for any of 6 searches"),
+        (Empty(), Length(), "returned no passage for the last 36 searches"),
         (Broken(), Length(), r"every rollout ended with an error \(the retriever is gone\)"),
         (None, NoReward(), "no rollout of this step could be rewarded: the judge is gone"),
     ],
@@ -191,8 +191,10 @@ def test_what_cannot_teach_anything_stops_with_a_line(
     training = SearchTraining(roller, mix, questions, 3)
     trainer = SimpleNamespace(state=SimpleNamespace(global_step=4))
     with pytest.raises(FrescoError, match=said):
-        made = training.roll(["a"] * 3 + ["b"] * 3, trainer)
-        training.reward(made["completion_ids"], lambda *_: None)
+        for _ in range(6):
+            engine.turn = 0
+            made = training.roll(["a"] * 3 + ["b"] * 3, trainer)
+            training.reward(made["completion_ids"], lambda *_: None)
     mix.close()
 
 
@@ -235,3 +237,34 @@ def test_a_held_out_question_that_is_trained_on_is_refused(run: tuple[TrainConfi
     config = replace(run[0], data=replace(run[0].data, held_out=run[0].data.train))
     with pytest.raises(FrescoError, match="is also trained on"):
         train(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"lora_rank": 4}},
+        {"model": {"gradient_checkpointing": True}},
+        {"model": {"dtype": "bfloat16"}, "optimization": {"bf16": True}},
+    ],
+    ids=["lora", "gradient checkpointing", "bfloat16"],
+)
+def test_ways_to_save_memory(run: tuple[TrainConfig, Path], tmp_path: Path, changes: Any) -> None:
+    config = run[0]
+    for section, values in changes.items():
+        config = replace(config, **{section: replace(getattr(config, section), **values)})
+    config = replace(config, optimization=replace(config.optimization, steps=2))
+    assert train(config, tmp_path / "out", rewards=[(1.0, Length())]).steps == 2
+    assert any((tmp_path / "out" / "final").glob("*.safetensors"))
+
+
+def test_tensorboard_gets_what_is_watched(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(run[0], keep=replace(run[0].keep, report_to=("tensorboard",)))
+    train(config, tmp_path / "out", rewards=[(1.0, Length())])
+    [events] = list((tmp_path / "out").rglob("events.out.tfevents.*"))
+    accumulator = EventAccumulator(str(events.parent))
+    accumulator.Reload()
+    tags = accumulator.Tags()["scalars"]
+    assert {"train/agent/searches", "train/agent/malformed turns", "train/reward"} <= set(tags)

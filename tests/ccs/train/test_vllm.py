@@ -94,6 +94,16 @@ def config_of(folder: Path, url: str, *changes: str) -> TrainConfig:
     )
 
 
+class Long:
+    """Earns what a rollout says, in characters: the members of a group differ, so every step moves the weights."""
+
+    name = fingerprint = "long"
+    needs_gold = signed = False
+
+    def score(self, batch: Any, questions: Any = None) -> list[float | None]:
+        return [float(sum(len(turn.text) for turn in each.turns)) for each in batch]
+
+
 def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +118,7 @@ def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
         after.append(self.difference)
 
     monkeypatch.setattr(FolderSync, "_push", watched)
-    outcome = train(config_of(folder, server), tmp_path / "out")
+    outcome = train(config_of(folder, server), tmp_path / "out", rewards=[(1.0, Long())])
     assert outcome.steps == STEPS
     # The proof by the changed head, the first policy again, and one renewal a step.
     assert len(after) >= STEPS + 1
@@ -177,14 +187,18 @@ def test_a_server_that_dies_and_returns_is_waited_for(folder: Path, tmp_path: Pa
 
         def work() -> None:
             try:
-                result.append(train(config_of(folder, url, "optimization.steps=30"), out, tell=said.append))
+                result.append(
+                    train(
+                        config_of(folder, url, "optimization.steps=30"), out, rewards=[(1.0, Long())], tell=said.append
+                    )
+                )
             except BaseException as error:
                 result.append(error)
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         _until(lambda: (out / "steps.jsonl").exists() and len((out / "steps.jsonl").read_text().splitlines()) >= 5, 120)
-        pids = subprocess.check_output(["pgrep", "-f", f"--port {port}"], text=True).split()
+        pids = subprocess.check_output(["pgrep", "-f", "--", f"--port {port}"], text=True).split()
         for pid in pids:
             os.kill(int(pid), signal.SIGKILL)
         time.sleep(3)

@@ -1,0 +1,79 @@
+"""Where the seconds of a training step go, and what our own code adds to generation, forward and backward.
+
+    pip install -e ".[test]" && python eval/step_cost.py DIR
+
+trains the demo of ``ccs train`` for some steps and writes ``eval/results/step_cost.json`` and ``.md``: medians over the
+steps, the first left out. Ours is what is neither the engine's generation nor TRL's update: the environment, decoding
+and encoding, searches, waiting for rewards, sending weights. Run nothing beside it. A small model makes our share look
+large: it is an upper bound for larger ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccs.train.config import read_train_config
+from ccs.train.run import train
+from fresco.build.files import write_atomically
+from fresco.results.record import environment
+
+_RESULTS = Path(__file__).resolve().parent / "results"
+_OURS = ("the rest of rolling out", "retrieval", "waiting for rewards", "weights")
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=21)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config = read_train_config("demo", [f"optimization.steps={options.steps}", "keep.evaluate_every=1000"])
+    assert config.demo is not None
+    train(replace(config, demo=replace(config.demo, warm_up_steps=400)), options.folder, tell=print)
+    lines = (options.folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    phases = {name: statistics.median(row[f"seconds of {name}"] for row in rows) for name in ("generation", *_OURS)}
+    whole = statistics.median(row["seconds"] for row in rows)
+    updates = [row["seconds"] - sum(row[f"seconds of {name}"] for name in phases) for row in rows]
+    phases["update (TRL: forward, backward, optimizer)"] = statistics.median(updates)
+    ours = [sum(row[f"seconds of {name}"] for name in _OURS) for row in rows]
+    share = statistics.median(own / (row["seconds"] - own) for own, row in zip(ours, rows, strict=True))
+    made = environment()
+    record = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "steps": len(rows),
+        "threads": options.threads,
+        "seconds": {**phases, "whole step": whole},
+        "added": share,
+        "environment": made,
+    }
+    write_atomically(_RESULTS / "step_cost.json", json.dumps(record, indent=1) + "\n")
+    commit = (made["git"] or {}).get("commit", "unknown")[:12]
+    table = [f"| {name} | {seconds:.4f} |" for name, seconds in record["seconds"].items()]
+    text = f"""# Seconds of a training step
+
+Written by `eval/step_cost.py`, which says what is measured. The demo of `ccs train`, 64 rollouts a step, medians of
+{len(rows)} steps; {record["date"]}, {made["cpu"]}, {options.threads} thread(s), commit {commit}.
+
+| phase | seconds |
+|---|---|
+{chr(10).join(table)}
+
+Our code adds {share:.1%} to generation and update.
+"""
+    write_atomically(_RESULTS / "step_cost.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
