@@ -11,7 +11,7 @@ from ccs.trajectory import Trajectory
 from fresco.errors import FrescoError
 from fresco.llm import ChatClient
 
-#: Failures in a row after which a server is taken to be gone; more than one burst of concurrent rollouts.
+#: Failures in a row after which a server is taken to be gone, where no more rollouts than half of it run at once.
 PATIENCE = 50
 
 
@@ -39,10 +39,12 @@ def collect(
         How many were rolled out now.
 
     Raises:
-        FrescoError: :data:`PATIENCE` rollouts in a row, or all of them, failed; what was done is in the file.
+        FrescoError: :data:`PATIENCE` rollouts in a row (or twice as many as run at once, where that is more), or all
+            of them, failed; what was done is in the file.
     """
     todo = [(question, sample) for question in questions for sample in range(samples)]
     todo = [(question, sample) for question, sample in todo if (question.id, sample) not in file.done]
+    patience = max(PATIENCE, 2 * client.concurrency)  # one burst of failures must not end a run
     writing = threading.Lock()
     failed_in_a_row = finished = 0
     error = ""
@@ -58,7 +60,7 @@ def collect(
                 failed_in_a_row, finished = 0, finished + 1
                 return
             failed_in_a_row, error = failed_in_a_row + 1, trajectory.error
-            if failed_in_a_row >= PATIENCE:
+            if failed_in_a_row >= patience:
                 raise FrescoError(
                     f"{failed_in_a_row} rollouts in a row failed, the last with: {error}; mend it, and the same "
                     "command goes on from here"

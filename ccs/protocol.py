@@ -29,8 +29,13 @@ _OWN_INFORMATION = re.compile(r"<\s*/?\s*information\b", re.IGNORECASE)
 _THOUGHTS = re.compile(r"(?:</think>)?(?:<think></think>)*")
 # The less-than sign and the two characters that compatibility normalization, which some tokenizers do, turns into it.
 _OPENERS = str.maketrans(dict.fromkeys("<\ufe64\uff1c", "\u2039"))
-# Mistral's control tokens ([INST], [/INST], [TOOL_CALLS]) and BERT's need no less-than sign.
-_BRACKETED = re.compile(r"\[(?=/?[A-Z][A-Z_]{2,}\])")
+# Control tokens without a less-than sign: Mistral's, BERT's, Moonlight's, EXAONE's ([|user|]). No other bracket is
+# touched: [NATO] stays as it is.
+_BRACKETED = re.compile(
+    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID|ARGS|MODEL_SETTINGS|THINK|"
+    r"IMG(?:_BREAK|_END)?|(?:BEGIN_|NEXT_|REPEAT_)?AUDIO(?:_TEXT)?|TRANSCRIBE|STREAMING_(?:PAD|WORD)|PREFIX|MIDDLE|"
+    r"SUFFIX|control_\d+|CLS|SEP|MASK|PAD|UNK|BOS|EOS|EOT|(?:start|end)_header_id|\|[a-z]+\|)\])"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CUT = " [...]"
 
@@ -142,7 +147,7 @@ def escape(text: str) -> str:
     """Text from outside that can spell no tag and no control token; control characters become spaces.
 
     Every ``<`` becomes the quotation mark that looks like it, U+2039: shorter than an entity, which models copy into
-    their answers, and no tokenizer's normalization turns it back. Likewise the bracket before capitals (``[INST]``).
+    their answers, and no tokenizer's normalization turns it back. Likewise the bracket of ``[INST]`` and its kind.
     """
     text = _CONTROL.sub(" ", well_formed(text)).translate(_OPENERS)
     return _BRACKETED.sub("\u2045", text)

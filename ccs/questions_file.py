@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ccs.hub import NAME, read_rows
 from ccs.jsonlines import read_objects
 from ccs.protocol import one_line, well_formed
 from ccs.question import Question
@@ -31,7 +32,6 @@ DATASETS = {
     "bamboogle": "test",
 }
 _COLLECTION = "RUC-NLPIR/FlashRAG_datasets"
-_HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-]+))?", re.ASCII)
 _NAMED = re.compile(rf"(?P<config>{'|'.join(DATASETS)})(?:@(?P<split>[\w.-]+))?")
 _ANSWERS = ("answers", "golden_answers")
 
@@ -71,7 +71,7 @@ def _open(source: str) -> list[Question]:
     if named := _NAMED.fullmatch(source):
         config = named["config"]
         return read_hub_questions(_COLLECTION, config, named["split"] or DATASETS[config])
-    if (hub := _HUB.fullmatch(source)) and not path.suffix.startswith((".json", ".gz", ".xz")):
+    if (hub := NAME.fullmatch(source)) and not path.suffix.startswith((".json", ".gz", ".xz")):
         return read_hub_questions(hub["repo"], hub["config"], hub["split"] or "test")
     raise FrescoError(
         f"there are no questions {source!r}: give a JSON Lines file that exists, one of {', '.join(DATASETS)}, or a "
@@ -90,16 +90,7 @@ def read_hub_questions(repo: str, config: str | None, split: str) -> list[Questi
     Raises:
         FrescoError: it cannot be reached or read, or a row is no question.
     """
-    import datasets
-
-    name = f"{repo}{f':{config}' if config else ''}@{split}"
-    try:
-        rows = datasets.load_dataset(repo, config, split=split).to_list()
-    # datasets lets through whatever its readers and its network raise (pyarrow, httpx, OSError, its own), undocumented.
-    except Exception as error:
-        cause = " ".join(str(error.__cause__ or error).split())[:200]
-        raise FrescoError(f"{name}: cannot be read from the Hugging Face hub ({cause})") from error
-    questions = [_question(row, f"{name}, row {number}", config or repo) for number, row in enumerate(rows, 1)]
+    questions = [_question(row, where, config or repo) for where, row in read_rows(repo, config, split)]
     # FlashRAG's sets all begin with "test_0".
     return [replace(question, id=f"{config}/{question.id}") for question in questions] if config else questions
 

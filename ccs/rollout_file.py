@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from ccs.question import Question
 from ccs.trajectory import Trajectory, parse_trajectory
-from fresco.build.files import write_atomically
+from fresco.build.files import locked_file, write_atomically
 from fresco.errors import FrescoError
 
 Key = tuple[str, int]
@@ -104,10 +104,7 @@ def open_rollouts(path: Path, questions: Sequence[Question], identity: Mapping[s
         FrescoError: made with other settings or other questions, in use by another process, damaged, or not writable.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("a") as lock:
-            if not _lock(lock):
-                raise FrescoError(f"{path}: another process writes this file; wait for it or give another --out")
+        with locked_file(path):
             _check_identity(path, identity)
             file = RolloutFile(path, questions)
             try:
@@ -215,15 +212,3 @@ def _parse(line: bytes, where: str) -> Trajectory:
         return parse_trajectory(line.decode("utf-8"), where)
     except UnicodeDecodeError as error:
         raise FrescoError(f"{where}: no UTF-8 ({error.reason})") from None
-
-
-def _lock(stream: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system: two runs on one file are then the user's to avoid
-        return True
-    try:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

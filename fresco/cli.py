@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import fresco
+from fresco.arguments import positive
 from fresco.commands.build import add_build
 from fresco.commands.optimize import add_optimize
 from fresco.errors import FrescoError
@@ -54,9 +55,7 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     what.add_argument("--benchmark", default="mini", metavar="B", help="name, folder or dataset id (default: mini)")
     what.add_argument("--nek", metavar="B", help="another benchmark or BEIR folder as the static side")
     what.add_argument("--split", default="all", choices=("all", "train", "validation", "test"))
-    what.add_argument(
-        "--limit", type=_positive, metavar="N", help="only about N queries, whole subjects, drawn by seed"
-    )
+    what.add_argument("--limit", type=positive, metavar="N", help="only about N queries, whole subjects, drawn by seed")
     what.add_argument("--timestamps", default="text", choices=("text", "none"), help="none hides the dates")
     what.add_argument("--instruction", metavar="TEXT", help="for re-rankers that take one; @FILE reads a file")
 
@@ -69,8 +68,8 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     model = score.add_argument_group("models")
     model.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     model.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "auto"))
-    model.add_argument("--max-length", type=_positive, metavar="N", help="longest input in tokens")
-    model.add_argument("--batch-tokens", type=_positive, default=16384, metavar="N", help="tokens in one forward pass")
+    model.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
+    model.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
 
     out = score.add_argument_group("results")
     out.add_argument("--out", metavar="DIR", help="folder of the results (default: fresco-results/NAME)")
@@ -85,7 +84,7 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         help='exit with 1 when it holds for a re-ranker named, as in "stale@1>0.2"; repeatable',
     )
     out.add_argument("--seed", type=int, default=0, help="of random dates, random orders and resampling")
-    out.add_argument("--resamples", type=_positive, default=1000, help="bootstrap samples for each interval")
+    out.add_argument("--resamples", type=positive, default=1000, help="bootstrap samples for each interval")
 
 
 def _add_compare(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -94,13 +93,6 @@ def _add_compare(commands: argparse._SubParsersAction[_Parser]) -> None:
     compare.add_argument("b", metavar="B", help="folder of another run on the same benchmark")
     compare.add_argument("--metric", default="MAP", help="which to compare (default: MAP)")
     compare.add_argument("--seed", type=int, default=0, help="of the randomization test")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

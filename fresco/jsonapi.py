@@ -104,6 +104,8 @@ class Answer:
 class JsonClient:
     """Sends requests to one server.
 
+    Each thread that asks has a connection: bound the requests in flight by the threads.
+
     Connection failures, timeouts, 429 and 5xx are tried again after pauses that double from ``backoff`` to 30 s and
     are never shorter than the server's Retry-After (no jitter: the same faults give the same run). A server that never
     answered yet is not waited for: its address is more likely wrong. Redirects are not followed: the key would go
@@ -148,6 +150,8 @@ class JsonClient:
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT)),
+            # The callers' threads are the limit: waiting for a place in a pool would count as a slow server.
+            limits=httpx.Limits(),
             headers=headers,
             auth=endpoint.userinfo,
             follow_redirects=False,

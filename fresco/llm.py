@@ -25,7 +25,7 @@ from fresco.jsonapi import Endpoint, JsonClient
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_MOST_CONNECTIONS = 100  # httpx's pool; a request that waits for a place in it would count as a slow server
+_MOST_AT_ONCE = 1000  # a thread and an open file each; systems allow 1024 files unless told otherwise
 _SHOWN_MODELS = 5
 _OPTIONS: Mapping[str, Callable[[str], Any]] = {"key": str, "concurrency": int, "timeout": float, "retries": int}
 
@@ -61,7 +61,7 @@ class ChatClient:
         model: The model's name; None takes the spec's, else asks the server for its only one.
         cache: SQLite file of answers, made where absent; None keeps none.
         key_variable: Environment variable with the bearer token, sent where it is set.
-        concurrency: Most requests in flight, whichever threads they come from; at most 100.
+        concurrency: Most requests in flight, whichever threads they come from; at most 1000.
         timeout: Seconds for one attempt.
         retries: Further attempts after a passing failure (429, 5xx, a broken connection).
         backoff: Seconds before the first of them.
@@ -87,8 +87,8 @@ class ChatClient:
     ) -> None:
         address, named, options = _parse(spec)
         concurrency = options.get("concurrency", concurrency)
-        if concurrency < 1:
-            raise FrescoError(f"concurrency {concurrency}: give at least 1 request at a time")
+        if not 1 <= concurrency <= _MOST_AT_ONCE:
+            raise FrescoError(f"concurrency {concurrency}: give 1 to {_MOST_AT_ONCE} requests at a time")
         self._home = Endpoint.parse(address)
         self._client = JsonClient(
             self._home,
@@ -99,7 +99,7 @@ class ChatClient:
             backoff=backoff,
             patience=patience,
         )
-        self.concurrency = min(concurrency, _MOST_CONNECTIONS)
+        self.concurrency = concurrency
         self._places = threading.BoundedSemaphore(self.concurrency)
         self._lock = threading.Lock()
         self._totals = {"requests": 0, "cached": 0, "prompt_tokens": 0, "completion_tokens": 0}

@@ -129,6 +129,14 @@ def test_many_at_once_in_order(api: ChatApi) -> None:
     assert 2 <= api.most_at_once <= 6
 
 
+def test_more_at_once_than_a_pool_of_connections_holds(api: ChatApi) -> None:
+    api.delay = 1.0
+    client = ChatClient(f"{api.url}#tiny/chat", concurrency=150, timeout=10.0)
+    assert len(client.map({"messages": str(n)} for n in range(150))) == 150
+    assert api.most_at_once > 100
+    client.close()
+
+
 def test_threads_of_the_caller_share_the_limit(api: ChatApi) -> None:
     api.delay = 0.03
     client = ChatClient(api.url, concurrency=2)
@@ -245,7 +253,8 @@ def test_the_model_is_the_only_one_or_must_be_named(api: ChatApi) -> None:
         ("http://127.0.0.1:9", "no server answers at http://127.0.0.1:9/v1"),
         ("http://127.0.0.1:9#m&speed=3", "option 'speed' after the model: unknown or malformed; known are key="),
         ("http://127.0.0.1:9#m&concurrency=many", "option 'concurrency' after the model"),
-        ("http://127.0.0.1:9#m&concurrency=0", "give at least 1 request"),
+        ("http://127.0.0.1:9#m&concurrency=0", "give 1 to 1000 requests"),
+        ("http://127.0.0.1:9#m&concurrency=1001", "give 1 to 1000 requests"),
     ],
 )
 def test_bad_specs_are_one_line(spec: str, said: str) -> None:

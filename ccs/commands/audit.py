@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs.commands.reward import add_choice, chosen_config
+from fresco.arguments import positive
 
 if TYPE_CHECKING:
     from ccs.audit.audit import Audit
@@ -36,12 +37,12 @@ def add_audit(commands: argparse._SubParsersAction[Any]) -> None:
     add_choice(audit)
     audit.add_argument("--out", metavar="DIR", help="folder of the results: audit.json, plots")
     audit.add_argument(
-        "--cheats-on", type=_positive, metavar="N", help="play the cheats on the first N questions only (default: all)"
+        "--cheats-on", type=positive, metavar="N", help="play the cheats on the first N questions only (default: all)"
     )
     audit.add_argument("--json", action="store_true", help="print audit.json on standard output, no table")
     audit.add_argument("--seed", type=int, default=0, metavar="S", help="of resampling")
     audit.add_argument(
-        "--resamples", type=_positive, default=1000, metavar="N", help="bootstrap samples for each interval"
+        "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples for each interval"
     )
 
 
@@ -169,10 +170,3 @@ def _shown(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
         return f"{figure.value:.3f}"
     return f"{figure.value:.3f} [{figure.low:.2f} {figure.high:.2f}]"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.arguments import positive
+
 if TYPE_CHECKING:
     from ccs.evaluate.measure import Evaluation
     from ccs.question import Question
@@ -35,7 +37,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
     evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="of resampling")
     evaluate.add_argument(
-        "--resamples", type=_positive, default=1000, metavar="N", help="bootstrap samples for each interval"
+        "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples for each interval"
     )
 
 
@@ -131,10 +133,3 @@ def _write(options: argparse.Namespace, evaluation: Evaluation, judge_name: str 
         "environment": environment(),
     }
     write_atomically(folder / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number

@@ -60,7 +60,7 @@ def run_reward(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 where some trajectories could not be rewarded."""
     from ccs.questions_file import load_questions
     from ccs.reward.config import dump_config, open_reward
-    from ccs.reward.reward_file import RewardFile
+    from ccs.reward.reward_file import open_reward_file
     from ccs.rollout_file import read_trajectories
 
     config = chosen_config(options)
@@ -74,11 +74,11 @@ def run_reward(options: argparse.Namespace) -> int:
     questions = {each.id: each for each in load_questions(options.questions)} if options.questions else None
     if reward.needs_gold and questions is None:
         raise FrescoError(f"the reward {reward.name} needs gold answers; give --questions")
-    file = RewardFile(Path(options.out), reward.name, reward.fingerprint)
-    if file.torn:
-        sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its reward is computed again\n")
-    _reward_all(reward, trajectories, questions, file)
-    return _report(options.out, reward.name, file.finish(trajectories))
+    with open_reward_file(Path(options.out), reward.name, reward.fingerprint) as file:
+        if file.torn:
+            sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its reward is made again\n")
+        _reward_all(reward, trajectories, questions, file)
+        return _report(options.out, reward.name, file.finish(trajectories))
 
 
 def _reward_all(reward: Reward, trajectories: Sequence[Trajectory], questions: Any, file: RewardFile) -> None:

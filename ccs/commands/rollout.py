@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.arguments import positive
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         help="JSON Lines, a set by name (nq, triviaqa, popqa, hotpotqa, 2wikimultihopqa, musique, bamboogle), or a "
         "Hugging Face dataset user/name:config@split; repeatable",
     )
-    rollout.add_argument("--limit", type=_positive, metavar="N", help="only the first N questions of each")
+    rollout.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of each")
     rollout.add_argument("--model", required=True, metavar="URL#MODEL", help="such as http://127.0.0.1:8000/v1#MODEL")
     rollout.add_argument("--retriever", metavar="URL|DIR", help="a server of /retrieve, or an index of `ccs index`")
     rollout.add_argument("--out", required=True, metavar="FILE", help="trajectories, JSON Lines")
@@ -53,18 +54,18 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         help="search as it likes (default); one search with the question, then answer; no search",
     )
     agent.add_argument("--prompt", metavar="FILE", help="another prompt, with {question} in it")
-    agent.add_argument("--samples", type=_positive, default=1, metavar="G", help="trajectories of each question")
+    agent.add_argument("--samples", type=positive, default=1, metavar="G", help="trajectories of each question")
     agent.add_argument(
-        "--max-turns", type=_positive, default=4, metavar="N", help="turns that may search; one more may only answer"
+        "--max-turns", type=positive, default=4, metavar="N", help="turns that may search; one more may only answer"
     )
-    agent.add_argument("--top-k", type=_positive, default=3, metavar="N", help="passages that a search returns")
-    agent.add_argument("--max-passages", type=_positive, metavar="N", help="passages over all searches")
-    agent.add_argument("--max-tokens", type=_positive, default=500, metavar="N", help="tokens of one turn")
+    agent.add_argument("--top-k", type=positive, default=3, metavar="N", help="passages that a search returns")
+    agent.add_argument("--max-passages", type=positive, metavar="N", help="passages over all searches")
+    agent.add_argument("--max-tokens", type=positive, default=500, metavar="N", help="tokens of one turn")
     agent.add_argument(
-        "--token-budget", type=_positive, default=16384, metavar="N", help="tokens of the whole context after a turn"
+        "--token-budget", type=positive, default=16384, metavar="N", help="tokens of the whole context after a turn"
     )
     agent.add_argument(
-        "--observation-characters", type=_positive, default=2400, metavar="N", help="of the passages of one search"
+        "--observation-characters", type=positive, default=2400, metavar="N", help="of the passages of one search"
     )
 
     sampling = rollout.add_argument_group("sampling")
@@ -79,7 +80,7 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
     sampling.add_argument("--seed", type=int, default=0, metavar="S", help="every rollout derives its own from it")
 
     server = rollout.add_argument_group("servers")
-    server.add_argument("--concurrency", type=_positive, default=16, metavar="N", help="rollouts at once, at most 100")
+    server.add_argument("--concurrency", type=positive, default=16, metavar="N", help="rollouts at once (default: 16)")
     server.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="seconds for one request")
     server.add_argument("--retries", type=_count, default=5, metavar="N", help="of a request, before its rollout fails")
 
@@ -227,13 +228,6 @@ def _open_retriever(options: argparse.Namespace) -> Any:
     from ccs.retrieve import open_retriever
 
     return open_retriever(options.retriever, timeout=options.timeout)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number
 
 
 def _count(text: str) -> int:

@@ -6,18 +6,17 @@ A row has ``id`` (or ``_id``) and ``contents``, as in Search-R1's corpora, or ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ccs.hub import NAME, read_rows
 from ccs.jsonlines import read_objects
 from fresco.errors import FrescoError
 
 #: A longer passage is a document that nobody split; agents could not read it.
 LONGEST_PASSAGE = 1_000_000
-_HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-]+))?", re.ASCII)
 _PACKED = (".jsonl", ".json", ".gz", ".xz")
 
 
@@ -44,8 +43,8 @@ def read_corpus(source: str) -> Iterator[Document]:
         rows = _parquet(path)
     elif path.is_file():
         rows = read_objects(path, "passage")
-    elif (hub := _HUB.fullmatch(source)) and path.suffix not in _PACKED:
-        rows = _hub(hub["repo"], hub["config"], hub["split"] or "train")
+    elif (hub := NAME.fullmatch(source)) and path.suffix not in _PACKED:
+        rows = read_rows(hub["repo"], hub["config"], hub["split"] or "train")
     else:
         raise FrescoError(
             f"--corpus {source}: no such file; give JSON Lines (.jsonl, .gz, .xz), Parquet, or a Hugging Face "
@@ -69,21 +68,6 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except (OSError, pyarrow.ArrowException) as error:
         said = " ".join(str(error).split())[:200]
         raise FrescoError(f"{path}: cannot be read as Parquet after row {number}: {said}") from error
-
-
-def _hub(repo: str, config: str | None, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import datasets
-
-    name = f"{repo}{f':{config}' if config else ''}@{split}"
-    try:
-        rows = datasets.load_dataset(repo, config, split=split, streaming=True)
-        yield from ((f"{name}, row {number}", row) for number, row in enumerate(rows, 1))
-    except FrescoError:
-        raise
-    # datasets lets through whatever its readers and its network raise, undocumented.
-    except Exception as error:
-        cause = " ".join(str(error.__cause__ or error).split())[:200]
-        raise FrescoError(f"{name}: cannot be read from the Hugging Face hub ({cause})") from error
 
 
 def _document(row: Mapping[str, Any], where: str) -> Document:

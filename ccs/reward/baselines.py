@@ -119,7 +119,7 @@ class SelfConfidence:
         self._characters = characters
         self.name = f"self-confidence:{client.model}"
         digest = hashlib.sha256(_ANSWERING.encode()).hexdigest()[:16]
-        self.fingerprint = f"self-confidence-1|{client.model}|{digest}|{characters}"
+        self.fingerprint = f"self-confidence-2|{client.model}|{digest}|{characters}"
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.reward.base.Reward`."""
@@ -157,7 +157,7 @@ class ConstitutionalJudge:
         self._characters = characters
         self.name = f"constitution:{client.model}"
         digest = hashlib.sha256(self._template.encode()).hexdigest()[:16]
-        self.fingerprint = f"constitution-1|{client.model}|{digest}|{characters}"
+        self.fingerprint = f"constitution-2|{client.model}|{digest}|{characters}"
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.reward.base.Reward`; None where no answer of the judge held a grade."""

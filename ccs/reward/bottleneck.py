@@ -8,20 +8,17 @@ does not exist here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccs.protocol import SHORTEST_PASSAGE, one_line, write_information
-from ccs.reward.mask import TAGS, Masker, MaskOptions, mask_trajectories
-from ccs.reward.mask.queries import BLANK, SHARED
+from ccs.reward.mask import Masker, MaskOptions, mask_trajectories
+from ccs.reward.mask.queries import BLANK
 from ccs.trajectory import Hit, Trajectory
 
-_VERSION = 1
+_VERSION = 2
 #: Characters that the passages of one search may have in the rendered text, as in a rollout.
 CHARACTERS = 2400
-# Escaping takes tags of ours for control tokens ([INST]) and changes their bracket; this one is changed back.
-_OWN_TAG = re.compile(rf"\u2045(?=(?:{'|'.join((*TAGS, SHARED, BLANK[1:-1]))})\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Trace:
             characters: Of the passages of one search; what is longer is cut, visibly.
         """
         return "".join(
-            f"<search>{_OWN_TAG.sub('[', one_line(step.query))}</search>"
+            f"<search>{one_line(step.query)}</search>"
             + write_information(step.hits, max(characters, SHORTEST_PASSAGE * len(step.hits)))
             for step in self.steps
         ).strip()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ccs.trajectory import Trajectory
-from fresco.build.files import write_atomically
+from fresco.build.files import locked_file, write_atomically
 from fresco.errors import FrescoError
 
 SCHEMA_VERSION = 1
@@ -25,7 +26,7 @@ def digest(trajectory: Trajectory) -> str:
 
 
 class RewardFile:
-    """Rewards on disk.
+    """Rewards on disk, opened with :func:`open_reward_file`.
 
     Args:
         path: Where; made where absent.
@@ -44,7 +45,6 @@ class RewardFile:
         self._reward, self._fingerprint = reward, hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
         self._lines: dict[str, str] = {}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
         except OSError as error:
             raise FrescoError(f"--out {path}: cannot be used: {error.strerror or error}") from error
@@ -102,3 +102,14 @@ class RewardFile:
             "trajectory": digest(trajectory),
         }
         return json.dumps(row)
+
+
+@contextmanager
+def open_reward_file(path: Path, reward: str, fingerprint: str) -> Iterator[RewardFile]:
+    """Hold the file of a reward, new or begun, against other processes; see :class:`RewardFile`.
+
+    Raises:
+        FrescoError: another process writes it, it holds something else, or it cannot be used.
+    """
+    with locked_file(path):
+        yield RewardFile(path, reward, fingerprint)

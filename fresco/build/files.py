@@ -64,16 +64,33 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one build; the system gives it back when the process ends, however it ends.
 
     Raises:
-        FrescoError: another build holds it, or it cannot be made.
+        FrescoError: another process holds it, or it cannot be made.
     """
+    with _held(folder / ".lock", f"{folder}", "another process is at work in this folder"):
+        yield
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold a file that is written piece by piece; otherwise as :func:`locked`.
+
+    Raises:
+        FrescoError: another process writes it, or its folder cannot be made.
+    """
+    with _held(path.with_name(f".{path.name}.lock"), f"{path}", "another process writes this file"):
+        yield
+
+
+@contextmanager
+def _held(lock: Path, what: str, busy: str) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("a")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("a")
     except OSError as error:
-        raise FrescoError(f"{folder}: cannot be used: {error.strerror or error}") from error
+        raise FrescoError(f"{what}: cannot be used: {error.strerror or error}") from error
     with stream:
         if not _lock(stream.fileno()):
-            raise FrescoError(f"{folder}: another build is at work in this folder; wait for it or give another --out")
+            raise FrescoError(f"{what}: {busy}; wait for it or give another --out")
         yield
 
 

@@ -53,7 +53,7 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
         What was found, kept and dropped.
 
     Raises:
-        FrescoError: another build is at work in the folder, the source gives up, or nothing could be aligned.
+        FrescoError: another process is at work in the folder, the source gives up, or nothing could be aligned.
     """
     with locked(config.out):
         stages = Stages(config.out / "stages")

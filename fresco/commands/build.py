@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fresco.arguments import positive
 from fresco.errors import FrescoError
 
 
@@ -29,7 +30,7 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
     where.add_argument("--rate", type=_rate, default=5.0, metavar="N", help="most requests a second to the wiki")
-    where.add_argument("--maxlag", type=_positive, default=5, metavar="S", help="wait while the wiki lags by S seconds")
+    where.add_argument("--maxlag", type=positive, default=5, metavar="S", help="wait while the wiki lags by S seconds")
     where.add_argument("--cache", metavar="FILE", help="cache of revisions (default: DIR/stages/revisions.sqlite)")
     where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
 
@@ -42,8 +43,8 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         "--reference", type=_timestamp, metavar="TIME", help="when queries are asked, YYYY-MM-DDThh:mm:ssZ"
     )
     what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
-    what.add_argument("--sample-days", type=_positive, default=30, metavar="N", help="infobox: one revision in N days")
-    what.add_argument("--pool-size", type=_positive, default=51, metavar="N", help="candidates of a query")
+    what.add_argument("--sample-days", type=positive, default=30, metavar="N", help="infobox: one revision in N days")
+    what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query")
     what.add_argument(
         "--tables",
         choices=("rows", "drop"),
@@ -52,7 +53,7 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
     what.add_argument("--device", metavar="D", help="of the embedder: cpu, cuda, ...")
-    what.add_argument("--workers", type=_positive, default=2, metavar="N", help="processes that parse wikitext")
+    what.add_argument("--workers", type=positive, default=2, metavar="N", help="processes that parse wikitext")
 
     manifest = build.add_argument_group("manifest")
     manifest.add_argument("--manifest", metavar="FILE", help="hydrate this manifest instead of building")
@@ -209,11 +210,4 @@ def _rate(text: str) -> float:
     number = float(text)
     if not 0 < number <= 1000:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1000")
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
     return number

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.arguments import positive
 from fresco.errors import FrescoError
 from fresco.rerank.base import Settings
 
@@ -38,7 +39,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument(
         "--instruction", metavar="TEXT", help="to start from (default: the model's own); @FILE reads a file"
     )
-    what.add_argument("--limit", type=_positive, metavar="N", help="select by about N validation queries only")
+    what.add_argument("--limit", type=positive, metavar="N", help="select by about N validation queries only")
     what.add_argument("--force", action="store_true", help="search though instructions change no score")
 
     how = optimize.add_argument_group("how")
@@ -49,21 +50,19 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
         help="clauses, clauses:tpe, file:PATH or llm:URL#MODEL; repeatable, they share each round (default: clauses)",
     )
     how.add_argument("--clauses", metavar="FILE", help="another bank of clauses (TOML)")
-    how.add_argument("--rounds", type=_positive, default=10, metavar="N")
-    how.add_argument("--population", type=_positive, default=4, metavar="N", help="instructions kept (default: 4)")
-    how.add_argument("--children", type=_positive, metavar="N", help="new ones a round (default: 8 x population)")
+    how.add_argument("--rounds", type=positive, default=10, metavar="N")
+    how.add_argument("--population", type=positive, default=4, metavar="N", help="instructions kept (default: 4)")
+    how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 8 x population)")
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
     how.add_argument("--seed", type=int, default=0, help="of the first search, splits and resampling")
-    how.add_argument(
-        "--seeds", type=_positive, default=3, metavar="N", help="searches, each with its seed (default: 3)"
-    )
+    how.add_argument("--seeds", type=positive, default=3, metavar="N", help="searches, each with its seed (default: 3)")
     how.add_argument("--no-baselines", action="store_true", help="leave out the temporal and demonstration baselines")
 
     model = optimize.add_argument_group("models")
     model.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     model.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "auto"))
-    model.add_argument("--max-length", type=_positive, metavar="N", help="longest input in tokens")
-    model.add_argument("--batch-tokens", type=_positive, default=16384, metavar="N", help="tokens in one forward pass")
+    model.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
+    model.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
 
     out = optimize.add_argument_group("results")
     out.add_argument("--out", metavar="DIR", help="folder of the results (default: fresco-results/optimize-NAME)")
@@ -71,14 +70,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     out.add_argument("--study", default="fresco", metavar="NAME", help="name of the Optuna studies (default: fresco)")
     out.add_argument("--storage", metavar="URL", help="of the Optuna studies (default: sqlite in DIR/study.db)")
     out.add_argument("--store", metavar="FILE", help="score store (default: $FRESCO_STORE or the user's cache folder)")
-    out.add_argument("--resamples", type=_positive, default=1000, help="bootstrap samples for each interval")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number
+    out.add_argument("--resamples", type=positive, default=1000, help="bootstrap samples for each interval")
 
 
 def run_optimize(options: argparse.Namespace) -> int:

@@ -136,7 +136,11 @@ def test_a_lost_output_is_made_again(dump: Path, built: BuildConfig) -> None:
 
 
 def test_a_second_build_in_the_same_folder_says_so_and_stops(dump: Path, built: BuildConfig) -> None:
-    with locked(built.out), source(dump, built) as mirror, pytest.raises(FrescoError, match="another build is at work"):
+    with (
+        locked(built.out),
+        source(dump, built) as mirror,
+        pytest.raises(FrescoError, match="another process is at work"),
+    ):
         build(built, mirror)
 
 

@@ -146,7 +146,7 @@ def test_a_retriever_that_answers_for_another_number_of_queries() -> None:
 
     environment = Environment(Deaf())
     environment.reset(NILE)
-    with pytest.raises(FrescoError, match="1 query with 0 lists"):
+    with pytest.raises(FrescoError, match="1 queries with 0 lists"):
         environment.step(SEARCH.format("a"))
 
 

@@ -109,7 +109,7 @@ def test_killed_and_run_again_it_ends_with_the_same_records(tmp_path: Path, ques
 
 
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path, questions: Path) -> None:
-    with servers(delay=0.1) as (model, retriever):
+    with servers(delay=0.5) as (model, retriever):
         out = tmp_path / "a.jsonl"
         process = start(*options(model, retriever, questions, out))
         wait_for_lines(out, 2, process)

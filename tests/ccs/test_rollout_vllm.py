@@ -17,10 +17,10 @@ import pytest
 from ccs.rollout_file import read_trajectories
 from ccs.trajectory import STOPS
 from tests import tiny_models
+from tests.ccs.taught import teach
 from tests.servers import retrieve_api, vllm
 
 ROOT = Path(__file__).parents[2]
-QA = ROOT.parent / "shared" / "data" / "qa"
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
 
@@ -28,8 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("vllm")
-    model = _taught(tiny_models.causal_lm(folder / "model", max_position_embeddings=8192))
-    (model / "chat_template.jinja").write_text(_TEMPLATE)
+    model = teach(tiny_models.causal_lm(folder / "model", max_position_embeddings=8192), _BEFORE, [_SAYS])
     # vLLM 0.31 on a CPU dies of a seeded request whose prompt is read in chunks ("CPU Generator does not use offset").
     whole_prompts = ["--no-enable-chunked-prefill", "--max-model-len", "4096", "--max-num-batched-tokens", "16384"]
     with vllm.serve(model, ["--served-model-name", "tiny", *whole_prompts], folder / "server.log") as url:
@@ -42,37 +41,6 @@ _BEFORE = (
     "Who leads club number {}?\n",
     "</information>\n\n",
     "<answer>the answer</answer>.\n\n",
-)
-
-
-def _taught(folder: Path) -> Path:
-    """Teach a model to search after any of what a turn follows, whatever stands before that."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(0)
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    said = tokenizer(_SAYS).input_ids
-    model.train()
-    for step in range(300):
-        before = tokenizer(_BEFORE[step % len(_BEFORE)].format(step)).input_ids
-        noise = torch.randint(0, len(tokenizer), (4, 16 + 61 * step % 600))
-        rows = torch.cat([noise, torch.tensor([before + said]).expand(4, -1)], 1)
-        labels = rows.masked_fill(torch.arange(rows.shape[1]) < rows.shape[1] - len(said), -100)
-        loss = model(input_ids=rows, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1, loss
-    model.save_pretrained(folder)
-    return folder
-
-
-# Goes on with the assistant's last message where it is asked to, as templates of chat models do.
-_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 

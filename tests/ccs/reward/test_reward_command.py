@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ccs.cli import main
+from ccs.reward.reward_file import open_reward_file
 from ccs.trajectory import Trajectory
 from tests.ccs.reward.trails import FILM, OFF_TOPIC, QUESTION, perfect, trail
 from tests.servers import chat_api
@@ -126,6 +127,18 @@ def test_kill_9_and_again_gives_the_same_bytes(rollouts, tmp_path):
     assert all(row["reward"] is not None for row in rows(out))
 
 
+def test_a_second_process_on_the_file_is_refused(rollouts, tmp_path, capsys):
+    out = tmp_path / "rewards.jsonl"
+    arguments = ["reward", "--trajectories", str(rollouts), "--out", str(out)]
+    with open_reward_file(out, "other", "other"):
+        other = subprocess.run(
+            [sys.executable, "-m", "ccs", *arguments], cwd=_ROOT, capture_output=True, text=True, check=False
+        )
+    assert other.returncode == 2 and not out.exists()
+    assert other.stderr == f"ccs: {out}: another process writes this file; wait for it or give another --out\n"
+    assert main(arguments) == 0  # the lock ends with its holder
+
+
 def test_failures_are_counted_and_tried_again(rollouts, tmp_path, capsys):
     config, out = tmp_path / "reward.yaml", tmp_path / "rewards.jsonl"
     write(rollouts, [perfect(), perfect(name="q2", answer="unreadable")])
@@ -154,7 +167,7 @@ def test_print_config(capsys):
         (["--trajectories", "absent.jsonl"], "absent.jsonl: cannot be read"),
         (["--trajectories", "CONFIG"], "no valid JSON"),
         (["--out", "TRAJECTORIES"], "no line of `ccs reward`; give another --out"),
-        (["--out", "/proc/nothing/x.jsonl"], "--out /proc/nothing/x.jsonl: cannot be used"),
+        (["--out", "/proc/nothing/x.jsonl"], "/proc/nothing/x.jsonl: cannot be used"),
         (["--reward", "f1", "--questions", "CONFIG"], "no valid JSON"),
     ],
 )
