@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
-from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save
+from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
 from tests.ccs.train.worlds import small_world
 
 ROOT = Path(__file__).parents[3]
@@ -25,9 +25,12 @@ _STEPS = 8
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    world, _ = small_world(folder)
+    world, index = small_world(folder)
     tokenizer = make_tokenizer(world)
-    save(make_model(tokenizer, 0), tokenizer, folder / "model")
+    model = make_model(tokenizer, 0)
+    for _ in warm_up(model, tokenizer, world, index, 60, 0):
+        pass
+    save(model, tokenizer, folder / "model")
     (folder / "prompt.txt").write_text(PROMPT)
     content = {
         "model": {"path": str(folder / "model")},
@@ -46,8 +49,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "learning_rate": 1e-3,
             "kl": 0.001,
         },
-        # An untrained model earns what its length says, so that every step moves the weights.
-        "rewards": [{"reward": "f1", "gates": {"answer": 0, "search": 0}}],
+        # What the warmed-up model earns differs within groups, so that steps move the weights.
+        "rewards": [{"reward": "majority-vote", "gates": {"answer": 0, "search": 0}}],
         "keep": {"save_every": 2, "evaluate_every": 3, "collapse": 0},
     }
     path = folder / "config.yaml"
@@ -96,6 +99,7 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
     assert [row["asked"] for row in mine] == [row["asked"] for row in other]
     for one, two in zip(mine, other, strict=True):
         assert one == two
+    assert sum(row["grad_norm"] > 0 for row in mine) > _STEPS / 2, "hardly a step moved the weights"
     assert rows(killed, "evaluations.jsonl") == rows(plain, "evaluations.jsonl")
     for name in ("final", "best"):
         weights = [(out / name / "model.safetensors").read_bytes() for out in (killed, plain)]

@@ -27,7 +27,7 @@ from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_
 from ccs.train.engines import TransformersEngine, VllmServerEngine
 from ccs.train.rollout import Roller
 from ccs.train.run import open_tokenizer, train
-from ccs.train.sync import FolderSync
+from ccs.train.sync import FolderSync, _log_probabilities
 from fresco.errors import FrescoError
 from tests.ccs.train.worlds import small_world
 from tests.servers import vllm
@@ -110,10 +110,10 @@ def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     """Before a renewal the server holds the step before, which differs; after it the two agree."""
     after: list[float] = []
     before: list[float] = []
-    push, compare = FolderSync._push, FolderSync._compare
+    push = FolderSync._push
 
     def watched(self: FolderSync, trainer: Any) -> None:
-        before.append(compare(self, trainer))
+        before.append(self._compare(_log_probabilities(trainer, self._probe)))
         push(self, trainer)
         after.append(self.difference)
 
