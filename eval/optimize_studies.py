@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from fresco.records import Benchmark, Label, Pool, format_timestamp
 
 
 def cut_pools(benchmark: Benchmark, most: int) -> Benchmark:
-    """The benchmark with at most so many passages a pool: every positive, the others by a hash of the two ids.
+    """The benchmark with at most so many passages a pool, drawn by a hash of the two ids.
 
-    Labels keep their shares among the negatives, up to the draw. Scores on cut pools are higher than on whole ones.
+    Every positive stays, then outdated or insufficient ones in turn with near-topic ones, as far as there are any. Two
+    thirds of mini's passages are near-topic: drawn by chance alone, a short pool would often hold nothing outdated.
     """
     pools = tuple(_cut(pool, most) for pool in benchmark.pools)
     note = f"pools cut to {most} passages"
@@ -29,12 +31,16 @@ def cut_pools(benchmark: Benchmark, most: int) -> Benchmark:
 
 
 def _cut(pool: Pool, most: int) -> Pool:
-    def order(place: int) -> tuple[bool, bytes]:
-        passage = pool.passages[place]
-        drawn = hashlib.sha256(f"{pool.query.subject}\0{passage.id}".encode()).digest()
-        return pool.labels[place] is not Label.POSITIVE, drawn
+    def drawn(place: int) -> bytes:
+        return hashlib.sha256(f"{pool.query.subject}\0{pool.passages[place].id}".encode()).digest()
 
-    kept = sorted(sorted(range(len(pool)), key=order)[:most])
+    places: dict[str, list[int]] = {"positive": [], "near": [], "own": []}
+    for place in sorted(range(len(pool)), key=drawn):
+        label = pool.labels[place]
+        kind = "positive" if label is Label.POSITIVE else "near" if label is Label.NEAR_TOPIC else "own"
+        places[kind].append(place)
+    negatives = [place for pair in zip_longest(places["own"], places["near"]) for place in pair if place is not None]
+    kept = sorted([*places["positive"], *negatives][:most])
     return Pool(pool.query, tuple(pool.passages[i] for i in kept), tuple(pool.labels[i] for i in kept))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fresco.errors import FrescoError
-from fresco.optimize.racing import draw_stages, ek_and_nek, race, race_fully, standings
+from fresco.optimize.racing import LEVEL, draw_stages, ek_and_nek, race, race_fully, standings
 from fresco.optimize.selection import non_dominated
 from fresco.records import Task
 from tests.optimize.instruction_reader import make_pools
@@ -87,7 +89,7 @@ def test_a_race_is_a_part_of_full_evaluation(seed):
         np.testing.assert_array_equal(own, whole.values[key][: len(own)])
         if key in raced.dropped:
             assert len(own) == stages.ends[raced.dropped[key].stage]
-            assert raced.dropped[key].standing < 0.1
+            assert raced.dropped[key].standing < LEVEL
         else:
             assert len(own) == len(POOLS)
     again = race(range(10), stages, looked_up(values, stages), resamples=100, seed=seed)
@@ -134,7 +136,29 @@ def test_a_trade_off_is_kept():
     ek = np.array([pool.query.task is Task.EK for pool in stages.pools])
     values = np.stack([np.where(ek, 0.9, 0.1), np.where(ek, 0.5, 0.5), np.where(ek, 0.1, 0.9)])
     assert race(range(3), stages, looked_up(values, stages)).survivors == [0, 1, 2]
-    assert standings(dict(enumerate(values)), stages.pools) == {0: 1.0, 1: 1.0, 2: 1.0}
+    assert [each.share for each in standings(dict(enumerate(values)), stages.pools).values()] == [1.0, 1.0, 1.0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 20))
+def test_a_stage_drops_at_most_half_and_the_furthest_behind(seed, candidates):
+    values, stages, asked = drawn(seed, candidates), draw_stages(POOLS, seed=seed), []
+    raced = race(range(candidates), stages, looked_up(values, stages, asked), resamples=100, seed=seed)
+    for (_, before), (_, after) in itertools.pairwise(asked):
+        assert len(after) >= len(before) // 2
+    first = {key: own[: stages.ends[0]] for key, own in enumerate(values)}
+    standing = standings(first, stages.pools[: stages.ends[0]], resamples=100, seed=seed)
+    gone = {key for key, each in raced.dropped.items() if each.stage == 0}
+    stayed = [standing[key].behind for key in first if key not in gone and standing[key].share < LEVEL]
+    assert all(standing[key].behind >= max(stayed, default=0.0) for key in gone)
+
+
+def test_how_far_behind_is_what_is_lacking_on_both_sides():
+    ek = np.array([pool.query.task is Task.EK for pool in POOLS])
+    values = {0: np.where(ek, 0.9, 0.5), 1: np.where(ek, 0.6, 0.4), 2: np.where(ek, 0.2, 0.8)}
+    standing = standings(values, POOLS)
+    assert [round(each.behind, 9) for each in standing.values()] == [0.0, 0.1, 0.0]
+    assert [each.share for each in standing.values()] == [1.0, 0.0, 1.0]
 
 
 def test_on_noisy_candidates_racing_keeps_the_hypervolume_and_spares_most_pairs():
