@@ -45,6 +45,8 @@ from fresco.results.record import environment
 from tests.servers.chat_api import serve, words_of
 
 _RESULTS = Path(__file__).resolve().parent / "results" / "instruction_search.json"
+#: Rounds and children of a round. Clauses cost nothing to write; every text of a language model is paid for.
+_SIZES = {"clauses": (2, 20), "llm": (5, 8)}
 _PLOTS = ("front", "front_by_round", "hypervolume_by_pairs")
 #: What the scripted model says against each kind of error; a negative newer than the positive is one of its own.
 _STOCK: dict[str, tuple[str, ...]] = {
@@ -255,9 +257,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="folder of a cross-encoder that takes instructions")
     parser.add_argument("--proposer", choices=("clauses", "llm", "both"), default="both")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, help="default: 2 with the clauses, 5 with the operators")
     parser.add_argument("--population", type=int, default=4)
-    parser.add_argument("--children", type=int, default=20)
+    parser.add_argument("--children", type=int, help="default: 20 with the clauses, 8 with the operators")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="select by about so many validation queries")
     parser.add_argument("--passages", type=int, default=8, help="most passages of a pool")
@@ -272,8 +274,12 @@ def main() -> None:
         folder = Path(name)
         benchmark = folder / f"mini-{options.passages}"
         write_benchmark(cut_pools(open_benchmark("mini"), options.passages), benchmark)
-        for proposer in ("clauses", "llm") if options.proposer == "both" else (options.proposer,):
-            records[proposer] = search(options, proposer, benchmark, folder)
+        for proposer in _SIZES if options.proposer == "both" else (options.proposer,):
+            rounds, children = (
+                one or other for one, other in zip((options.rounds, options.children), _SIZES[proposer], strict=True)
+            )
+            own = argparse.Namespace(**{**vars(options), "rounds": rounds, "children": children})
+            records[proposer] = search(own, proposer, benchmark, folder)
             text = report(records)
             if not options.no_record:
                 _RESULTS.write_text(json.dumps(records, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -31,6 +31,7 @@ from fresco.records import Task
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 
 _MINIBATCH = 24  # training pools that a round looks at
+_MINIBATCHES = 8  # looked at for a parent that makes no errors in the ones before
 _ERRORS = 4  # shown to the model at once
 _CONTRASTS = 3  # shown for each parent of a crossover
 _EACH = 2  # instructions for each critique
@@ -144,7 +145,9 @@ class _Round:
         self._state, self._default, self._max_length, self._seed = state, default, max_length, seed
         self._texts = {member.number: member.text or default for member in state.population}
         self._seen = frozenset(identity(text) for text in (*state.seen, *self._texts.values()))
-        self._batch = minibatch(state.training, _MINIBATCH, state.rng)
+        drawn = minibatch(state.training, _MINIBATCH * _MINIBATCHES, state.rng)
+        self._batch = drawn[:_MINIBATCH]
+        self._further = [drawn[at : at + _MINIBATCH] for at in range(_MINIBATCH, len(drawn), _MINIBATCH)]
         self._scores: dict[int, list[npt.NDArray[np.float64]]] = {}
         self.skipped: list[Rejection] = []
 
@@ -153,7 +156,7 @@ class _Round:
         asked = []
         population = self._state.population
         for member, share in zip(population, _shares(count, len(population)), strict=True):
-            errors = ranking_errors(self._batch, self._scored(member), _ERRORS) if share else []
+            errors = self._errors(member) if share else []
             if not errors:
                 if share:
                     self.skipped.append(Rejection("mutation", (member.number,), "no error to learn from"))
@@ -231,6 +234,15 @@ class _Round:
         others = pairs[1:]
         self._state.rng.shuffle(others)
         return [*pairs[:1], *others]
+
+    def _errors(self, member: Member) -> list[RankingError]:
+        """The worst errors in the round's minibatch, else in the first other one that has any."""
+        found = ranking_errors(self._batch, self._scored(member), _ERRORS)
+        for batch in self._further:
+            if found:
+                break
+            found = ranking_errors(batch, self._state.score_training(member.text, batch), _ERRORS)
+        return found
 
     def _scored(self, member: Member) -> list[npt.NDArray[np.float64]]:
         if member.number not in self._scores:

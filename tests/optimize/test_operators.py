@@ -6,7 +6,7 @@ import dataclasses
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from fresco.optimize.examples import (
     won_by_first,
 )
 from fresco.optimize.operators import LlmProposer, open_llm_proposer
-from fresco.records import Label, Passage, Task
+from fresco.records import Label, Passage, Pool, Task
 from tests.factories import ASKED
 from tests.optimize.instruction_reader import ANSWER, BASE, NEWEST, InstructionReader, make_pools, make_state
 from tests.servers import rerank_api as faults
@@ -156,6 +156,27 @@ def test_a_member_without_errors_is_left_alone(api: ChatApi, propose: Callable[.
     assert proposer.propose(dataclasses.replace(state, score_training=right), 8) == []
     assert proposer.rejected == {"no error to learn from": 1}
     assert not api.requests
+
+
+def test_errors_are_looked_for_in_further_pools(api: ChatApi, propose: Callable[..., Any]) -> None:
+    """A parent whose first pools show no error is not given up: one pool of 60 has one."""
+    pools = make_pools(60, 0)
+    wrong, looked = pools[17].query.id, []
+
+    def score(_: str, batch: Sequence[Pool]) -> list[Any]:
+        looked.append(len(batch))
+        return [
+            np.array([float((label is Label.POSITIVE) != (pool.query.id == wrong)) for label in pool.labels])
+            for pool in batch
+        ]
+
+    state = dataclasses.replace(make_state(BASE), training=pools, score_training=score)
+    proposer = LlmProposer(ChatClient(api.url), max_length=300)
+    assert proposer.propose(state, 8)
+    assert not proposer.rejected["no error to learn from"]
+    assert all(size <= 24 for size in looked)
+    (prompt,) = prompts(api, "estimate")
+    assert pools[17].query.content in prompt
 
 
 def test_twins_are_not_crossed(api: ChatApi, propose: Callable[..., Any]) -> None:
