@@ -135,7 +135,9 @@ def _proposer(name: str) -> Iterator[str]:
         yield f"llm:{server.url}#{server.models[0]}"
 
 
-def search(options: argparse.Namespace, name: str, benchmark: Path, folder: Path) -> dict[str, Any]:
+def search(
+    options: argparse.Namespace, name: str, benchmark: Path, folder: Path, machine: dict[str, Any]
+) -> dict[str, Any]:
     """Run ``fresco optimize`` with one proposer and keep its plots."""
     started, load = time.perf_counter(), os.getloadavg()[0]
     out = folder / name
@@ -169,7 +171,7 @@ def search(options: argparse.Namespace, name: str, benchmark: Path, folder: Path
         "pairs_computed": run["pairs_scored"],
         "pairs_from_store": run["pairs_from_store"],
         "rejected": [each["rejected"] for each in run["proposers"]],
-        "environment": environment(),
+        "environment": machine,
     }
 
 
@@ -269,6 +271,7 @@ def main() -> None:
     parser.add_argument("--no-record", action="store_true", help="print the tables, write no results")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    machine = environment()  # before the first plot makes the checkout another than its commit
     records = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -279,7 +282,7 @@ def main() -> None:
                 one or other for one, other in zip((options.rounds, options.children), _SIZES[proposer], strict=True)
             )
             own = argparse.Namespace(**{**vars(options), "rounds": rounds, "children": children})
-            records[proposer] = search(own, proposer, benchmark, folder)
+            records[proposer] = search(own, proposer, benchmark, folder, machine)
             text = report(records)
             if not options.no_record:
                 _RESULTS.write_text(json.dumps(records, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

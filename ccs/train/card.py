@@ -37,28 +37,31 @@ def write_card(
     config: TrainConfig,
     journal: Journal,
     outcome: Outcome,
-    trajectories: Sequence[Trajectory],
+    greedy: Sequence[Trajectory],
+    sampled: Sequence[Trajectory],
     questions: Sequence[Question],
     rewards: Sequence[tuple[float, Reward]],
 ) -> None:
-    """Write ``card.md``, ``curves.png``, ``curves.svg``, ``held_out.jsonl`` and ``run.json``.
+    """Write ``card.md``, ``curves.png``, ``curves.svg``, ``held_out.jsonl``, ``sampled.jsonl`` and ``run.json``.
 
     Args:
         config: The run's.
         journal: Its folder.
         outcome: What it ended with.
-        trajectories: Of the final policy on the held-out questions.
-        questions: Those questions.
-        rewards: Weights and rewards; the first is audited on the trajectories.
+        greedy: Trajectories of the final policy on the held-out questions.
+        sampled: Groups of them at the training's temperature.
+        questions: The held-out questions.
+        rewards: Weights and rewards; the first is audited on ``sampled``.
     """
     from fresco.results.record import environment
 
     steps = journal.rows("steps.jsonl")
     made = environment()
-    lines = "".join(f"{trajectory.to_json()}\n" for trajectory in trajectories)
-    write_atomically(journal.folder / "held_out.jsonl", lines)
+    for name, trajectories in (("held_out", greedy), ("sampled", sampled)):
+        lines = "".join(f"{trajectory.to_json()}\n" for trajectory in trajectories)
+        write_atomically(journal.folder / f"{name}.jsonl", lines)
     _draw(steps, outcome.evaluations, journal.folder)
-    verdict = _audit(rewards[0][1], trajectories, questions)
+    verdict = _audit(rewards[0][1], sampled, questions)
     record = {
         "schema_version": 1,
         "steps": outcome.steps,
@@ -107,6 +110,8 @@ questions. Gold answers of either were looked at, not trained on, unless the rew
 ![curves](curves.png)
 
 ## The reward on the final policy
+
+Audited as by `ccs audit` on rollouts that were sampled as in training (`sampled.jsonl`).
 
 {record["audit"]}
 

@@ -85,6 +85,20 @@ class Evaluator:
         if self._any(better, process):
             self._save_best(trainer)
 
+    def sample(self, trainer: Any, questions: int, group: int) -> list[Rollout]:
+        """Groups of the present policy's rollouts at the training's temperature; collective, all on the main process.
+
+        Greedy rollouts of a policy that learned hardly differ, so nothing could be told of a reward by them.
+        """
+        from accelerate.utils import gather_object
+
+        process = trainer.accelerator
+        self._roller.engine.prepare(trainer)
+        mine = self._questions[:questions][process.process_index :: process.num_processes]
+        tasks = [(question, sample) for question in mine for sample in range(group)]
+        rollouts = self._roller.roll(tasks, step=trainer.state.global_step)
+        return gather_object(rollouts) if process.num_processes > 1 else rollouts
+
     def close(self) -> None:
         """End the rewards' thread."""
         self._mix.close()

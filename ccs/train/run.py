@@ -22,6 +22,7 @@ from fresco.errors import FrescoError
 
 Tell = Callable[[str], None]
 _PROBE_TOKENS = 64
+_AUDITED = (50, 4)  # held-out questions and rollouts of each by which the final policy's reward is audited
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ def _train(
         with watcher.bar(config.optimization.steps):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
             evaluator.evaluate(trainer)
+            sampled = evaluator.sample(trainer, *_AUDITED)
     finally:
         mix.close()
         evaluator.close()
@@ -140,7 +142,8 @@ def _train(
     if process.is_main_process:
         from ccs.train.card import write_card
 
-        write_card(config, journal, outcome, [each.trajectory for each in evaluator.last], held_out, terms)
+        greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
+        write_card(config, journal, outcome, greedy, varied, held_out, terms)
     return outcome
 
 

@@ -62,6 +62,7 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert [(row["step"], row["questions"]) for row in evaluations] == [(0, 5), (2, 5), (4, 5)]
     assert (tmp_path / "out" / "card.md").exists()
     assert len((tmp_path / "out" / "held_out.jsonl").read_text().splitlines()) == 5
+    assert len((tmp_path / "out" / "sampled.jsonl").read_text().splitlines()) == 20
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -72,3 +73,6 @@ def test_the_demo_learns_without_gold(seed: int, tmp_path: Path) -> None:
     assert last["exact match"] >= first["exact match"] + 0.25
     assert last["reward"] > first["reward"]
     assert last["answered"] == 1.0
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "tells right from wrong: unknown" not in card
+    assert "observations exchanged: good" in card
