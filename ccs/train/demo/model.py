@@ -95,7 +95,7 @@ def warm_up(model: Any, tokenizer: Any, world: World, retriever: Retriever, step
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.01)
     # Constant for long: copying is learned all at once, after a plateau.
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / 50, (steps - step) / (0.3 * steps))
+        optimizer, lambda step: min(1.0, (step + 1) / 50, (steps - step) / (0.3 * max(steps, 1)))
     )
     model.train()
     for step in range(steps):

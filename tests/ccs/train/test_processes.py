@@ -13,9 +13,8 @@ import pytest
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from ccs.train.config import read_train_config
-from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
 from ccs.train.run import train
-from tests.ccs.train.worlds import small_world
+from tests.ccs.train.worlds import warm_model
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,13 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_two_processes_share_the_work(tmp_path: Path) -> None:
-    world, index = small_world(tmp_path)
-    tokenizer = make_tokenizer(world)
-    model = make_model(tokenizer, 0)
-    for _ in warm_up(model, tokenizer, world, index, 40, 0):
-        pass
-    save(model, tokenizer, tmp_path / "model")
-    (tmp_path / "prompt.txt").write_text(PROMPT)
+    warm_model(tmp_path, 40)
     content = {
         "model": {"path": str(tmp_path / "model")},
         "data": {

@@ -15,8 +15,7 @@ import pytest
 
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
-from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
-from tests.ccs.train.worlds import small_world
+from tests.ccs.train.worlds import warm_model
 
 ROOT = Path(__file__).parents[3]
 _STEPS = 8
@@ -25,13 +24,7 @@ _STEPS = 8
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    world, index = small_world(folder)
-    tokenizer = make_tokenizer(world)
-    model = make_model(tokenizer, 0)
-    for _ in warm_up(model, tokenizer, world, index, 60, 0):
-        pass
-    save(model, tokenizer, folder / "model")
-    (folder / "prompt.txt").write_text(PROMPT)
+    warm_model(folder, 60)
     content = {
         "model": {"path": str(folder / "model")},
         "data": {

@@ -12,24 +12,21 @@ pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from ccs.question import Question
 from ccs.train.config import TrainConfig, read_train_config
-from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save
+from ccs.train.demo.model import PROMPT
 from ccs.train.rewards import RewardMix
 from ccs.train.rollout import Roller
 from ccs.train.run import train
 from ccs.train.trainer import SearchTraining, build_trainer
 from ccs.trajectory import Hit
 from fresco.errors import FrescoError
-from tests.ccs.train.worlds import Scripted, small_world
+from tests.ccs.train.worlds import Scripted, warm_model
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
     """A configuration over a world with an untrained model."""
     folder = tmp_path_factory.mktemp("run")
-    world, _ = small_world(folder)
-    tokenizer = make_tokenizer(world)
-    save(make_model(tokenizer, 0), tokenizer, folder / "model")
-    (folder / "prompt.txt").write_text(PROMPT)
+    warm_model(folder, 0)
     config = read_train_config(
         "demo",
         [

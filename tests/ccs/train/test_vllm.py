@@ -23,13 +23,13 @@ from ccs.protocol import write_prompt
 from ccs.questions_file import load_questions
 from ccs.retrieve.index import open_index
 from ccs.train.config import TrainConfig, read_train_config
-from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
+from ccs.train.demo.model import PROMPT
 from ccs.train.engines import TransformersEngine, VllmServerEngine
 from ccs.train.rollout import Roller
 from ccs.train.run import open_tokenizer, train
 from ccs.train.sync import FolderSync, _log_probabilities
 from fresco.errors import FrescoError
-from tests.ccs.train.worlds import small_world
+from tests.ccs.train.worlds import warm_model
 from tests.servers import vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
@@ -41,18 +41,12 @@ STEPS = 12
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world and a model that was warmed up a little, so that its rollouts differ."""
+    """A world and a warmed-up model."""
     import torch
 
     folder = tmp_path_factory.mktemp("vllm")
-    world, index = small_world(folder)
-    tokenizer = make_tokenizer(world)
-    model = make_model(tokenizer, 0, num_attention_heads=3, num_key_value_heads=3)  # vLLM knows heads of 32 on a CPU
     torch.set_num_threads(1)
-    for _ in warm_up(model, tokenizer, world, index, 60, 0):
-        pass
-    save(model, tokenizer, folder / "model")
-    (folder / "prompt.txt").write_text(PROMPT)
+    warm_model(folder, 60, num_attention_heads=3, num_key_value_heads=3)  # vLLM knows heads of 32 on a CPU
     return folder
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs.retrieve.index import Index, build_index, open_index
+from ccs.train.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
 from ccs.train.demo.world import World, make_world, write_world
 from ccs.train.engines import Generated
 
@@ -16,6 +17,17 @@ def small_world(folder: Path) -> tuple[World, Index]:
     write_world(world, folder)
     build_index(str(folder / "corpus.jsonl"), folder / "index", {"method": "bm25"}, lambda *_: None)
     return world, open_index(folder / "index")
+
+
+def warm_model(folder: Path, steps: int, **changes: Any) -> None:
+    """Write a small world, a ``model`` that was warmed up a little, so that its rollouts differ, and ``prompt.txt``."""
+    world, index = small_world(folder)
+    tokenizer = make_tokenizer(world)
+    model = make_model(tokenizer, 0, **changes)
+    for _ in warm_up(model, tokenizer, world, index, steps, 0):
+        pass
+    save(model, tokenizer, folder / "model")
+    (folder / "prompt.txt").write_text(PROMPT)
 
 
 class Scripted:
