@@ -210,7 +210,7 @@ def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
                 means = [_mean([rows[number]["exact match"] for rows in own]) for number in range(len(steps))]
                 axes.plot(steps, means, marker="o", markersize=3, label=name, linewidth=2.5 if name == "cycle" else 1.2)
         axes.set_xlabel("step")
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.04)
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("held-out exact match, greedy, mean over seeds")
@@ -239,7 +239,7 @@ Written by `eval/search_training.py`, which says what is measured. The demo of `
 {options.seeds} seeds, held-out questions answered greedily; ± is a 95 % interval of the mean over seeds (Student's t).
 {record["date"]}, {made["cpu"]}, {options.threads} thread(s), commit {commit}.
 """
-    write_atomically(_RESULTS / "search_training.md", "\n".join([head, *_table(results), ""]))
+    write_atomically(_RESULTS / "search_training.md", "\n".join([head, *_table(results), "", "![curves](search_training.png)", ""]))
     _draw(results, _RESULTS / "search_training.png")
     print("\n".join(_table(results)))
 
