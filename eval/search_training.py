@@ -239,7 +239,9 @@ Written by `eval/search_training.py`, which says what is measured. The demo of `
 {options.seeds} seeds, held-out questions answered greedily; ± is a 95 % interval of the mean over seeds (Student's t).
 {record["date"]}, {made["cpu"]}, {options.threads} thread(s), commit {commit}.
 """
-    write_atomically(_RESULTS / "search_training.md", "\n".join([head, *_table(results), "", "![curves](search_training.png)", ""]))
+    write_atomically(
+        _RESULTS / "search_training.md", "\n".join([head, *_table(results), "", "![curves](search_training.png)", ""])
+    )
     _draw(results, _RESULTS / "search_training.png")
     print("\n".join(_table(results)))
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ccs import protocol
+from ccs.train.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
 from ccs.train.config import GenerationConfig
 from fresco.errors import FrescoError
+
+_PROBED = 16  # tokens of vLLM's that are compared at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,20 +216,46 @@ class TrlVllmEngine:
 
     Args:
         tokenizer: Of the model.
-        config: Temperature.
+        config: Temperature, tolerance.
+        probe: Token ids of a text from which both sides go on at the start, to be compared.
     """
 
-    def __init__(self, tokenizer: Any, config: GenerationConfig) -> None:
+    def __init__(self, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> None:
         self._idle = [tokenizer.eos_token_id]
         self._config = config
+        self._probe = list(probe)
+        # TRL lets vLLM choose its dtype, and it chooses no float32.
+        self._tolerance = config.tolerance if config.tolerance is not None else TOLERANCES["bfloat16"]
         self._trainer: Any = None
 
     def prepare(self, trainer: Any) -> None:
-        """See :class:`Engine`; TRL itself renews the weights before a training rollout, and this before others."""
-        self._trainer = trainer
+        """See :class:`Engine`; TRL itself renews the weights before a training rollout, and this before others.
+
+        Raises:
+            FrescoError: at the start, vLLM holds other weights than the trainer after they were sent.
+        """
+        first, self._trainer = self._trainer is None, trainer
+        if first and trainer.accelerator.num_processes == 1:
+            with nudged(trainer.accelerator.unwrap_model(trainer.model)):
+                trainer.vllm_generation.sync_weights()
+                self._compare()
+            trainer._last_loaded_step = -1
         if trainer.state.global_step != trainer._last_loaded_step:
             trainer.vllm_generation.sync_weights()
             trainer._last_loaded_step = trainer.state.global_step
+        if first:
+            self._compare()
+
+    def _compare(self) -> None:
+        [turn] = self.generate([self._probe], [_PROBED], [0], greedy=False)
+        mine = log_probabilities(self._trainer, self._probe + turn.ids, temperature=self._config.temperature)
+        difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
+        if not difference <= self._tolerance:
+            raise FrescoError(
+                f"vLLM holds other weights than the trainer after they were sent: log-probabilities differ by "
+                f"{difference:.2g}, and {self._tolerance:g} is allowed (generation.tolerance). Does it serve this "
+                "model?"
+            )
 
     def generate(
         self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool

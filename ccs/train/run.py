@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ccs.protocol import read_template, write_prompt
 from ccs.question import Question
 from ccs.reward.base import Reward
 from ccs.train.config import TrainConfig
@@ -113,8 +114,10 @@ def _train(
             raise FrescoError(f"the reward {reward.name} needs gold answers, and some training questions have none")
     retriever = _open_retriever(config)
     mix = RewardMix(terms, known, config.reward_timeout)
-    sync = _open_sync(config, journal.folder, tokenizer, questions[0], template, tell)
-    engine = open_engine(config, tokenizer, sync)
+    probe = tokenizer.encode(write_prompt("search", questions[0].text, template), add_special_tokens=False)
+    probe = probe[:_PROBE_TOKENS]
+    sync = _open_sync(config, journal.folder, probe, tell)
+    engine = open_engine(config, tokenizer, probe, sync)
     roller = Roller(engine, retriever, tokenizer, config.agent, seed=config.optimization.seed, template=template)
     training = SearchTraining(roller, mix, known, config.optimization.group)
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
@@ -222,8 +225,6 @@ def open_tokenizer(config: TrainConfig) -> Any:
 
 
 def _template(config: TrainConfig) -> str | None:
-    from ccs.protocol import read_template
-
     return read_template(Path(config.agent.prompt)) if config.agent.prompt else None
 
 
@@ -240,26 +241,22 @@ def _open_retriever(config: TrainConfig) -> Any:
     return open_retriever(config.data.retriever, timeout=config.data.retriever_timeout)
 
 
-def open_engine(config: TrainConfig, tokenizer: Any, sync: Any) -> Engine:
+def open_engine(config: TrainConfig, tokenizer: Any, probe: Sequence[int], sync: Any) -> Engine:
     """The engine that a configuration names."""
     chosen = config.generation
     if chosen.engine == "transformers":
         return TransformersEngine(tokenizer, chosen)
     if chosen.engine == "vllm-server":
         return VllmServerEngine(tokenizer, chosen, sync)
-    return TrlVllmEngine(tokenizer, chosen)
+    return TrlVllmEngine(tokenizer, chosen, probe)
 
 
-def _open_sync(
-    config: TrainConfig, folder: Path, tokenizer: Any, question: Question, template: str | None, tell: Tell
-) -> Any:
+def _open_sync(config: TrainConfig, folder: Path, probe: Sequence[int], tell: Tell) -> Any:
     if config.generation.engine != "vllm-server":
         return None
-    from ccs.protocol import write_prompt
     from ccs.train.sync import FolderSync
 
     where = Path(config.generation.folder) if config.generation.folder else folder / "weights"
-    probe = tokenizer.encode(write_prompt("search", question.text, template), add_special_tokens=False)[:_PROBE_TOKENS]
     return FolderSync(config.generation, where, probe, config.model.dtype, tell)
 
 

@@ -4,20 +4,19 @@ For machines without NCCL (CPU builds) and servers that are not TRL's. vLLM must
 which opens ``/collective_rpc``: keep such a server off public networks.
 
 What goes wrong silently elsewhere is measured here. After each renewal the log-probabilities of a fixed text are
-compared between trainer and server, and a difference stops the training. At the start that would prove nothing, since
-both hold the same checkpoint: so the output head is changed first, sent, compared, and put back. (vLLM 0.31 leaves the
-head of a model with tied embeddings as it was; the comparison finds it.)
+compared between trainer and server, and a difference stops the training; :mod:`ccs.train.agreement` says how the start
+is proved. (vLLM 0.31 leaves the head of a model with tied embeddings as it was; the comparison finds it.)
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ccs.train.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
 from ccs.train.config import GenerationConfig
 from fresco.errors import FrescoError
 from fresco.jsonapi import Endpoint
@@ -25,8 +24,6 @@ from fresco.jsonapi import Endpoint
 _T = TypeVar("_T")
 _PAUSE = 2.0  # seconds between attempts to reach a server that is away
 _BIRTH = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
-_NUDGE = 0.05  # standard deviation of the change to the head, as a share of each weight
 
 
 class FolderSync:
@@ -59,7 +56,7 @@ class FolderSync:
         self._served = config.served_folder
         self._folder = folder
         self._probe = list(probe)
-        self._tolerance = config.tolerance if config.tolerance is not None else _TOLERANCE[dtype]
+        self._tolerance = config.tolerance if config.tolerance is not None else TOLERANCES[dtype]
         self._patience = config.patience
         self._tell = tell
         self._client = httpx.Client(timeout=config.timeout)
@@ -109,7 +106,7 @@ class FolderSync:
     def _push(self, trainer: Any) -> None:
         started = time.perf_counter()
         state, model = _whole_state(trainer)
-        mine = _log_probabilities(trainer, self._probe)
+        mine = log_probabilities(trainer, self._probe)
         if trainer.accelerator.is_main_process:
             model.save_pretrained(self._folder, state_dict=state, safe_serialization=True)
             self._push_folder(mine)
@@ -140,7 +137,7 @@ class FolderSync:
 
     def _prove(self, trainer: Any) -> None:
         """Change the head, send it, and see that the server follows."""
-        with _nudged(trainer.accelerator.unwrap_model(trainer.model)):
+        with nudged(trainer.accelerator.unwrap_model(trainer.model)):
             self._push(trainer)
 
     def _compare(self, mine: Sequence[float]) -> float:
@@ -148,7 +145,7 @@ class FolderSync:
         answer = self._post("v1/completions", body).json()
         found = answer["choices"][0]["prompt_logprobs"]
         theirs = [float(each[str(token)]["logprob"]) for each, token in zip(found[1:], self._probe[1:], strict=True)]
-        return max(abs(one - other) for one, other in zip(mine, theirs, strict=True))
+        return largest_difference(mine, theirs)
 
     def _where(self) -> str:
         return self._served or str(self._folder.resolve())
@@ -207,35 +204,3 @@ def _whole_state(trainer: Any) -> tuple[dict[str, Any], Any]:
     finally:
         model.unmerge_adapter()
     return state, base
-
-
-def _log_probabilities(trainer: Any, ids: Sequence[int]) -> list[float]:
-    import torch
-
-    model = trainer.model
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        device = trainer.accelerator.device
-        rows = torch.tensor([list(ids)], device=device)
-        logits = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits.float()
-    model.train(training)
-    found = logits[0, :-1].log_softmax(-1).gather(1, rows[0, 1:, None])
-    return [float(value) for value in found[:, 0]]
-
-
-@contextmanager
-def _nudged(model: Any) -> Iterator[None]:
-    """The model with another output head for a while."""
-    import torch
-
-    head = model.get_output_embeddings().weight
-    kept = head.detach().clone()
-    noise = torch.randn(head.shape, generator=torch.Generator().manual_seed(0)).to(head)
-    with torch.no_grad():
-        head.mul_(1 + _NUDGE * noise)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            head.copy_(kept)

@@ -230,8 +230,9 @@ def standings(
     ek, nek = resampled(np.stack(list(values.values()), axis=1), pools, resamples=resamples, seed=seed)
     share = non_dominated(ek, nek, first_of_equals=True).mean(axis=0)
     behind = [
-        # By the rival that is ahead on both sides by most; of itself a candidate is 0 ahead.
-        float(np.minimum(ek - ek[:, [index]], nek - nek[:, [index]]).max(axis=1).mean())
+        # By the rival that is ahead on both sides by most; of itself a candidate is 0 ahead. Where a resample drew no
+        # pool of a side, nobody is ahead.
+        float(np.nan_to_num(np.minimum(ek - ek[:, [index]], nek - nek[:, [index]])).max(axis=1).mean())
         for index in range(len(values))
     ]
     estimates = [ek_and_nek(own, pools) for own in values.values()]

@@ -22,14 +22,15 @@ pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 from ccs.protocol import write_prompt
 from ccs.questions_file import load_questions
 from ccs.retrieve.index import open_index
+from ccs.train.agreement import log_probabilities
 from ccs.train.config import TrainConfig, read_train_config
 from ccs.train.demo.model import PROMPT
 from ccs.train.engines import TransformersEngine, VllmServerEngine
 from ccs.train.rollout import Roller
 from ccs.train.run import open_tokenizer, train
-from ccs.train.sync import FolderSync, _log_probabilities
+from ccs.train.sync import FolderSync
 from fresco.errors import FrescoError
-from tests.ccs.train.worlds import warm_model
+from tests.ccs.train.worlds import Long, warm_model
 from tests.servers import vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
@@ -88,16 +89,6 @@ def config_of(folder: Path, url: str, *changes: str) -> TrainConfig:
     )
 
 
-class Long:
-    """Earns what a rollout says, in characters: the members of a group differ, so every step moves the weights."""
-
-    name = fingerprint = "long"
-    needs_gold = signed = False
-
-    def score(self, batch: Any, questions: Any = None) -> list[float | None]:
-        return [float(sum(len(turn.text) for turn in each.turns)) for each in batch]
-
-
 def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +98,7 @@ def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     push = FolderSync._push
 
     def watched(self: FolderSync, trainer: Any) -> None:
-        before.append(self._compare(_log_probabilities(trainer, self._probe)))
+        before.append(self._compare(log_probabilities(trainer, self._probe)))
         push(self, trainer)
         after.append(self.difference)
 
@@ -204,6 +195,26 @@ def test_a_server_that_dies_and_returns_is_waited_for(folder: Path, tmp_path: Pa
     rows = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 31))
     assert max(row["sampling/sampling_logp_difference/max"] for row in rows) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["weights_reach", "weights_that_do_not_arrive"])
+def test_vllm_in_the_trainers_process(name: str) -> None:
+    python = str(vllm.python())
+    if subprocess.run([python, "-c", "import pytest, trl"], check=False, capture_output=True).returncode:
+        pytest.skip(f"vLLM's virtualenv needs TRL beside it: {python} -m pip install -e '.[train]' pytest")
+    here = Path(__file__)
+    command = [python, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "-k", name]
+    done = subprocess.run(
+        [*command, str(here.with_name("test_vllm_inside.py"))],
+        cwd=here.parents[3],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here.parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "1 passed" in done.stdout, done.stdout[-500:]
 
 
 def _until(holds: Any, seconds: float) -> None:

@@ -30,6 +30,16 @@ def warm_model(folder: Path, steps: int, **changes: Any) -> None:
     (folder / "prompt.txt").write_text(PROMPT)
 
 
+class Long:
+    """Earns what a rollout says, in characters: the members of a group differ, so every step moves the weights."""
+
+    name = fingerprint = "long"
+    needs_gold = signed = False
+
+    def score(self, batch: Any, questions: Any = None) -> list[float | None]:
+        return [float(sum(len(turn.text) for turn in each.turns)) for each in batch]
+
+
 class Scripted:
     """Says texts; a function from the decoded context and the turn's number to a text."""
 
