@@ -105,7 +105,9 @@ def test_the_rate_is_kept_over_good_and_bad_answers(proxy: FaultProxy, tmp_path:
         for title in ("Airbnb", "BRICS", "AC Milan"):
             wiki.history(title)
     assert len(proxy.seen) == 5
-    assert min(proxy.spacing()) >= 0.19  # arrival, not departure: a hair of jitter
+    # Arrival, not departure: a busy machine delivers late, so one wait may look shorter and the next one longer.
+    assert min(proxy.spacing()) >= 0.1
+    assert sum(proxy.spacing()) >= 0.7
 
 
 def test_giving_up_says_so_and_keeps_what_was_read(proxy: FaultProxy, tmp_path: Path) -> None:

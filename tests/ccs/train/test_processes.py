@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
-from ccs.train.config import read_train_config
-from ccs.train.run import train
 from tests.ccs.train.worlds import warm_model
 
 ROOT = Path(__file__).parents[3]
@@ -58,14 +57,33 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "sampled.jsonl").read_text().splitlines()) == 20
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_demo_learns_without_gold(seed: int, tmp_path: Path) -> None:
-    config = read_train_config("demo", [f"optimization.seed={seed}", f"demo.seed={seed}"])
-    outcome = train(config, tmp_path / "out")
-    first, last = outcome.evaluations[0], outcome.evaluations[-1]
-    assert last["exact match"] >= first["exact match"] + 0.25
-    assert last["reward"] > first["reward"]
-    assert last["answered"] == 1.0
-    card = (tmp_path / "out" / "card.md").read_text()
-    assert "tells right from wrong: unknown" not in card
-    assert "observations exchanged: good" in card
+def test_the_demo_learns_without_gold(tmp_path: Path) -> None:
+    """Three seeds side by side, each on one thread, by the command that the README shows."""
+
+    def run(seed: int) -> Path:
+        out = tmp_path / str(seed)
+        command = [sys.executable, "-m", "ccs", "train", "--config", "demo", "--out", str(out)]
+        command += ["--set", f"optimization.seed={seed}", "--set", f"demo.seed={seed}"]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return out
+
+    with ThreadPoolExecutor() as pool:
+        folders = list(pool.map(run, range(3)))
+    for out in folders:
+        evaluations = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+        first, last = evaluations[0], evaluations[-1]
+        assert last["exact match"] >= first["exact match"] + 0.25
+        assert last["reward"] > first["reward"]
+        assert last["answered"] == 1.0
+        card = (out / "card.md").read_text()
+        assert "tells right from wrong: unknown" not in card
+        assert "observations exchanged: good" in card
