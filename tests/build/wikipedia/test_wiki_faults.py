@@ -17,6 +17,7 @@ from tests.build.servers import fault_proxy as fault
 from tests.build.servers.fault_proxy import Fault, FaultProxy
 
 _RATE = 50.0  # requests a second
+_JITTER = 0.1  # seconds: what is measured is arrival; a busy machine delivers late, and the next wait looks shorter
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_one_fault_in_a_listing_costs_time_and_nothing_else(
         assert len(opened.history("Airbnb")) == 5
     assert len(opened.report) == 0
     assert len(proxy.seen) == 2
-    assert proxy.spacing()[0] >= least
+    assert proxy.spacing()[0] >= least - _JITTER
 
 
 @pytest.mark.parametrize("spoilt", [fault.lagged("1"), fault.reset_within, fault.cut_off, fault.half_json])
@@ -89,14 +90,14 @@ def test_one_fault_in_the_texts_costs_time_and_nothing_else(spoilt: Fault, proxy
     assert [r for r, _ in opened.texts(history)] == list(history)
     assert len(opened.report) == 0
     assert len(proxy.seen) == 3
-    assert proxy.spacing()[1] >= 0.2
+    assert proxy.spacing()[1] >= 0.2 - _JITTER
 
 
 def test_faults_in_a_row_are_waited_out_ever_longer(proxy: FaultProxy, opened: Wiki) -> None:
     proxy.script.extend([fault.status(503), fault.reset, fault.half_json, fault.status(500)])
     assert len(opened.history("Airbnb")) == 5
     for waited, least in zip(proxy.spacing(), (0.2, 0.4, 0.8, 1.6), strict=True):
-        assert waited >= least
+        assert waited >= least - _JITTER
 
 
 def test_the_rate_is_kept_over_good_and_bad_answers(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -105,9 +106,8 @@ def test_the_rate_is_kept_over_good_and_bad_answers(proxy: FaultProxy, tmp_path:
         for title in ("Airbnb", "BRICS", "AC Milan"):
             wiki.history(title)
     assert len(proxy.seen) == 5
-    # Arrival, not departure: a busy machine delivers late, so one wait may look shorter and the next one longer.
-    assert min(proxy.spacing()) >= 0.1
-    assert sum(proxy.spacing()) >= 0.7
+    assert min(proxy.spacing()) >= 0.2 - _JITTER
+    assert sum(proxy.spacing()) >= 0.8 - _JITTER
 
 
 def test_giving_up_says_so_and_keeps_what_was_read(proxy: FaultProxy, tmp_path: Path) -> None:
