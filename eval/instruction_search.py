@@ -157,7 +157,9 @@ def search(
             for suffix in ("png", "svg"):
                 target = _RESULTS.with_name(f"{_RESULTS.stem}_{name}_{plot}.{suffix}")
                 shutil.copyfile(out / "plots" / f"{plot}.{suffix}", target)
-    front, run = (json.loads((out / f"{each}.json").read_text(encoding="utf-8")) for each in ("front", "run"))
+    # Where this machine keeps its files tells nobody anything.
+    texts = ((out / f"{each}.json").read_text(encoding="utf-8") for each in ("front", "run"))
+    front, run = (json.loads(text.replace(str(options.model), "DIR").replace(f"{folder}/", "")) for text in texts)
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": time.perf_counter() - started,
