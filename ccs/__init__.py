@@ -2,6 +2,7 @@
 
 ``question -> rollout -> trajectory -> bottleneck -> reconstruction -> reward``: an agent searches, its trajectory is
 stripped of the answer and its queries' named entities are masked, a frozen model reconstructs the question from what
-is left, and the similarity to the real question is the reward. See :mod:`ccs.trajectory` for what a rollout leaves,
-:mod:`ccs.reward` for the reward and its audit, :mod:`ccs.retrieve` for the search engine.
+is left, and the similarity to the real question is the reward. See
+:mod:`ccs.agent.trajectory` for what a rollout leaves,
+:mod:`ccs.rewards` for the reward and its audit, :mod:`ccs.retrieve` for the search engine.
 """

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fresco.cli import main as fresco
-from fresco.report.table import find, interval
+from fresco.results.table import find
+from fresco.terminal.figures import interval
 
 #: Header, task, kind, metric.
 Columns = Sequence[tuple[str, str, str, str]]

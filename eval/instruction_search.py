@@ -38,10 +38,10 @@ from optimize_studies import cut_pools, made, write_benchmark
 
 from fresco.benchmarks import open_benchmark
 from fresco.cli import main as fresco
-from fresco.optimize.ends import gains_without_loss
-from fresco.optimize.examples import MEANING
+from fresco.io.provenance import environment
+from fresco.optimizer.examples import MEANING
+from fresco.optimizer.report.proof import gains_without_loss
 from fresco.records import Label
-from fresco.results.record import environment
 from tests.servers.chat_api import serve, words_of
 
 _RESULTS = Path(__file__).resolve().parent / "results" / "instruction_search.json"

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from ner_data import Sentence, passages, wikigold
 
-from ccs.reward.mask import Masker, open_masker
-from ccs.reward.mask.merge import merge
-from fresco.metrics.intervals import SubjectBootstrap
-from fresco.results.record import environment
+from ccs.rewards.mask import Masker, open_masker
+from ccs.rewards.mask.merge import merge
+from fresco.io.provenance import environment
+from fresco.stats.intervals import SubjectBootstrap
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _SPECS = ("embedded", "ner", "patterns", "words", "ner+patterns")

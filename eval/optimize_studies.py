@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.benchmarks.pools import fingerprint
-from fresco.build.tables import corpus_row, write_tables
+from fresco.builder.tables import corpus_row, write_tables
 from fresco.records import Benchmark, Label, Pool, format_timestamp
 
 

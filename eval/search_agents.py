@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from rank_bm25 import BM25Okapi
 
-from ccs.question import Question
-from ccs.reward.similarity import squad_words
-from ccs.trajectory import Hit, Trajectory, Turn
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Hit, Trajectory, Turn
+from ccs.evaluation.answers import squad_words
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "qa"
 _TOP_K = 3  # of the agents that read more than one passage a search

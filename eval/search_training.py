@@ -34,21 +34,21 @@ from training_rewards import (
 from transformers import TrainerCallback
 
 from ccs.retrieve.index import open_index
-from ccs.reward.base import Reward
-from ccs.reward.baselines import ConstitutionalJudge
-from ccs.reward.config import RewardConfig, open_bottleneck, open_reward, parse_config
-from ccs.reward.cycle import CycleReward
-from ccs.reward.gates import Gated, Gates
-from ccs.reward.likelihood import LikelihoodReward
-from ccs.reward.reconstruct import Identity
-from ccs.reward.similarity import open_similarity
-from ccs.train.config import TrainConfig, read_train_config
-from ccs.train.demo import prepare
-from ccs.train.demo.model import make_model
-from ccs.train.demo.world import make_world
-from ccs.train.run import open_tokenizer, train
-from fresco.build.files import write_atomically
-from fresco.results.record import environment
+from ccs.rewards.base import Reward
+from ccs.rewards.baselines import ConstitutionalJudge
+from ccs.rewards.config import RewardConfig, open_bottleneck, open_reward, parse_config
+from ccs.rewards.cycle import CycleReward
+from ccs.rewards.gates import Gated, Gates
+from ccs.rewards.likelihood import LikelihoodReward
+from ccs.rewards.reconstruct import Identity
+from ccs.rewards.similarity import open_similarity
+from ccs.training.config import TrainConfig, read_train_config
+from ccs.training.demo import prepare
+from ccs.training.demo.model import make_model
+from ccs.training.demo.world import make_world
+from ccs.training.run import open_tokenizer, train
+from fresco.io.files import write_atomically
+from fresco.io.provenance import environment
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _SHOWN = ("exact match", "reward", "answered", "searches", "query overlap", "malformed turns")

@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from ccs.train.config import read_train_config
-from ccs.train.run import train
-from fresco.build.files import write_atomically
-from fresco.results.record import environment
+from ccs.training.config import read_train_config
+from ccs.training.run import train
+from fresco.io.files import write_atomically
+from fresco.io.provenance import environment
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _OURS = ("the rest of rolling out", "retrieval", "waiting for rewards", "weights")

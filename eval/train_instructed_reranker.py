@@ -45,15 +45,15 @@ from torch.nn.functional import cross_entropy, softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fresco.benchmarks import limit_queries, open_benchmark, select_split
-from fresco.optimize.ends import Split
-from fresco.optimize.objective import Objective
+from fresco.io.provenance import environment
+from fresco.models.batching import CPU_BATCH_TOKENS, plan
+from fresco.models.settings import Settings
+from fresco.optimizer.report.proof import Split
+from fresco.optimizer.search.objective import Objective
 from fresco.records import Label, Passage, Pool, Task
-from fresco.rerank.base import Settings
 from fresco.rerank.first_token import trim
 from fresco.rerank.registry import open_reranker
-from fresco.results.record import environment
-from fresco.score.batching import CPU_BATCH_TOKENS, plan
-from fresco.score.store import ScoreStore
+from fresco.scoring.store import ScoreStore
 
 _HERE = Path(__file__).resolve().parent
 _RESULTS = _HERE / "results" / "instructed_reranker.json"

@@ -28,7 +28,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed, minibatch
 
-from ccs.reward.mask.text import FUNCTION_WORDS
+from ccs.rewards.mask.text import FUNCTION_WORDS
 
 _OUT = Path(__file__).resolve().parents[1] / "data" / "ner"
 _WIDTH, _ROWS, _DEPTH = 96, (3500, 1000, 2000, 1000), 4

@@ -16,16 +16,16 @@ from typing import Any
 
 import torch
 
-from ccs.protocol import one_line, write_information
-from ccs.question import Question
-from ccs.reward.base import Reward
-from ccs.reward.bottleneck import CHARACTERS, Bottleneck
-from ccs.reward.likelihood import _BEFORE, PromptScorer
-from ccs.reward.mask import MaskOptions, Span
-from ccs.train.demo.model import PROMPT
-from ccs.train.demo.world import World
-from ccs.trajectory import Trajectory
-from fresco.llm import ChatAnswer
+from ccs.agent.protocol import one_line, write_information
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from ccs.rewards.base import Reward
+from ccs.rewards.bottleneck import CHARACTERS, Bottleneck
+from ccs.rewards.likelihood import _BEFORE, PromptScorer
+from ccs.rewards.mask import MaskOptions, Span
+from ccs.training.demo.model import PROMPT
+from ccs.training.demo.world import World
+from fresco.clients.llm import ChatAnswer
 
 
 class Shuffled:
@@ -37,7 +37,7 @@ class Shuffled:
         self.needs_gold, self.signed = inner.needs_gold, inner.signed
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
-        """See :class:`ccs.reward.base.Reward`."""
+        """See :class:`ccs.rewards.base.Reward`."""
         scores = self._inner.score(batch, questions)
         groups: dict[str, list[int]] = {}
         for number, trajectory in enumerate(batch):
@@ -118,7 +118,7 @@ class OwnConfidence:
         self._scorer = PromptScorer(model)  # type: ignore[arg-type]
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
-        """See :class:`ccs.reward.base.Reward`; an unanswered question earns 0."""
+        """See :class:`ccs.rewards.base.Reward`; an unanswered question earns 0."""
         return [None if each.stop == "error" else self._confidence(each) for each in batch]
 
     def _confidence(self, trajectory: Trajectory) -> float:
@@ -155,7 +155,7 @@ def train_reconstructor(world: World, retriever: Any, tokenizer: Any, model: Any
 
     Its traces are the pages of training facts; it sees no held-out person, no rollout and no answer.
     """
-    from ccs.reward.bottleneck import Step, Trace
+    from ccs.rewards.bottleneck import Step, Trace
 
     draw = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -197,3 +197,9 @@ class Benchmark:
             for pool in self.pools
         )
         return dataclasses.replace(self, pools=pools, notes=(*self.notes, "timestamps hidden from the text"))
+
+
+#: One pool as a re-ranker sees it: no labels.
+Candidates = tuple[Query, Sequence[Passage]]
+#: One (query, passage) pair.
+Pair = tuple[Query, Passage]

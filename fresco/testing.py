@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fresco.records import Kind, Passage, Query, Task
-from fresco.rerank.base import Candidates, Pair, Reranker, fingerprint, is_pointwise
+from fresco.records import Candidates, Kind, Pair, Passage, Query, Task
+from fresco.rerank.base import Reranker, fingerprint, is_pointwise
 
 #: Pools that a re-ranker must survive: plain, tiny, long, of other scripts, hostile, and the same text on two dates.
 _BODIES = (

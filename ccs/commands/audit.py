@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs.commands.reward import add_choice, chosen_config
-from fresco.arguments import positive
+from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from ccs.audit.audit import Audit
-    from ccs.audit.statistics import Figure
-    from ccs.audit.verdict import Check
+    from ccs.auditing.audit import Audit
+    from ccs.auditing.statistics import Figure
+    from ccs.auditing.verdict import Check
 
 _SCHEMA_VERSION = 1
 
@@ -50,13 +50,13 @@ def run_audit(options: argparse.Namespace) -> int:
     """Run the command."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ccs.audit.audit import audit
-    from ccs.audit.variants import VARIANTS
-    from ccs.audit.verdict import judge
-    from ccs.questions_file import load_questions
-    from ccs.reward.config import open_bottleneck, open_reward
-    from ccs.rollout_file import read_trajectories
-    from fresco.report.table import make_console
+    from ccs.auditing.audit import audit
+    from ccs.auditing.variants import VARIANTS
+    from ccs.auditing.verdict import judge
+    from ccs.questions import load_questions
+    from ccs.rewards.config import open_bottleneck, open_reward
+    from ccs.rollouts.file import read_trajectories
+    from fresco.terminal.console import make_console
 
     config = chosen_config(options)
     trajectories = read_trajectories(Path(options.trajectories))
@@ -92,8 +92,8 @@ def run_audit(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace, found: Audit, verdict: str, checks: list[Check]) -> dict[str, Any]:
-    from ccs.audit.audit import FIGURES
-    from ccs.audit.variants import VARIANTS
+    from ccs.auditing.audit import FIGURES
+    from ccs.auditing.variants import VARIANTS
 
     return {
         "schema_version": _SCHEMA_VERSION,
@@ -116,7 +116,7 @@ def _record(options: argparse.Namespace, found: Audit, verdict: str, checks: lis
 
 
 def _circumstances(options: argparse.Namespace, config: Any, fingerprint: str, started: float) -> dict[str, Any]:
-    from fresco.results.record import environment
+    from fresco.io.provenance import environment
 
     return {
         "fingerprint": fingerprint,
@@ -129,9 +129,9 @@ def _circumstances(options: argparse.Namespace, config: Any, fingerprint: str, s
 
 
 def _write(folder: Path, found: Audit, record: dict[str, Any]) -> None:
-    from ccs.audit.plots import draw_plots
-    from fresco.build.files import write_atomically
+    from ccs.auditing.plots import draw_plots
     from fresco.errors import FrescoError
+    from fresco.io.files import write_atomically
 
     try:
         draw_plots(found, folder)
@@ -145,8 +145,8 @@ def _print_tables(found: Audit, verdict: str, checks: list[Check]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ccs.audit.audit import FIGURES
-    from fresco.report.table import make_console
+    from ccs.auditing.audit import FIGURES
+    from fresco.terminal.console import make_console
 
     console = make_console()
     figures = Table(title=escape(found.reward), title_justify="left", title_style="bold")

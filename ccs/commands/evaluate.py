@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.arguments import positive
+from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from ccs.evaluate.measure import Evaluation
-    from ccs.question import Question
-    from ccs.trajectory import Trajectory
+    from ccs.agent.question import Question
+    from ccs.agent.trajectory import Trajectory
+    from ccs.evaluation.measure import Evaluation
 
 #: Columns of the table on the console; metrics.json has all.
 _SHOWN = ("exact match", "f1", "cover match", "judge", "answered", "searches", "gold recall", "answer found")
@@ -43,9 +43,9 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Run the command."""
-    from ccs.evaluate.measure import match, measure
-    from ccs.questions_file import load_questions
-    from ccs.rollout_file import read_trajectories
+    from ccs.evaluation.measure import match, measure
+    from ccs.questions import load_questions
+    from ccs.rollouts.file import read_trajectories
 
     questions = load_questions(options.questions)
     pairs = match(read_trajectories(Path(options.trajectories)), questions)
@@ -70,9 +70,9 @@ def _grades(
 ) -> tuple[Mapping[tuple[str, int], float | None], str]:
     from rich.progress import Progress
 
-    from ccs.evaluate.judge import judge
-    from fresco.llm import ChatClient
-    from fresco.report.table import make_console
+    from ccs.evaluation.judge import judge
+    from fresco.clients.llm import ChatClient
+    from fresco.terminal.console import make_console
 
     asked = {
         (trajectory.question_id, trajectory.sample): (question.text, question.answers, trajectory.answer)
@@ -93,7 +93,8 @@ def _print_table(evaluation: Evaluation) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from fresco.report.table import interval, make_console
+    from fresco.terminal.console import make_console
+    from fresco.terminal.figures import interval
 
     cells = {(row["dataset"], row["metric"]): row for row in evaluation.rows}
     metrics = [name for name in _SHOWN if any(cells[key]["value"] is not None for key in cells if key[1] == name)]
@@ -113,9 +114,9 @@ def _print_table(evaluation: Evaluation) -> None:
 def _write(options: argparse.Namespace, evaluation: Evaluation, judge_name: str | None) -> None:
     import io
 
-    from ccs.evaluate.measure import METRICS
-    from fresco.build.files import digest, write_atomically
-    from fresco.results.record import environment
+    from ccs.evaluation.measure import METRICS
+    from fresco.io.files import digest, write_atomically
+    from fresco.io.provenance import environment
 
     folder = Path(options.out)
     parquet = io.BytesIO()

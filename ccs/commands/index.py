@@ -46,7 +46,7 @@ def run_index(options: argparse.Namespace) -> int:
 
     from ccs.retrieve.index import build_index
     from fresco.errors import FrescoError
-    from fresco.report.table import make_console
+    from fresco.terminal.console import make_console
 
     settings: dict[str, Any] = {"method": options.method}
     if options.method == "dense":

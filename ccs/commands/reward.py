@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
-    from ccs.reward.base import Reward
-    from ccs.reward.config import RewardConfig
-    from ccs.reward.reward_file import RewardFile
-    from ccs.trajectory import Trajectory
+    from ccs.agent.trajectory import Trajectory
+    from ccs.rewards.base import Reward
+    from ccs.rewards.config import RewardConfig
+    from ccs.rewards.reward_file import RewardFile
 
 EXIT_SOME_FAILED = 1
 _BATCH = 64  # trajectories that are rewarded together, and then written; a question's are never torn apart
@@ -49,7 +49,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def chosen_config(options: argparse.Namespace) -> RewardConfig:
     """The configuration that the options name."""
-    from ccs.reward.config import RewardConfig, parse_config, read_config
+    from ccs.rewards.config import RewardConfig, parse_config, read_config
 
     if options.config:
         return read_config(Path(options.config))
@@ -58,10 +58,10 @@ def chosen_config(options: argparse.Namespace) -> RewardConfig:
 
 def run_reward(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 where some trajectories could not be rewarded."""
-    from ccs.questions_file import load_questions
-    from ccs.reward.config import dump_config, open_reward
-    from ccs.reward.reward_file import open_reward_file
-    from ccs.rollout_file import read_trajectories
+    from ccs.questions import load_questions
+    from ccs.rewards.config import dump_config, open_reward
+    from ccs.rewards.reward_file import open_reward_file
+    from ccs.rollouts.file import read_trajectories
 
     config = chosen_config(options)
     if options.print_config:
@@ -84,7 +84,7 @@ def run_reward(options: argparse.Namespace) -> int:
 def _reward_all(reward: Reward, trajectories: Sequence[Trajectory], questions: Any, file: RewardFile) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from fresco.report.table import make_console
+    from fresco.terminal.console import make_console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True)) as progress:

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.arguments import positive
 from fresco.errors import FrescoError
+from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from ccs.environment import Limits
-    from ccs.question import Question
-    from ccs.rollout import Sampling
-    from ccs.trajectory import Trajectory
+    from ccs.agent.environment import Limits
+    from ccs.agent.question import Question
+    from ccs.agent.trajectory import Trajectory
+    from ccs.rollouts.one import Sampling
 
 EXIT_SOME_FAILED = 1
 
@@ -87,11 +87,11 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_rollout(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 where some rollouts failed."""
-    from ccs.environment import Limits
-    from ccs.questions_file import load_questions
-    from ccs.rollout import Sampling
-    from ccs.rollout_file import open_rollouts
-    from fresco.llm import ChatClient
+    from ccs.agent.environment import Limits
+    from ccs.questions import load_questions
+    from ccs.rollouts.file import open_rollouts
+    from ccs.rollouts.one import Sampling
+    from fresco.clients.llm import ChatClient
 
     limits = Limits(
         turns=options.max_turns,
@@ -122,10 +122,10 @@ def _collect(
     file: Any,
     identity: dict[str, Any],
 ) -> int:
-    from ccs.collect import collect
-    from ccs.rollout import roll_out
-    from ccs.rollout_file import read_record, write_record
-    from fresco.results.record import environment
+    from ccs.rollouts.file import read_record, write_record
+    from ccs.rollouts.many import collect
+    from ccs.rollouts.one import roll_out
+    from fresco.io.provenance import environment
 
     template = _template(options)
     if file.torn:
@@ -179,7 +179,7 @@ class _Tally:
     def bar(self, done: int) -> Any:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from fresco.report.table import make_console
+        from fresco.terminal.console import make_console
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=make_console(stderr=True))
@@ -208,14 +208,14 @@ class _Tally:
 
 def _identity(options: argparse.Namespace, model: str, limits: Limits, sampling: Sampling) -> dict[str, Any]:
     """What decides a record besides its question. Addresses are left out: servers move."""
-    from ccs.protocol import write_prompt
+    from ccs.agent.protocol import write_prompt
 
     prompt = hashlib.sha256(write_prompt(options.agent, "", _template(options)).encode()).hexdigest()
     return {"agent": options.agent, "model": model, **asdict(limits), **asdict(sampling), "prompt_sha256": prompt}
 
 
 def _template(options: argparse.Namespace) -> str | None:
-    from ccs.protocol import read_template
+    from ccs.agent.protocol import read_template
 
     return read_template(Path(options.prompt)) if options.prompt else None
 

@@ -24,7 +24,7 @@ def add_train(commands: argparse._SubParsersAction[Any]) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a training run."""
-    from ccs.train.config import presets
+    from ccs.training.config import presets
 
     parser.add_argument(
         "--config", metavar="FILE|PRESET", help=f"YAML, or one of {', '.join(presets())}; see --print-config"
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Run the command."""
-    from ccs.train.config import TrainConfig, dump_train_config, read_train_config
+    from ccs.training.config import TrainConfig, dump_train_config, read_train_config
 
     if options.print_config and not options.config:
         sys.stdout.write(dump_train_config(TrainConfig()))
@@ -51,7 +51,7 @@ def run_train(options: argparse.Namespace) -> int:
         return 0
     if not options.out:
         raise FrescoError("ccs train needs --out DIR")
-    from ccs.train.run import describe, train
+    from ccs.training.run import describe, train
 
     outcome = train(config, Path(options.out), tell=_tell)
     sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ccs.trajectory import Hit
+from ccs.agent.trajectory import Hit
 
 
 class Retriever(Protocol):

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ccs.trajectory import Hit
+from ccs.agent.trajectory import Hit
+from fresco.clients.json_api import Endpoint, JsonClient
 from fresco.errors import FrescoError
-from fresco.jsonapi import Endpoint, JsonClient
 
 _KEY = "CCS_RETRIEVER_KEY"
 #: Passages wanted of one request: servers limit what they take, and the answer must stay below JsonClient's 8 MiB.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccs.hub import NAME, read_rows
-from ccs.jsonlines import read_objects
 from fresco.errors import FrescoError
+from fresco.io.hub import NAME, read_rows
+from fresco.io.jsonlines import read_objects
 
 #: A longer passage is a document that nobody split; agents could not read it.
 LONGEST_PASSAGE = 1_000_000

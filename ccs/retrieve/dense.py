@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
-from fresco.rerank import loading
-from fresco.rerank.base import Settings
-from fresco.rerank.tokens import Disarm
+from fresco.models import loading
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm
 
 #: Exact; a graph, fast and larger; compressed codes whose best are compared again by embeddings of a byte a number:
 #: a quarter of the size.

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ccs.agent.trajectory import Hit
 from ccs.retrieve.corpus import read_corpus
 from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
 from ccs.retrieve.lexical import Bm25Index, build_bm25
 from ccs.retrieve.passages import Passages, write_passages
-from ccs.trajectory import Hit
-from fresco.build.files import digest, locked, write_atomically
 from fresco.errors import FrescoError
+from fresco.io.files import digest, locked, write_atomically
 
 #: Version of the folder's layout.
 SCHEMA_VERSION = 1

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ccs.retrieve.passages import Passages
-from fresco.build.files import write_atomically
 from fresco.errors import FrescoError
-from fresco.rerank.lexical import words
+from fresco.io.files import write_atomically
+from fresco.stats.words import words
 
 K1, B, EPSILON = 1.5, 0.75, 0.25  # rank-bm25's defaults
 _SHARD = 20_000  # passages

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ccs.retrieve.corpus import Document
-from fresco.build.files import write_atomically
 from fresco.errors import FrescoError
+from fresco.io.files import write_atomically
 
 _LINES = "passages.jsonl"
 _PLACES = "passages.npy"

@@ -18,8 +18,8 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, Field, ValidationError
 
+from ccs.agent.trajectory import Hit
 from ccs.retrieve.base import Retriever
-from ccs.trajectory import Hit
 from fresco.errors import FrescoError
 
 

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from fresco.benchmarks import open_benchmark
-from fresco.build.table_statements import is_row
+from fresco.builder.table_statements import is_row
 from fresco.records import Label, Passage
 
 SEED = "20250101"

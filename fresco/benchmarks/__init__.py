@@ -17,7 +17,7 @@ ends in a :class:`~fresco.errors.FrescoError` that names file, line or row, and 
 """
 
 from fresco.benchmarks.beir import read_candidates
-from fresco.benchmarks.opening import open_benchmark
+from fresco.benchmarks.open import open_benchmark
 from fresco.benchmarks.sample import limit_queries
 from fresco.benchmarks.splits import combine, select_split
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from rank_bm25 import BM25Okapi
 
-from fresco.rerank.lexical import words
+from fresco.stats.words import words
 
 
 class CorpusRanking:

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fresco.arguments import positive
 from fresco.errors import FrescoError
+from fresco.terminal.arguments import positive
 
 
 def add_build(commands: argparse._SubParsersAction[Any]) -> None:
@@ -63,13 +63,14 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     after.add_argument("--beir-out", metavar="DIR", help="write the benchmark as a BEIR folder, too")
     after.add_argument("--push-to-hub", metavar="USER/NAME", help="upload it as a Hugging Face dataset")
     after.add_argument("--private", action="store_true", help="upload it so that only you see it")
+    build.set_defaults(run=run_build)
 
 
 def run_build(options: argparse.Namespace) -> int:
     """Run the command; see :func:`fresco.cli.main` for the exit codes."""
     out = Path(options.out)
     if options.status:
-        from fresco.build.pipeline import status
+        from fresco.builder.pipeline import status
 
         sys.stdout.writelines(f"{line}\n" for line in status(out))
         return 0
@@ -84,8 +85,8 @@ def run_build(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace, out: Path) -> None:
-    from fresco.build.config import BuildConfig
-    from fresco.build.pipeline import build
+    from fresco.builder.config import BuildConfig
+    from fresco.builder.pipeline import build
 
     chosen: dict[str, Any] = {key: getattr(options, key) for key in ("reference", "since") if getattr(options, key)}
     config = BuildConfig(
@@ -112,7 +113,7 @@ def _build(options: argparse.Namespace, out: Path) -> None:
 
 
 def _hydrate(options: argparse.Namespace, out: Path) -> None:
-    from fresco.build.manifest import hydrate
+    from fresco.builder.manifest import hydrate
 
     with _source(options, out) as source:
         found = hydrate(Path(options.manifest), source, out, workers=options.workers)
@@ -130,15 +131,15 @@ def _hydrate(options: argparse.Namespace, out: Path) -> None:
 
 def _after(options: argparse.Namespace, out: Path) -> None:
     if options.manifest_out:
-        from fresco.build.files import write_atomically
+        from fresco.io.files import write_atomically
 
         write_atomically(Path(options.manifest_out), (out / "manifest.jsonl").read_bytes())
     if options.beir_out:
-        from fresco.build.tables import read_tables, write_beir
+        from fresco.builder.tables import read_tables, write_beir
 
         write_beir(Path(options.beir_out), read_tables(out))
     if options.push_to_hub:
-        from fresco.build.tables import push_to_hub
+        from fresco.builder.tables import push_to_hub
 
         sys.stdout.write(f"pushed: {push_to_hub(out, options.push_to_hub, private=options.private)}\n")
 
@@ -146,7 +147,7 @@ def _after(options: argparse.Namespace, out: Path) -> None:
 @contextmanager
 def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
     try:
-        from fresco.build.wikipedia import Mirror, Wiki
+        from fresco.builder.wikipedia import Mirror, Wiki
     except ImportError as error:
         raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
     cache = Path(options.cache) if options.cache else out / "stages" / "revisions.sqlite"
@@ -163,7 +164,7 @@ def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
 def _progress() -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from fresco.report.table import make_console
+    from fresco.terminal.console import make_console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True)) as bar:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.metrics.compare import compare
-from fresco.report.table import make_console
-from fresco.results.reader import SavedRun, read_run
+
+if TYPE_CHECKING:
+    from fresco.results.reader import SavedRun
+
+
+def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    compare = commands.add_parser("compare", help="the table of two runs with significance")
+    compare.add_argument("a", metavar="A", help="folder of a run")
+    compare.add_argument("b", metavar="B", help="folder of another run on the same benchmark")
+    compare.add_argument("--metric", default="MAP", help="which to compare (default: MAP)")
+    compare.add_argument("--seed", type=int, default=0, help="of the randomization test")
+    compare.set_defaults(run=run_compare)
 
 
 def run_compare(options: argparse.Namespace) -> int:
     """Print one row for each pair of re-rankers and each kind of query."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fresco.metrics.compare import compare
+    from fresco.results.reader import read_run
+    from fresco.terminal.console import make_console
+
     a, b = read_run(Path(options.a)), read_run(Path(options.b))
     _check_same_benchmark(a, b)
     table = Table(

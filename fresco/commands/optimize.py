@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.arguments import positive
 from fresco.errors import FrescoError
-from fresco.rerank.base import Settings
+from fresco.models.settings import Settings
+from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from fresco.optimize.front import Found, Splits
-    from fresco.optimize.objective import Objective
-    from fresco.optimize.proposal import Proposer
+    from fresco.optimizer.proposers.base import Proposer
+    from fresco.optimizer.report.front import Found, Splits
+    from fresco.optimizer.search.objective import Objective
 
 
 def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
@@ -71,21 +71,22 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     out.add_argument("--storage", metavar="URL", help="of the Optuna studies (default: sqlite in DIR/study.db)")
     out.add_argument("--store", metavar="FILE", help="score store (default: $FRESCO_STORE or the user's cache folder)")
     out.add_argument("--resamples", type=positive, default=1000, help="bootstrap samples for each interval")
+    optimize.set_defaults(run=run_optimize)
 
 
 def run_optimize(options: argparse.Namespace) -> int:
     """Run the command; see :func:`fresco.cli.main` for the exit codes."""
-    from fresco.optimize.clauses import read_bank
-    from fresco.optimize.front import Found, proposals, prove
-    from fresco.optimize.objective import Objective
-    from fresco.optimize.output import write_search
-    from fresco.optimize.search import Search, SearchSettings
-    from fresco.optimize.study import SearchStudy, Worker, explained, import_optuna, open_storage
-    from fresco.optimize.watching import ConsoleWatcher, print_result
-    from fresco.report.table import make_console
+    from fresco.optimizer.proposers.clauses import read_bank
+    from fresco.optimizer.report.console import ConsoleWatcher, print_result
+    from fresco.optimizer.report.folder import write_search
+    from fresco.optimizer.report.front import Found, proposals, prove
+    from fresco.optimizer.search.objective import Objective
+    from fresco.optimizer.search.rounds import Search, SearchSettings
+    from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage
     from fresco.rerank.registry import open_reranker
     from fresco.results.writer import slug
-    from fresco.score.store import ScoreStore, default_store
+    from fresco.scoring.store import ScoreStore, default_store
+    from fresco.terminal.console import make_console
 
     started = datetime.now(UTC)
     import_optuna()
@@ -145,7 +146,7 @@ def run_optimize(options: argparse.Namespace) -> int:
 
 def _open_splits(options: argparse.Namespace) -> tuple[Any, Splits]:
     from fresco.benchmarks import combine, limit_queries, open_benchmark, select_split
-    from fresco.optimize.front import Splits
+    from fresco.optimizer.report.front import Splits
     from fresco.records import Task
 
     benchmark = open_benchmark(options.benchmark, seed=options.seed)
@@ -171,7 +172,7 @@ def _base(instruction: str | None) -> str | None:
     if instruction is None:
         return None
     if instruction.startswith("@"):
-        from fresco.optimize.candidates import read_instructions
+        from fresco.optimizer.proposers.file import read_instructions
 
         texts = [each.text for each in read_instructions(Path(instruction[1:]))]
         if len(texts) > 1:
@@ -224,22 +225,22 @@ def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
 def _proposer(spec: str, bank: Any, folder: Path, seed: int) -> Proposer:
     family, _, rest = spec.partition(":")
     if family == "clauses":
-        from fresco.optimize.clauses import ClausesProposer
+        from fresco.optimizer.proposers.clauses import ClausesProposer
 
         return ClausesProposer(bank, rest or "nsga2")
     if family == "file" and rest:
-        from fresco.optimize.candidates import FileProposer
+        from fresco.optimizer.proposers.file import FileProposer
 
         return FileProposer(Path(rest))
     if family == "llm" and rest:
-        from fresco.optimize.operators import open_llm_proposer
+        from fresco.optimizer.proposers.llm import open_llm_proposer
 
         return open_llm_proposer(rest, cache=folder / "llm.sqlite", seed=seed)
     raise FrescoError(f"--proposer {spec}: unknown; there are clauses, clauses:tpe, file:PATH and llm:URL#MODEL")
 
 
 def _baselines(objective: Objective, splits: Splits, base: str | None, seed: int, watcher: Any) -> Any:
-    from fresco.optimize.baselines import tuned_baselines
+    from fresco.optimizer.baselines import tuned_baselines
 
     return tuned_baselines(
         objective.reranker,
@@ -262,10 +263,10 @@ def _record(
     found: Sequence[Found],
     proposers: Sequence[Proposer],
 ) -> dict[str, Any]:
-    from fresco.optimize.study import without_password
+    from fresco.io.provenance import environment
+    from fresco.optimizer.search.study import without_password
     from fresco.records import SCHEMA_VERSION, format_timestamp
     from fresco.rerank.base import describe
-    from fresco.results.record import environment
 
     finished = datetime.now(UTC)
     parts = {"search": splits.search, "validation": splits.validation, "test": splits.test}

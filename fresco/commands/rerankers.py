@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
-from fresco.report.table import make_console
-from fresco.rerank.registry import FAMILIES, plug_ins
+import argparse
+from typing import Any
 
 
-def run_rerankers() -> int:
+def add_rerankers(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the parser."""
+    rerankers = commands.add_parser("rerankers", help="list the re-rankers and what each needs")
+    rerankers.set_defaults(run=run_rerankers)
+
+
+def run_rerankers(_options: argparse.Namespace) -> int:
     """Print the families and the plug-ins."""
+    from rich.table import Table
+
+    from fresco.rerank.registry import FAMILIES, plug_ins
+    from fresco.terminal.console import make_console
+
     table = Table("spec", "what", "needs", "instruction", header_style="bold")
     for family in FAMILIES.values():
         table.add_row(*(_literal(cell) for cell in (family.spec, family.what, family.needs, family.instruction)))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fresco.metrics.catalog import ALL, METRICS, SCOPES, metrics_of
-from fresco.metrics.intervals import SubjectBootstrap
-from fresco.metrics.ties import BoolArray, FloatArray
+from fresco.stats.arrays import BoolArray, FloatArray
+from fresco.stats.intervals import SubjectBootstrap
 
 # Digits kept in reported numbers: far below any error of measurement, and above what the order of addition changes.
 _DIGITS = 12

@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from fresco.metrics.features import TextFeatures, content_words
-from fresco.metrics.intervals import SubjectBootstrap, percentile_interval
 from fresco.metrics.pairs import ConflictPairs
-from fresco.metrics.ties import FloatArray
 from fresco.records import Pool
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import SubjectBootstrap, percentile_interval
 
 _DAYS_A_YEAR = 365.25
 #: A predictor of which the others explain all but this share of variance has no coefficient of its own.

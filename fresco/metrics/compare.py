@@ -12,9 +12,9 @@ import pandas as pd
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_of, rounded_frame, select
 from fresco.metrics.catalog import LOWER_IS_BETTER, PER_QUERY, PRIMARY, SCOPES
-from fresco.metrics.intervals import SubjectBootstrap
-from fresco.metrics.significance import ALPHA, holm, letters, randomization_test
-from fresco.metrics.ties import FloatArray
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import SubjectBootstrap
+from fresco.stats.significance import ALPHA, holm, letters, randomization_test
 
 #: Columns of a table of differences; ``difference`` is ``value_b - value_a``, all three over the same ``n`` queries.
 COLUMNS = (

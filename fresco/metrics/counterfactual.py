@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from fresco.metrics.intervals import SubjectBootstrap
-from fresco.metrics.ties import FloatArray
 from fresco.records import Benchmark, Label, Passage, Pool, Task, format_timestamp
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import SubjectBootstrap
 
 #: The keys of a result: two win rates (ties count half) and two mean effects in units of the score.
 EFFECTS: Final = ("newer date wins", "current text wins", "date effect", "text effect")

@@ -20,8 +20,9 @@ from fresco.metrics.pairs import ConflictPairs, conflict_pairs
 from fresco.metrics.ranking import ranking_metrics
 from fresco.metrics.selfcheck import check_per_query, check_rows, count_column
 from fresco.metrics.staleness import by_age_gap, staleness_metrics
-from fresco.metrics.ties import FloatArray, Tiers
+from fresco.metrics.ties import Tiers
 from fresco.records import Benchmark, Kind, Label, Pool, Task
+from fresco.stats.arrays import FloatArray
 
 #: One array of scores for each pool, in the order of its passages.
 Scores = Sequence[FloatArray]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fresco.metrics.ties import FloatArray, IntArray
 from fresco.records import Label, Pool, Task
+from fresco.stats.arrays import FloatArray, IntArray
 
 _SECONDS_A_DAY = 86_400.0
 

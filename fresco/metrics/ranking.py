@@ -9,8 +9,9 @@ from typing import Any, Final
 import ir_measures
 import numpy as np
 
-from fresco.metrics.ties import FloatArray, Tiers
+from fresco.metrics.ties import Tiers
 from fresco.records import Label, Pool
+from fresco.stats.arrays import FloatArray
 
 #: Our names and the measures of ir_measures that they stand for.
 MEASURES: Final[Mapping[str, Any]] = {

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from fresco.metrics.catalog import ALL, PER_QUERY, RANKING
-from fresco.metrics.ties import BoolArray
 from fresco.records import Label
+from fresco.stats.arrays import BoolArray
 
 _TOLERANCE: Final = 1e-9
 #: Pairs (smaller, larger) that hold for any pool, and for any mean over pools.

@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from fresco.metrics.intervals import SubjectBootstrap
 from fresco.metrics.pairs import ConflictPairs
-from fresco.metrics.ties import FloatArray, Tiers
+from fresco.metrics.ties import Tiers
 from fresco.records import Pool, Task
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import SubjectBootstrap
 
 #: Upper edges, in days, of the age gaps by which accuracy is told apart, and the names of the bins between them.
 GAP_EDGES: Final = (0.0, 90.0, 365.0, 730.0, 1461.0)

@@ -35,16 +35,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from fresco.records import Passage, Query
-
-#: One pool as a re-ranker sees it: no labels.
-Candidates = tuple[Query, Sequence[Passage]]
-#: One (query, passage) pair.
-Pair = tuple[Query, Passage]
+from fresco.records import Pair, Passage, Query
 
 
 @runtime_checkable
@@ -76,7 +70,7 @@ class Reranker(Protocol):
 
 
 class BatchScorer(Protocol):
-    """A pointwise model that plans its batches over the whole run (see :mod:`fresco.score.batching`)."""
+    """A pointwise model that plans its batches over the whole run (see :mod:`fresco.models.batching`)."""
 
     def score_batches(
         self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
@@ -93,26 +87,6 @@ class BatchScorer(Protocol):
             Indices into ``pairs`` and their scores.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options of the command line that model backends share.
-
-    Attributes:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None lets the backend choose.
-        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (what the checkpoint says).
-        max_length: Longest input in tokens; None takes the model's own limit. Longer passages lose the end of their
-            body, never the timestamp line.
-        batch_tokens: Most tokens in one forward pass, padding included.
-        seed: For whatever is drawn at random.
-    """
-
-    device: str | None = None
-    dtype: str = "float32"
-    max_length: int | None = None
-    batch_tokens: int = 16384
-    seed: int = 0
 
 
 def is_pointwise(reranker: Reranker) -> bool:

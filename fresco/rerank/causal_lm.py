@@ -18,11 +18,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
-from fresco.records import Passage, Query
-from fresco.rerank import loading
-from fresco.rerank.base import Pair, Settings
-from fresco.rerank.tokens import Disarm, encode
-from fresco.score.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models import loading
+from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm, encode
+from fresco.records import Pair, Passage, Query
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,7 @@ class CausalLmReranker:
 
 
 class _Loaded:
-    """A loaded model as :class:`fresco.score.batching.BatchModel`."""
+    """A loaded model as :class:`fresco.models.batching.BatchModel`."""
 
     padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
 

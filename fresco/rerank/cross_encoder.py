@@ -3,7 +3,7 @@
 Scores are the model's raw outputs, those of ``CrossEncoder.predict(pairs, activation_fn=torch.nn.Identity())``: the
 sigmoid that ``predict`` applies by default keeps the order, but makes ties of large scores in float32.
 
-Batches come from :mod:`fresco.score.batching`; the library's own modules compute them. Models whose input a chat
+Batches come from :mod:`fresco.models.batching`; the library's own modules compute them. Models whose input a chat
 template lays out (Qwen3-Reranker in sentence-transformers' form) are tokenized by the library, pair by pair.
 
 An instruction goes where the library puts a prompt: into a chat template's system message, or before the query of a
@@ -19,12 +19,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
-from fresco.records import Passage, Query
-from fresco.rerank import loading
-from fresco.rerank.base import Pair, Settings
+from fresco.models import loading
+from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm, encode
+from fresco.records import Pair, Passage, Query
 from fresco.rerank.first_token import trim
-from fresco.rerank.tokens import Disarm, encode
-from fresco.score.batching import Batch, Tokens, score_all, score_in_batches
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +121,7 @@ class CrossEncoderReranker:
 
 
 class _Loaded:
-    """A loaded model as :class:`fresco.score.batching.BatchModel`."""
+    """A loaded model as :class:`fresco.models.batching.BatchModel`."""
 
     def __init__(self, files: loading.ModelFiles, settings: Settings) -> None:
         from sentence_transformers import CrossEncoder

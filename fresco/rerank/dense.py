@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.records import Passage, Query
-from fresco.rerank import loading
-from fresco.rerank.base import Pair, Settings
-from fresco.rerank.tokens import Disarm, shorten
-from fresco.score.batching import plan, token_budget
+from fresco.models import loading
+from fresco.models.batching import plan, token_budget
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm, shorten
+from fresco.records import Pair, Passage, Query
 
 if TYPE_CHECKING:
     import torch

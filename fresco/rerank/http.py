@@ -34,10 +34,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
+from fresco.clients.json_api import Endpoint, JsonClient
 from fresco.errors import FrescoError
-from fresco.jsonapi import Endpoint, JsonClient
-from fresco.records import Kind, Passage, Query, Task
-from fresco.rerank.base import Candidates, Settings
+from fresco.models.settings import Settings
+from fresco.records import Candidates, Kind, Passage, Query, Task
 from fresco.rerank.wire import FORMATS, Options, bad, identify
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -13,13 +12,7 @@ from rank_bm25 import BM25Okapi
 
 from fresco.errors import FrescoError
 from fresco.records import Passage, Query
-
-_WORD = re.compile(r"\w+")
-
-
-def words(text: str) -> list[str]:
-    """Lower-cased runs of letters, digits and underscores."""
-    return _WORD.findall(text.lower())
+from fresco.stats.words import words
 
 
 class Bm25:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.rerank.base import Reranker, Settings
+from fresco.models.settings import Settings
+from fresco.rerank.base import Reranker
 from fresco.rerank.baselines import Newest, Random
 from fresco.rerank.lexical import Bm25
 from fresco.rerank.temporal import HalfLife, Mrag, TempRalm

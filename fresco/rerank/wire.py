@@ -14,8 +14,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from fresco.clients.json_api import Answer, Endpoint, JsonClient
 from fresco.errors import FrescoError
-from fresco.jsonapi import Answer, Endpoint, JsonClient
 
 
 @dataclass(frozen=True)

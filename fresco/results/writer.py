@@ -19,8 +19,8 @@ import numpy as np
 
 from fresco.errors import FrescoError
 from fresco.records import Label
-from fresco.report.plots import draw_plots
-from fresco.score.pipeline import RerankerRun, Run
+from fresco.results.plots import draw_plots
+from fresco.scoring.pipeline import RerankerRun, Run
 
 RECORD = "run.json"
 METRICS = "metrics.json"

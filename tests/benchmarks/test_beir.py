@@ -15,7 +15,7 @@ from fresco.benchmarks.beir import FIRST_DATE, LAST_DATE, POOL_SIZE
 from fresco.benchmarks.bm25 import CorpusRanking
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Kind, Label, Pool, Task
-from fresco.rerank.lexical import words
+from fresco.stats.words import words
 from tests.benchmarks.conftest import jsonl
 
 

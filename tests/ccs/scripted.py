@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from ccs.question import Question
-from ccs.trajectory import Hit
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Hit
 from fresco.errors import FrescoError
 
 NILE = Question("q1", "Which lake does the Nile flow from?", ("Lake Victoria",), ("The Nile",), "toy")

@@ -22,9 +22,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ccs.agent.trajectory import Trajectory
 from ccs.cli import main
-from ccs.rollout_file import read_trajectories
-from ccs.trajectory import Trajectory
+from ccs.rollouts.file import read_trajectories
 from tests.ccs.retrieve.corpora import write_rows
 from tests.ccs.scripted import as_vllm
 from tests.servers import chat_api

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs.environment import Environment, Generation, Limits, step_all
-from ccs.question import Question
-from ccs.trajectory import Hit, Trajectory, parse_trajectory
+from ccs.agent.environment import Environment, Generation, Limits, step_all
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Hit, Trajectory, parse_trajectory
 from fresco.errors import FrescoError
 from tests.ccs.scripted import NILE, Shelf
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Hit, Trajectory, Turn
 from ccs.commands.evaluate import run_evaluate
-from ccs.evaluate.answers import cover_match, exact_match, token_f1
-from ccs.evaluate.judge import judge_prompt, read_grade
-from ccs.evaluate.measure import Evaluation, match, measure
-from ccs.question import Question
-from ccs.trajectory import Hit, Trajectory, Turn
+from ccs.evaluation.answers import cover_match, exact_match, token_f1
+from ccs.evaluation.judge import judge_prompt, read_grade
+from ccs.evaluation.measure import Evaluation, match, measure
 from fresco.errors import FrescoError
 from tests.servers import chat_api
 

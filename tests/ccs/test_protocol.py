@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ccs import protocol
-from ccs.protocol import escape, read_reply, write_information, write_prompt
-from ccs.reward.mask import TAGS as MASK_TAGS
-from ccs.reward.mask.queries import BLANK, SHARED
-from ccs.trajectory import Hit
+from ccs.agent import protocol
+from ccs.agent.protocol import escape, read_reply, write_information, write_prompt
+from ccs.agent.trajectory import Hit
+from ccs.rewards.mask import TAGS as MASK_TAGS
+from ccs.rewards.mask.queries import BLANK, SHARED
 
 TAGS = ("<think>", "</think>", "<search>", "</search>", "<information>", "</information>", "<answer>", "</answer>")
 CONTROL = ("<|im_start|>", "<|im_end|>", "</s>", "<start_of_turn>", "<\uff5cUser\uff5c>", "[INST]", "[/INST]", "[CLS]")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ccs.protocol import write_prompt
-from ccs.question import Question
-from ccs.questions_file import load_questions, read_hub_questions
+from ccs.agent.protocol import write_prompt
+from ccs.agent.question import Question
+from ccs.questions import load_questions, read_hub_questions
 from fresco.errors import FrescoError
 
 QA = Path(__file__).parents[3] / "shared" / "data" / "qa"
@@ -125,7 +125,7 @@ def test_names_are_looked_up_in_the_collection(monkeypatch: pytest.MonkeyPatch) 
         asked.append((repo, config, split))
         return [Question(f"{config}/{len(asked)}", "who")]
 
-    monkeypatch.setattr("ccs.questions_file.read_hub_questions", fake)
+    monkeypatch.setattr("ccs.questions.read_hub_questions", fake)
     load_questions(["nq", "hotpotqa", "musique@train", "user/name", "user/name:main@dev"])
     flashrag = "RUC-NLPIR/FlashRAG_datasets"
     assert asked == [

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from ccs.collect import collect
-from ccs.environment import Limits
-from ccs.question import Question
-from ccs.rollout import Sampling, roll_out
-from ccs.rollout_file import open_rollouts, read_trajectories, record_path
-from ccs.trajectory import Trajectory
+from ccs.agent.environment import Limits
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from ccs.rollouts.file import open_rollouts, read_trajectories, record_path
+from ccs.rollouts.many import collect
+from ccs.rollouts.one import Sampling, roll_out
+from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-from fresco.llm import ChatClient
 from tests.ccs.scripted import NILE, Shelf, as_openai, as_vllm, wanderer
 from tests.servers import chat_api
 from tests.servers.rerank_api import status

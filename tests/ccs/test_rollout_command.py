@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ccs.rollout_file import read_trajectories
+from ccs.rollouts.file import read_trajectories
 from tests.ccs.scripted import as_vllm, wanderer
 from tests.servers import chat_api, retrieve_api
 from tests.servers.rerank_api import slow, status

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ccs.rollout_file import read_trajectories
-from ccs.trajectory import STOPS
+from ccs.agent.trajectory import STOPS
+from ccs.rollouts.file import read_trajectories
 from tests import tiny_models
 from tests.ccs.taught import teach
 from tests.servers import retrieve_api, vllm

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fresco.metrics.intervals import SubjectBootstrap
-from fresco.metrics.significance import holm, letters, randomization_test
+from fresco.stats.intervals import SubjectBootstrap
+from fresco.stats.significance import holm, letters, randomization_test
 
 
 def test_bootstrap_of_a_ratio_of_means_agrees_with_scipy():

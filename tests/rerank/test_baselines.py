@@ -6,8 +6,9 @@ from rank_bm25 import BM25Okapi
 
 from fresco.errors import FrescoError
 from fresco.rerank.baselines import Newest, Random
-from fresco.rerank.lexical import Bm25, words
+from fresco.rerank.lexical import Bm25
 from fresco.rerank.temporal import HalfLife
+from fresco.stats.words import words
 from fresco.testing import check_reranker
 from tests.factories import make_benchmark, make_passage, make_pool, make_query
 

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from fresco.errors import FrescoError
+from fresco.models import batching
+from fresco.models.settings import Settings
 from fresco.records import Passage
 from fresco.rerank import causal_lm
-from fresco.rerank.base import Settings
 from fresco.rerank.causal_lm import CausalLmReranker
-from fresco.score import batching
 from fresco.testing import check_reranker
 from tests import tiny_models
 from tests.factories import make_passage, make_query

@@ -11,11 +11,11 @@ from datetime import timedelta
 import pytest
 
 from fresco.errors import FrescoError
+from fresco.models import batching
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm
 from fresco.records import Passage
-from fresco.rerank.base import Settings
 from fresco.rerank.cross_encoder import CrossEncoderReranker
-from fresco.rerank.tokens import Disarm
-from fresco.score import batching
 from fresco.testing import check_reranker, sample_pools
 from tests import tiny_models
 from tests.factories import make_passage, make_query
@@ -254,7 +254,8 @@ def test_close_and_go_on(bert):
 def test_nothing_is_loaded_before_the_first_score(bert):
     code = (
         "import sys\n"
-        "from fresco.rerank.base import Settings, describe, fingerprint\n"
+        "from fresco.models.settings import Settings\n"
+        "from fresco.rerank.base import describe, fingerprint\n"
         "from fresco.rerank.cross_encoder import CrossEncoderReranker\n"
         f"reranker = CrossEncoderReranker({str(bert)!r}, Settings())\n"
         "fingerprint(reranker), describe(reranker)\n"

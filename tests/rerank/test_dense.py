@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from fresco.errors import FrescoError
-from fresco.rerank.base import Settings
+from fresco.models.settings import Settings
 from fresco.rerank.dense import Dense
 from fresco.testing import check_reranker, sample_pools
 from tests import tiny_models

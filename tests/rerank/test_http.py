@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fresco.models.settings import Settings
 from fresco.records import Kind, Passage, Query, Task
 from fresco.rerank import base
-from fresco.rerank.base import Settings
 from fresco.rerank.http import HttpReranker
 from fresco.rerank.wire import FORMATS
 from fresco.testing import check_reranker

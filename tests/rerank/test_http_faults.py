@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fresco.errors import FrescoError
+from fresco.models.settings import Settings
 from fresco.records import Kind, Query, Task
-from fresco.rerank.base import Settings
 from fresco.rerank.http import HttpReranker
 from tests.servers import rerank_api as servers
 from tests.servers.asking import PASSAGES, QUERY, WHEN, connect, failure

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from fresco.errors import FrescoError
-from fresco.rerank.base import Settings
+from fresco.models.settings import Settings
 from fresco.rerank.registry import FAMILIES, open_reranker, plug_ins
 from fresco.testing import check_reranker
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fresco.errors import FrescoError
+from fresco.models.settings import Settings
 from fresco.records import Passage
-from fresco.rerank.base import Settings
 from fresco.rerank.registry import open_reranker
 from fresco.rerank.temporal import HalfLife, Mrag, TempRalm
-from fresco.score.runner import score
-from fresco.score.store import ScoreStore
+from fresco.scoring.runner import score
+from fresco.scoring.store import ScoreStore
 from fresco.testing import check_reranker
 from tests.factories import ASKED, make_passage, make_pool, make_query
 

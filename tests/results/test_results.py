@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fresco.errors import FrescoError
+from fresco.io.provenance import environment, git_state
 from fresco.rerank.baselines import Newest, Random
 from fresco.results.reader import read_run
-from fresco.results.record import environment, git_state
 from fresco.results.writer import claim, slug, write_run
-from fresco.score.pipeline import score_benchmark
-from fresco.score.store import ScoreStore
+from fresco.scoring.pipeline import score_benchmark
+from fresco.scoring.store import ScoreStore
 from tests.factories import make_benchmark
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fresco.errors import FrescoError
+from fresco.models.settings import Settings
 from fresco.records import Kind, Passage, Query, Task
-from fresco.rerank.base import Settings
 from fresco.rerank.http import HttpReranker
 from tests.servers.rerank_api import Api
 

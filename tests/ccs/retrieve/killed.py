@@ -16,7 +16,7 @@ from typing import Any
 
 from ccs.cli import main
 from ccs.retrieve import dense, lexical
-from fresco.rerank.base import Settings
+from fresco.models.settings import Settings
 
 
 def build(arguments: list[str], kill_at: int = 0, after: bool = False) -> int:
@@ -51,7 +51,7 @@ def killed_in_time(arguments: list[str], seconds: float) -> None:
 
 def run(out: Path, arguments: list[str]) -> None:
     dense._SHARD = lexical._SHARD = 8
-    for name in ("ccs.retrieve.index", "fresco.report.table", "rich.progress"):
+    for name in ("ccs.retrieve.index", "fresco.results.table", "rich.progress"):
         importlib.import_module(name)
     if "dense" in arguments:
         dense.import_faiss()

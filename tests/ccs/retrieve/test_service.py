@@ -17,11 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ccs.agent.trajectory import Hit
 from ccs.cli import main
 from ccs.retrieve import open_retriever
 from ccs.retrieve.client import RetrieverClient
 from ccs.retrieve.service import Batcher, make_app
-from ccs.trajectory import Hit
 from fresco.errors import FrescoError
 from tests.ccs.retrieve.corpora import documents, write_corpus
 from tests.servers import rerank_api, retrieve_api

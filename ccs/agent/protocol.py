@@ -1,0 +1,198 @@
+"""The agent's tags: ``<think> <search> <information> <answer>``, written and read.
+
+The protocol is Search-R1's (arXiv 2503.09516): a turn of the model ends with one ``<search>`` or one ``<answer>``, and
+the environment alone writes ``<information>``. What comes from outside (questions, passages) passes :func:`escape`, so
+that it can spell neither a tag nor a control token of a chat template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ccs.agent.trajectory import Hit
+from fresco.errors import FrescoError
+
+#: Give these to the engine as stop strings: a turn ends with the first of them.
+TURN_ENDS = ("</search>", "</answer>")
+#: What an agent may be: it searches as it likes; one search with the question itself; no search.
+AGENTS = ("search", "rag", "direct")
+#: Characters of an information block that each passage needs at least, to say anything.
+SHORTEST_PASSAGE = 80
+
+_PROMPTS = Path(__file__).parent / "prompts"
+_TAG = re.compile(r"</?(?:think|search|information|answer)>")
+_OWN_INFORMATION = re.compile(r"<\s*/?\s*information\b", re.IGNORECASE)
+# Reasoning models' templates may open the thought in the prompt, so its first tag may be the closing one.
+_THOUGHTS = re.compile(r"(?:</think>)?(?:<think></think>)*")
+# The less-than sign and the two characters that compatibility normalization, which some tokenizers do, turns into it.
+_OPENERS = str.maketrans(dict.fromkeys("<\ufe64\uff1c", "\u2039"))
+# Control tokens without a less-than sign: Mistral's, BERT's, Moonlight's, EXAONE's ([|user|]). No other bracket is
+# touched: [NATO] stays as it is.
+_BRACKETED = re.compile(
+    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID|ARGS|MODEL_SETTINGS|THINK|"
+    r"IMG(?:_BREAK|_END)?|(?:BEGIN_|NEXT_|REPEAT_)?AUDIO(?:_TEXT)?|TRANSCRIBE|STREAMING_(?:PAD|WORD)|PREFIX|MIDDLE|"
+    r"SUFFIX|control_\d+|CLS|SEP|MASK|PAD|UNK|BOS|EOS|EOT|(?:start|end)_header_id|\|[a-z]+\|)\])"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CUT = " [...]"
+
+_CORRECTIONS = {
+    "own information": "Only the search engine writes information; what you wrote there was not used.",
+    "no action": "There was neither a search nor an answer.",
+    "unclosed search": "The search was not closed with </search>.",
+    "unclosed answer": "The answer was not closed with </answer>.",
+    "empty search": "The search was empty.",
+    "empty answer": "The answer was empty.",
+    "long search": "The search was too long; use a few words.",
+    "tags out of place": "The tags were out of place: think first, then one search or one answer.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One turn of the model, read.
+
+    Attributes:
+        text: What the context keeps of it: up to the first closing tag of an action, and nothing from an
+            ``<information>`` of the model's own on.
+        thought: What it said before it acted.
+        query: What it wants to search for; None where the turn is no well-formed search.
+        answer: What it answers; None where the turn is no well-formed answer.
+        fault: Why the turn is malformed, for :func:`correction`. A turn that acts and then goes on to write
+            information has an action and a fault.
+    """
+
+    text: str
+    thought: str = ""
+    query: str | None = None
+    answer: str | None = None
+    fault: str | None = None
+
+
+def write_prompt(agent: str, question: str, template: str | None = None) -> str:
+    """What the model reads first.
+
+    Args:
+        agent: One of :data:`AGENTS`.
+        question: Its text, from outside: escaped here.
+        template: Another prompt, of :func:`read_template`.
+    """
+    if template is None:
+        template = (_PROMPTS / f"{'agent' if agent == 'search' else agent}.txt").read_text(encoding="utf-8")
+    return template.replace("{question}", one_line(question))
+
+
+def read_template(path: Path) -> str:
+    """The text of another prompt.
+
+    Raises:
+        FrescoError: it cannot be read, or has no place for the question.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"prompt {path}: cannot be read ({error})") from error
+    if "{question}" not in text:
+        raise FrescoError(f"prompt {path}: {{question}} stands nowhere in it; put it where the question goes")
+    return text
+
+
+def write_information(hits: Sequence[Hit], characters: int) -> str:
+    """The block that shows the model what its search found, one line a passage.
+
+    Args:
+        hits: Best first.
+        characters: Most characters between the tags; at least :data:`SHORTEST_PASSAGE` for each hit. Where they do
+            not suffice the longest passages are cut, visibly, and none is left out.
+
+    Returns:
+        The block with its tags, and line breaks around it.
+    """
+    lines = [f"Doc {number}: {one_line(hit.contents)}" for number, hit in enumerate(hits, 1)]
+    longest = _longest(sorted(map(len, lines)), characters - len(lines))
+    body = "\n".join(line if len(line) <= longest else line[: longest - len(_CUT)] + _CUT for line in lines)
+    return f"\n\n<information>\n{body or 'The search engine found nothing for this query.'}\n</information>\n\n"
+
+
+def correction(fault: str) -> str:
+    """What the model is told after a malformed turn, with line breaks around it."""
+    how = "Write <search>words to look for</search> to search, or <answer>the answer</answer> to answer."
+    return f"\n\nYour last turn could not be used. {_CORRECTIONS[fault]} {how}\n\n"
+
+
+def last_call() -> str:
+    """What the model is told before the turn in which only an answer counts."""
+    return "No search is left. Give your answer now, inside <answer> and </answer>.\n\n"
+
+
+def read_reply(text: str) -> Reply:
+    """Read one turn of the model.
+
+    The result is the same whether the engine stopped at :data:`TURN_ENDS` or generated on, but for the fault of a
+    model that goes on to write its own information. Never fails: what cannot be read is a fault.
+    """
+    text = well_formed(text)
+    end = min((at + len(tag) for tag in TURN_ENDS if (at := text.find(tag)) >= 0), default=len(text))
+    kept, rest = text[:end], text[end:]
+    if own := _OWN_INFORMATION.search(kept):
+        return Reply(kept[: own.start()], fault="own information")
+    reply = _read_action(kept)
+    return replace(reply, fault=reply.fault or "own information") if _OWN_INFORMATION.search(rest) else reply
+
+
+def escape(text: str) -> str:
+    """Text from outside that can spell no tag and no control token; control characters become spaces.
+
+    Every ``<`` becomes the quotation mark that looks like it, U+2039: shorter than an entity, which models copy into
+    their answers, and no tokenizer's normalization turns it back. Likewise the bracket of ``[INST]`` and its kind.
+    """
+    text = _CONTROL.sub(" ", well_formed(text)).translate(_OPENERS)
+    return _BRACKETED.sub("\u2045", text)
+
+
+def one_line(text: str) -> str:
+    """:func:`escape`, with all white space as single spaces: a passage cannot begin a line of its own."""
+    return " ".join(escape(text).split())
+
+
+def well_formed(text: str) -> str:
+    """Text that UTF-8 can carry: a surrogate without its half, which JSON may hold, becomes the replacement mark."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _read_action(text: str) -> Reply:
+    matches = list(_TAG.finditer(text))
+    tags = [match.group() for match in matches]
+    pair = "".join(tags[-2:])
+    if pair not in ("<search></search>", "<answer></answer>"):
+        return Reply(text, fault=_shortfall(tags))
+    if not _THOUGHTS.fullmatch("".join(tags[:-2])):
+        return Reply(text, fault="tags out of place")
+    opening, closing = matches[-2:]
+    body = " ".join(_CONTROL.sub(" ", text[opening.end() : closing.start()]).split())
+    name = opening.group()[1:-1]
+    if not body:
+        return Reply(text, fault=f"empty {name}")
+    thought = _TAG.sub("", text[: opening.start()]).strip()
+    return Reply(text, thought, query=body) if name == "search" else Reply(text, thought, answer=body)
+
+
+def _shortfall(tags: Sequence[str]) -> str:
+    actions = [tag for tag in tags if "think" not in tag]
+    if not actions:
+        return "no action"
+    return f"unclosed {actions[-1][1:-1]}" if not actions[-1].startswith("</") else "tags out of place"
+
+
+def _longest(lengths: Sequence[int], characters: int) -> int:
+    """The length to which lines must be cut so that their sum keeps within ``characters``; ``lengths`` ascend."""
+    left = characters
+    for index, length in enumerate(lengths):
+        share = left // (len(lengths) - index)
+        if length > share:
+            return share
+        left -= length
+    return characters

@@ -1,0 +1,151 @@
+"""Questions from a file or the Hugging Face hub.
+
+A file holds JSON Lines, plain or packed (``.gz``, ``.xz``), with the fields ``id``, ``question``, ``answers`` (or
+``golden_answers``), and where known ``dataset`` and ``passages`` (each with ``title``, perhaps ``id``, and ``gold``,
+true for the evidence). The sets that search agents are evaluated on come by name from one collection, FlashRAG's
+(huggingface.co/datasets/RUC-NLPIR/FlashRAG_datasets), which Search-R1 uses as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ccs.agent.protocol import one_line, well_formed
+from ccs.agent.question import Question
+from fresco.errors import FrescoError
+from fresco.io.hub import NAME, read_rows
+from fresco.io.jsonlines import read_objects
+
+#: Names of sets, with the split that papers report: the test set, or the development set where no test set is open.
+DATASETS = {
+    "nq": "test",
+    "triviaqa": "test",
+    "popqa": "test",
+    "hotpotqa": "dev",
+    "2wikimultihopqa": "dev",
+    "musique": "dev",
+    "bamboogle": "test",
+}
+_COLLECTION = "RUC-NLPIR/FlashRAG_datasets"
+_NAMED = re.compile(rf"(?P<config>{'|'.join(DATASETS)})(?:@(?P<split>[\w.-]+))?")
+_ANSWERS = ("answers", "golden_answers")
+
+
+def load_questions(sources: str | Sequence[str], *, limit: int | None = None) -> list[Question]:
+    """Read questions.
+
+    Args:
+        sources: One or several, each a path of JSON Lines, a name of :data:`DATASETS` (``nq``, ``nq@train``), or a
+            Hugging Face dataset, ``user/name``, ``user/name:config`` or ``user/name:config@split``.
+        limit: Only the first so many of each source.
+
+    Returns:
+        In the order of the sources. Ids from a configuration of the hub are ``config/id``; a file's are as they stand,
+        or ``dataset/id`` where it repeats an id in several datasets.
+
+    Raises:
+        FrescoError: nothing there, a row that is no question, the same id twice; names file, line and field.
+    """
+    questions: list[Question] = []
+    for source in [sources] if isinstance(sources, str) else sources:
+        found = _distinct(source, _open(source))
+        if not found:
+            raise FrescoError(f"{source}: holds no question")
+        questions += found[:limit]
+    counts = Counter(question.id for question in questions)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise FrescoError(f"question id {twice[0]!r} is in several of {', '.join(map(str, sources))}; ask them apart")
+    return questions
+
+
+def _open(source: str) -> list[Question]:
+    path = Path(source)
+    if path.is_file():
+        return [_question(row, where, path.name.partition(".")[0]) for where, row in read_objects(path, "question")]
+    if named := _NAMED.fullmatch(source):
+        config = named["config"]
+        return read_hub_questions(_COLLECTION, config, named["split"] or DATASETS[config])
+    if (hub := NAME.fullmatch(source)) and not path.suffix.startswith((".json", ".gz", ".xz")):
+        return read_hub_questions(hub["repo"], hub["config"], hub["split"] or "test")
+    raise FrescoError(
+        f"there are no questions {source!r}: give a JSON Lines file that exists, one of {', '.join(DATASETS)}, or a "
+        "Hugging Face dataset (user/name:config@split)"
+    )
+
+
+def read_hub_questions(repo: str, config: str | None, split: str) -> list[Question]:
+    """The questions of one split of a Hugging Face dataset.
+
+    Args:
+        repo: ``user/name``.
+        config: Which of its configurations; None for its only one.
+        split: Which split.
+
+    Raises:
+        FrescoError: it cannot be reached or read, or a row is no question.
+    """
+    questions = [_question(row, where, config or repo) for where, row in read_rows(repo, config, split)]
+    # FlashRAG's sets all begin with "test_0".
+    return [replace(question, id=f"{config}/{question.id}") for question in questions] if config else questions
+
+
+def _question(row: Mapping[str, Any], where: str, dataset: str) -> Question:
+    name = row.get("id")
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise FrescoError(f"{where}: id is {name!r}; text or a whole number is wanted, another for each question")
+    text = row.get("question")
+    if not isinstance(text, str) or not one_line(text):
+        raise FrescoError(f"{where}: question is {text!r}; text is wanted")
+    dataset = row["dataset"] if isinstance(row.get("dataset"), str) else dataset
+    field = next((field for field in _ANSWERS if row.get(field) is not None), "answers")
+    return Question(
+        id=well_formed(str(name)),
+        text=well_formed(text),
+        answers=_texts(row.get(field), f"{where}: {field}"),
+        gold=_gold(row, where),
+        dataset=well_formed(dataset),
+    )
+
+
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise FrescoError(f"{what} is {value!r:.60}; a text or a list of texts is wanted")
+    return tuple(dict.fromkeys(well_formed(each) for each in values if each.strip()))
+
+
+def _gold(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    if isinstance(row.get("passages"), list):
+        return _texts(list(_flagged(row["passages"], where)), f"{where}: passages")
+    # FlashRAG keeps HotpotQA's and 2Wiki's own columns here: {"title": [...], "sent_id": [...]}.
+    metadata = row.get("metadata")
+    facts = metadata.get("supporting_facts") if isinstance(metadata, Mapping) else None
+    return _texts(facts.get("title"), f"{where}: supporting_facts") if isinstance(facts, Mapping) else ()
+
+
+def _flagged(passages: Iterable[Any], where: str) -> Iterator[Any]:
+    for number, passage in enumerate(passages, 1):
+        if not isinstance(passage, Mapping) or not isinstance(passage.get("gold", False), bool):
+            raise FrescoError(f"{where}: passage {number} is no object with gold true or false")
+        if passage.get("gold"):
+            # An id names one passage; several passages may share a title.
+            yield passage.get("id", passage.get("title"))
+
+
+def _distinct(source: str, questions: list[Question]) -> list[Question]:
+    counts = Counter(question.id for question in questions)
+    if len(counts) == len(questions):
+        return questions
+    named = [replace(question, id=f"{question.dataset}/{question.id}") for question in questions]
+    first = next((name for name, count in Counter(each.id for each in named).items() if count > 1), None)
+    if first is not None:
+        raise FrescoError(f"{source}: question id {first!r} is there twice; ids must differ")
+    return named

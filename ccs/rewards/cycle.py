@@ -1,0 +1,89 @@
+"""The reward of Cycle-Consistent Search: ``similarity(question, reconstruct(mask(strip_answer(trajectory))))``.
+
+Nothing but the question and the environment's record goes in: no gold answer, no final response, no thought.
+Source: arXiv 2604.12967, section on the method; what the paper leaves open is a setting of :mod:`ccs.rewards.config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from ccs.rewards.bottleneck import Bottleneck, Trace
+from ccs.rewards.evidence import Evidence
+from ccs.rewards.reconstruct import Identity, Reconstructor
+from ccs.rewards.similarity import Similarity
+from fresco.errors import FrescoError
+
+AGGREGATES = ("best", "mean")
+_MOST_KNOWN = 500_000  # pairs whose similarity is kept
+
+
+class CycleReward:
+    """How well the question can be told from a trajectory.
+
+    Args:
+        bottleneck: What of the trajectory is seen.
+        reconstructor: Writes candidates.
+        similarity: Compares a candidate with the question; :class:`~ccs.rewards.evidence.Evidence` compares the trace
+            as a whole, so it stands with :class:`~ccs.rewards.reconstruct.Identity` alone.
+        aggregate: ``best`` or ``mean`` of a trace's candidates.
+    """
+
+    needs_gold = False
+    signed = False
+
+    def __init__(
+        self,
+        bottleneck: Bottleneck,
+        reconstructor: Reconstructor,
+        similarity: Similarity | Evidence,
+        aggregate: str = "best",
+    ) -> None:
+        if isinstance(similarity, Evidence) and not isinstance(reconstructor, Identity):
+            raise FrescoError("the similarity evidence compares the trace itself, so it stands with identity alone")
+        self._bottleneck, self._reconstructor, self._similarity = bottleneck, reconstructor, similarity
+        self._aggregate = aggregate
+        self._known: dict[tuple[str, str], float | None] = {}
+        self.name = f"cycle: {reconstructor.name}, {similarity.name}"
+        parts = (bottleneck.fingerprint, reconstructor.fingerprint, similarity.fingerprint, aggregate)
+        self.fingerprint = "cycle-1|" + "|".join(parts)
+
+    def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
+        """See :class:`ccs.rewards.base.Reward`; a trajectory that found nothing to compare earns 0."""
+        del questions
+        alive = [number for number, trajectory in enumerate(batch) if trajectory.stop != "error"]
+        traces = self._bottleneck([batch[number] for number in alive])
+        asked = [batch[number].question for number in alive]
+        scores: list[float | None] = [None] * len(batch)
+        for number, value in zip(alive, self._compare(asked, traces), strict=True):
+            scores[number] = value
+        return scores
+
+    def _compare(self, questions: Sequence[str], traces: Sequence[Trace]) -> list[float | None]:
+        if isinstance(self._similarity, Evidence):
+            return list(self._similarity.score_traces(list(zip(questions, traces, strict=True))))
+        candidates = self._reconstructor.reconstruct(traces)
+        pairs = [
+            (question, text) for question, texts in zip(questions, candidates, strict=True) for text in texts or ()
+        ]
+        values = iter(self._similar(pairs, self._similarity))
+        return [None if texts is None else self._one([next(values) for _ in texts]) for texts in candidates]
+
+    def _similar(self, pairs: Sequence[tuple[str, str]], similarity: Similarity) -> list[float | None]:
+        # A group's members read the same pages, and an audit compares every page a dozen times.
+        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if len(self._known) + len(fresh) > _MOST_KNOWN:
+            self._known.clear()
+            fresh = list(dict.fromkeys(pairs))
+        self._known.update(zip(fresh, similarity.score(fresh), strict=True))
+        return [self._known[pair] for pair in pairs]
+
+    def _one(self, values: Sequence[float | None]) -> float | None:
+        if not values:
+            return 0.0
+        had = [value for value in values if value is not None]
+        if not had:
+            return None
+        return max(had) if self._aggregate == "best" else sum(had) / len(had)

@@ -1,0 +1,115 @@
+"""The file of ``ccs reward``: a line a trajectory, appended as groups are rewarded, so that a killed run goes on.
+
+Each line names the trajectory by question, sample and content, and the reward by its fingerprint: what was rewarded
+otherwise, or is another trajectory now, is rewarded again. At the end the lines stand in the trajectories' order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ccs.agent.trajectory import Trajectory
+from fresco.errors import FrescoError
+from fresco.io.files import locked_file, write_atomically
+
+SCHEMA_VERSION = 1
+
+
+def digest(trajectory: Trajectory) -> str:
+    """Short hash of a trajectory's content."""
+    return hashlib.sha256(trajectory.to_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class RewardFile:
+    """Rewards on disk, opened with :func:`open_reward_file`.
+
+    Args:
+        path: Where; made where absent.
+        reward: Name of the reward.
+        fingerprint: Of it.
+
+    Attributes:
+        torn: Whether the file ended in half a line, which was dropped.
+
+    Raises:
+        FrescoError: it holds something else, or cannot be read.
+    """
+
+    def __init__(self, path: Path, reward: str, fingerprint: str) -> None:
+        self._path = path
+        self._reward, self._fingerprint = reward, hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+        self._lines: dict[str, str] = {}
+        try:
+            content = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise FrescoError(f"--out {path}: cannot be used: {error.strerror or error}") from error
+        whole = content[: content.rfind(b"\n") + 1]
+        self.torn = len(whole) < len(content)
+        for number, line in enumerate(whole.splitlines(), 1):
+            self._read(line, f"{path}:{number}")
+
+    def __contains__(self, trajectory: Trajectory) -> bool:
+        return digest(trajectory) in self._lines
+
+    def append(self, batch: Sequence[Trajectory], rewards: Sequence[float | None]) -> None:
+        """Write the rewards of a batch; those that failed are tried again by the next run."""
+        fresh = {digest(each): self._line(each, value) for each, value in zip(batch, rewards, strict=True)}
+        content = "".join(f"{line}\n" for line in fresh.values())
+        try:
+            if self.torn:
+                write_atomically(self._path, "".join(f"{line}\n" for line in self._lines.values()))
+                self.torn = False
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(content)
+        except OSError as error:
+            raise FrescoError(f"--out {self._path}: cannot be written: {error.strerror or error}") from error
+        self._lines |= fresh
+
+    def finish(self, trajectories: Sequence[Trajectory]) -> list[float | None]:
+        """Put the lines in order, those of other trajectories left out.
+
+        Returns:
+            The rewards, in order.
+        """
+        lines = [self._lines[digest(each)] for each in trajectories]
+        write_atomically(self._path, "".join(f"{line}\n" for line in lines))
+        return [json.loads(line)["reward"] for line in lines]
+
+    def _read(self, line: bytes, where: str) -> None:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, Mapping) or row.get("schema_version") != SCHEMA_VERSION or "trajectory" not in row:
+            raise FrescoError(f"{where}: no line of `ccs reward`; give another --out")
+        if row.get("fingerprint") == self._fingerprint and row.get("reward") is not None:
+            self._lines[str(row["trajectory"])] = line.decode()
+
+    def _line(self, trajectory: Trajectory, value: float | None) -> str:
+        row: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "question_id": trajectory.question_id,
+            "sample": trajectory.sample,
+            # Embeddings differ by 1e-7 with what else is in their batch, which a killed run changes.
+            "reward": None if value is None else round(value, 6),
+            "name": self._reward,
+            "fingerprint": self._fingerprint,
+            "trajectory": digest(trajectory),
+        }
+        return json.dumps(row)
+
+
+@contextmanager
+def open_reward_file(path: Path, reward: str, fingerprint: str) -> Iterator[RewardFile]:
+    """Hold the file of a reward, new or begun, against other processes; see :class:`RewardFile`.
+
+    Raises:
+        FrescoError: another process writes it, it holds something else, or it cannot be used.
+    """
+    with locked_file(path):
+        yield RewardFile(path, reward, fingerprint)

@@ -1,0 +1,1 @@
+"""Rollouts: one, many at a time, and the file they are kept in."""

@@ -1,0 +1,167 @@
+"""One rollout over a served model: what is sent, what is read back, turn after turn.
+
+Three ways to show a model its context, since no one of them fits all:
+
+- ``chat``: its turns as the assistant's, observations as the user's. Any chat server; what hosted APIs can do.
+- ``continue``: one assistant message that the server goes on with (vLLM's ``continue_final_message``). The token
+  stream that training sees; templates that rewrite assistant messages (Qwen3 drops its thoughts) refuse it.
+- ``completions``: one plain text, without a chat template; for base models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ccs.agent import protocol
+from ccs.agent.environment import Environment, Generation, Limits
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from fresco.clients.llm import ChatAnswer, ChatClient
+from fresco.errors import FrescoError
+
+if TYPE_CHECKING:
+    from ccs.retrieve.base import Retriever
+
+#: How the context is sent.
+APIS = ("chat", "continue", "completions")
+_SEEDS = 2**31  # vLLM takes 64 bits, others 32
+# OpenAI, vLLM, SGLang and llama.cpp all say so of a prompt that is too long, and have no common code for it.
+_TOO_LONG = "context length"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How turns are generated.
+
+    Attributes:
+        api: One of :data:`APIS`.
+        max_tokens: Of one turn.
+        temperature: 0 for the likeliest turn; all samples of a question are then alike.
+        seed: From it, the question's id and the sample's number, every rollout derives a seed of its own.
+    """
+
+    api: str = "chat"
+    max_tokens: int = 500
+    temperature: float = 1.0
+    seed: int = 0
+
+    def seed_of(self, question: Question, sample: int) -> int:
+        """The seed of one rollout, the same whatever else is rolled out."""
+        text = f"{self.seed}\0{question.id}\0{sample}"
+        return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]) % _SEEDS
+
+
+@dataclass
+class _Context:
+    """The prompt, then what the model said and what it was told."""
+
+    prompt: str
+    exchanges: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        return "".join(reply + observation for reply, observation in self.exchanges)
+
+    def messages(self, api: str) -> list[dict[str, str]]:
+        turns = [("user", self.prompt)]
+        if api == "chat":
+            for reply, observation in self.exchanges:
+                turns += [("assistant", reply), ("user", observation.strip())]
+        elif self.exchanges:
+            turns.append(("assistant", self.said))
+        return [{"role": role, "content": content} for role, content in turns]
+
+
+def roll_out(
+    client: ChatClient,
+    retriever: Retriever | None,
+    question: Question,
+    sample: int,
+    *,
+    agent: str = "search",
+    limits: Limits | None = None,
+    sampling: Sampling | None = None,
+    template: str | None = None,
+) -> Trajectory:
+    """Let an agent work on a question.
+
+    Args:
+        client: The model.
+        retriever: None where the agent is ``direct``.
+        question: Only its text reaches the model.
+        sample: Which of the question's group.
+        agent: One of :data:`ccs.agent.protocol.AGENTS`.
+        limits: The budget.
+        sampling: How turns are generated.
+        template: Another prompt, of :func:`ccs.agent.protocol.read_template`.
+
+    Returns:
+        The record. Where the model's server or the retriever fails for good, ``stop`` is ``error`` and the record is
+        no result.
+    """
+    limits, sampling = limits or Limits(), sampling or Sampling()
+    environment = Environment(retriever, limits, agent=agent, template=template)
+    seed = sampling.seed_of(question, sample)
+    left = limits.tokens
+    try:
+        prompt = environment.reset(question, sample=sample, seed=seed, model=client.model)
+        context = _Context(prompt)
+        while not environment.done:
+            most = sampling.max_tokens if left is None else max(1, min(sampling.max_tokens, left))
+            try:
+                text, generation = _generate(client, context, sampling, seed, most)
+            except FrescoError as error:
+                if _TOO_LONG not in str(error):
+                    raise
+                environment.overflow()
+                break
+            step = environment.step(text, generation)
+            context.exchanges.append((step.reply, step.observation))
+            if limits.tokens is not None and generation.prompt_tokens is not None:
+                left = limits.tokens - generation.prompt_tokens - (generation.completion_tokens or 0)
+    except FrescoError as error:
+        environment.fail(str(error))
+    return environment.trajectory
+
+
+def _generate(
+    client: ChatClient, context: _Context, sampling: Sampling, seed: int, most: int
+) -> tuple[str, Generation]:
+    options: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "max_tokens": most,
+        "seed": seed,
+        "stop": list(protocol.TURN_ENDS),
+    }
+    started = time.perf_counter()
+    if sampling.api == "completions":
+        answer = client.completions(context.prompt + context.said, **options)
+    else:
+        if sampling.api == "continue" and context.exchanges:
+            options |= {"continue_final_message": True, "add_generation_prompt": False}
+        answer = client.chat(context.messages(sampling.api), **options)
+    usage = answer.usage
+    return _closed(answer), Generation(
+        usage.get("prompt_tokens"), usage.get("completion_tokens"), time.perf_counter() - started
+    )
+
+
+def _closed(answer: ChatAnswer) -> str:
+    """The turn with the closing tag that servers cut off with the stop string.
+
+    vLLM says which stop string it met. Where a server does not say, a turn that stopped within an action is taken to
+    have been closed: the end-of-sequence token there cannot be told from a stop string.
+    """
+    choice: Mapping[str, Any] = answer.raw["choices"][0]
+    if answer.text.rstrip().endswith(protocol.TURN_ENDS) or answer.finish_reason != "stop":
+        return answer.text
+    if "stop_reason" in choice:
+        met = choice["stop_reason"]
+        return answer.text + met if met in protocol.TURN_ENDS else answer.text
+    opened = max(("search", "answer"), key=lambda name: answer.text.rfind(f"<{name}>"))
+    unclosed = answer.text.rfind(f"<{opened}>") > answer.text.rfind(f"</{opened}>")
+    return f"{answer.text}</{opened}>" if unclosed else answer.text

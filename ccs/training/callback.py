@@ -1,0 +1,111 @@
+"""What happens beside each step: lines in the journal, the console, evaluations, checkpoints that are known whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from ccs.training.config import KeepConfig
+from ccs.training.journal import Journal
+
+if TYPE_CHECKING:
+    from ccs.training.evaluate import Evaluator
+    from ccs.training.trainer import SearchTraining
+
+
+class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Transformers' callback.
+
+    Args:
+        keep: When to evaluate.
+        journal: Where lines go.
+        evaluator: Evaluates.
+        training: Knows the questions of the step.
+        tell: Told of checkpoints and stops.
+
+    Attributes:
+        stopped: Why training stopped early; empty where it did not.
+    """
+
+    def __init__(
+        self,
+        keep: KeepConfig,
+        journal: Journal,
+        evaluator: Evaluator,
+        training: SearchTraining,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._keep, self._journal, self._evaluator, self._training = keep, journal, evaluator, training
+        self._tell = tell
+        self._trainer: Any = None
+        self._started = 0.0
+        self._seconds = 0.0
+        self._progress: Any = None
+        self._task: Any = None
+        self.stopped = ""
+
+    def attach(self, trainer: Any) -> None:
+        """Take part in a trainer's training, in place of transformers' own printing."""
+        from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+        self._trainer = trainer
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(self)
+
+    @contextmanager
+    def bar(self, steps: int) -> Iterator[None]:
+        """Show progress."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from fresco.terminal.console import make_console
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        shown = self._trainer.accelerator.is_main_process
+        with Progress(*columns, console=make_console(stderr=True), disable=not shown) as self._progress:
+            self._task = self._progress.add_task("training", total=steps)
+            yield
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The policy before training, where it is not known yet."""
+        self._progress.update(self._task, completed=state.global_step)
+        if state.global_step == 0:
+            self._evaluator.evaluate(self._trainer)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Time it."""
+        self._started = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Evaluate when it is time, and stop where the policy collapsed."""
+        self._seconds = time.perf_counter() - self._started
+        if state.global_step % self._keep.evaluate_every == 0 or state.global_step == args.max_steps:
+            self._evaluator.evaluate(self._trainer)
+            if self._evaluator.collapsed:
+                self.stopped = self._evaluator.collapsed
+                control.should_training_stop = control.should_save = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """A line for the step."""
+        if "loss" not in logs or not state.is_world_process_zero:
+            return  # the summary at the end
+        # TRL takes a stream that ends with </answer> for a truncated one; "contexts cut" says what was cut.
+        known = {name: value for name, value in logs.items() if not ("clipped" in name or "terminated" in name)}
+        row = {name.removeprefix("agent/"): value for name, value in known.items()}
+        row = {"step": state.global_step, "asked": self._training.asked, **row, "seconds": self._seconds}
+        self._journal.add("steps.jsonl", row)
+        shown = [f"reward {logs.get('reward') or 0:.3f}"]
+        shown += [f"{short} {logs[f'agent/{name}']:.2f}" for name, short in _SHOWN.items() if f"agent/{name}" in logs]
+        self._progress.update(self._task, completed=state.global_step, description=", ".join(shown))
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The checkpoint is whole now."""
+        if state.is_world_process_zero:
+            self._journal.seal(state.global_step)
+
+
+_SHOWN = {"exact match": "EM", "searches": "searches", "query overlap": "overlap"}

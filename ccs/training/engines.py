@@ -1,0 +1,295 @@
+"""What generates the turns of a rollout while training: contexts of token ids in, token ids out, never text.
+
+All engines give whole turns that end with a closing tag (or what follows it in the same token), an end-of-sequence
+token, or the budget. Log-probabilities come from engines other than the trainer itself: TRL corrects with them for what
+vLLM computes otherwise than the trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ccs.agent import protocol
+from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
+from ccs.training.config import GenerationConfig
+from fresco.errors import FrescoError
+
+_PROBED = 16  # tokens of vLLM's that are compared at the start
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One turn.
+
+    Attributes:
+        ids: Tokens, as generated.
+        logprobs: Of each; None where the trainer itself generated.
+    """
+
+    ids: list[int]
+    logprobs: list[float] | None = None
+
+
+class Engine(Protocol):
+    """Generates turns."""
+
+    def generate(
+        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+    ) -> list[Generated]:
+        """One turn for each context.
+
+        Args:
+            contexts: Token ids.
+            budgets: Most tokens of each turn.
+            seeds: Of each; engines that draw from torch's own generator, whose state checkpoints keep, ignore them.
+            greedy: The likeliest token each time.
+        """
+        ...
+
+    def prepare(self, trainer: Any) -> None:
+        """Take over the trainer's present weights; called on every process before each use."""
+        ...
+
+
+class TransformersEngine:
+    """The trainer's own model, in batches of contexts of like length.
+
+    Args:
+        tokenizer: Of the model.
+        config: Temperature and batch.
+    """
+
+    def __init__(self, tokenizer: Any, config: GenerationConfig) -> None:
+        self._tokenizer = tokenizer
+        self._config = config
+        tags = [tokenizer.encode(tag, add_special_tokens=False) for tag in protocol.TURN_ENDS]
+        # A tag that is one token ends a turn for nothing; a search in the text costs time at each token.
+        self._ends = [tokenizer.eos_token_id, *(tag[0] for tag in tags if len(tag) == 1)]
+        self._strings = [text for text, tag in zip(protocol.TURN_ENDS, tags, strict=True) if len(tag) > 1]
+        self._trainer: Any = None
+
+    def prepare(self, trainer: Any) -> None:
+        """See :class:`Engine`."""
+        self._trainer = trainer
+
+    def generate(
+        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+    ) -> list[Generated]:
+        """See :class:`Engine`."""
+        del seeds
+        import torch
+        from trl.models import unwrap_model_for_generation
+
+        trainer = self._trainer
+        order = sorted(range(len(contexts)), key=lambda number: len(contexts[number]))
+        done: dict[int, Generated] = {}
+        was_training = trainer.model.training
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+            ) as model,
+            torch.no_grad(),
+        ):
+            model.eval()
+            for start in range(0, len(order), self._config.batch):
+                part = order[start : start + self._config.batch]
+                turns = self._batch(model, [contexts[number] for number in part], [budgets[n] for n in part], greedy)
+                done.update(zip(part, turns, strict=True))
+            model.train(was_training)
+        return [done[number] for number in range(len(contexts))]
+
+    def _batch(
+        self, model: Any, contexts: Sequence[Sequence[int]], budgets: Sequence[int], greedy: bool
+    ) -> list[Generated]:
+        import torch
+
+        longest = max(map(len, contexts))
+        pad = self._tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(each)) + list(each) for each in contexts], device=model.device)
+        mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in contexts], device=model.device)
+        # What a model's own generation settings say must not bend the policy that is trained.
+        free = {"do_sample": True, "temperature": self._config.temperature, "top_k": 0, "top_p": 1.0}
+        sampling: dict[str, Any] = {"do_sample": False} if greedy else free
+        stops = {"stop_strings": self._strings, "tokenizer": self._tokenizer} if self._strings else {}
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max(budgets),
+            eos_token_id=self._ends,
+            pad_token_id=pad,
+            repetition_penalty=1.0,
+            **sampling,
+            **stops,
+        )
+        turns = output[:, longest:].tolist()
+        return [Generated(self._ended(turn)[:most]) for turn, most in zip(turns, budgets, strict=True)]
+
+    def _ended(self, turn: list[int]) -> list[int]:
+        """Without the padding after the end; a pad token in front of an end would be the policy's own."""
+        first = next((number for number, token in enumerate(turn) if token in self._ends), None)
+        if first is not None:
+            return turn[: first + 1]
+        while turn and turn[-1] == self._tokenizer.pad_token_id:
+            turn = turn[:-1]
+        return turn
+
+
+class VllmServerEngine:
+    """A vLLM server of the OpenAI kind, whose weights :class:`ccs.training.sync.FolderSync` renews.
+
+    Args:
+        tokenizer: Of the model.
+        config: Server, temperature, concurrency, patience.
+        sync: Renews its weights; None where they do not change (evaluation).
+    """
+
+    def __init__(self, tokenizer: Any, config: GenerationConfig, sync: Any = None) -> None:
+        from fresco.clients.llm import ChatClient
+
+        assert config.server is not None
+        self._tokenizer = tokenizer
+        self._config = config
+        self._sync = sync
+        self.client = ChatClient(
+            config.server,
+            concurrency=config.concurrency,
+            timeout=config.timeout,
+            retries=10**6,
+            patience=config.patience,
+        )
+
+    def prepare(self, trainer: Any) -> None:
+        """See :class:`Engine`."""
+        if self._sync is not None:
+            self._sync.renew(trainer)
+
+    def generate(
+        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+    ) -> list[Generated]:
+        """See :class:`Engine`."""
+        items = list(zip(contexts, budgets, seeds, strict=True))
+        while True:
+            before = self._sync.server_birth() if self._sync is not None else None
+            turns = self.client.each(lambda item: self._turn(*item, greedy=greedy), items)
+            # A server that was started again has its first weights: what it said is no rollout of this policy.
+            if before is None or not self._sync.renew_if_restarted(before):
+                return turns
+
+    def _turn(self, context: Sequence[int], budget: int, seed: int, *, greedy: bool) -> Generated:
+        answer = self.client.completions(
+            list(context),
+            max_tokens=budget,
+            temperature=0.0 if greedy else self._config.temperature,
+            seed=seed,
+            stop=list(protocol.TURN_ENDS),
+            include_stop_str_in_output=True,
+            logprobs=0,
+            return_token_ids=True,
+        )
+        return read_completion(answer.raw, self.client.shown)
+
+
+def read_completion(raw: Any, shown: str) -> Generated:
+    """Token ids and log-probabilities of a vLLM completion.
+
+    Raises:
+        FrescoError: they are not there: no vLLM, or one before 0.10.
+    """
+    choice = raw["choices"][0]
+    ids = choice.get("token_ids")
+    found = choice.get("logprobs")
+    logprobs = found.get("token_logprobs") if isinstance(found, dict) else None
+    if not isinstance(ids, list) or not isinstance(logprobs, list) or len(ids) != len(logprobs):
+        raise FrescoError(f"{shown} answers no token ids with log-probabilities; training needs a vLLM server")
+    return Generated(ids, [float("nan") if value is None else float(value) for value in logprobs])
+
+
+class TrlVllmEngine:
+    """vLLM as TRL runs it: ``trl vllm-serve`` with weights by NCCL, or in the trainer's own process.
+
+    In server mode every call is collective: all processes ask together, as often as the slowest needs, and those with
+    fewer contexts add idle ones.
+
+    Args:
+        tokenizer: Of the model.
+        config: Temperature, tolerance.
+        probe: Token ids of a text from which both sides go on at the start, to be compared.
+    """
+
+    def __init__(self, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> None:
+        self._idle = [tokenizer.eos_token_id]
+        self._config = config
+        self._probe = list(probe)
+        # TRL lets vLLM choose its dtype, and it chooses no float32.
+        self._tolerance = config.tolerance if config.tolerance is not None else TOLERANCES["bfloat16"]
+        self._trainer: Any = None
+
+    def prepare(self, trainer: Any) -> None:
+        """See :class:`Engine`; TRL itself renews the weights before a training rollout, and this before others.
+
+        Raises:
+            FrescoError: at the start, vLLM holds other weights than the trainer after they were sent.
+        """
+        first, self._trainer = self._trainer is None, trainer
+        if first and trainer.accelerator.num_processes == 1:
+            with nudged(trainer.accelerator.unwrap_model(trainer.model)):
+                trainer.vllm_generation.sync_weights()
+                self._compare()
+            trainer._last_loaded_step = -1
+        if trainer.state.global_step != trainer._last_loaded_step:
+            trainer.vllm_generation.sync_weights()
+            trainer._last_loaded_step = trainer.state.global_step
+        if first:
+            self._compare()
+
+    def _compare(self) -> None:
+        [turn] = self.generate([self._probe], [_PROBED], [0], greedy=False)
+        mine = log_probabilities(self._trainer, self._probe + turn.ids, temperature=self._config.temperature)
+        difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
+        if not difference <= self._tolerance:
+            raise FrescoError(
+                f"vLLM holds other weights than the trainer after they were sent: log-probabilities differ by "
+                f"{difference:.2g}, and {self._tolerance:g} is allowed (generation.tolerance). Does it serve this "
+                "model?"
+            )
+
+    def generate(
+        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+    ) -> list[Generated]:
+        """See :class:`Engine`."""
+        del seeds
+        vllm = self._trainer.vllm_generation
+        asked = [list(context) for context in contexts]
+        asked += [self._idle] * (self._most(len(asked)) - len(asked))
+        kept = vllm.temperature, vllm.max_completion_length
+        vllm.temperature = 0.0 if greedy else self._config.temperature
+        vllm.max_completion_length = max(budgets, default=1)
+        try:
+            _, ids, logprobs, _ = vllm.generate(prompts=asked, images=None, num_generations=1)
+        finally:
+            vllm.temperature, vllm.max_completion_length = kept
+        turns = []
+        for number, budget in enumerate(budgets):
+            values = [value[0] for value in logprobs[number]]
+            turns.append(
+                Generated(
+                    list(ids[number])[:budget],
+                    [float("nan") if value is None else float(value) for value in values][:budget],
+                )
+            )
+        return turns
+
+    def _most(self, count: int) -> int:
+        import torch
+
+        accelerator = self._trainer.accelerator
+        counts = accelerator.gather(torch.tensor([count], device=accelerator.device))
+        return int(counts.max().item())
+
+    def waits(self, count: int) -> bool:
+        """Whether another process still generates, so that this one has to ask along."""
+        return self._most(count) > 0

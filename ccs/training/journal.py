@@ -1,0 +1,109 @@
+"""The output folder: what is kept of a training run, and where it goes on.
+
+    config.yaml            what was asked for; a run with another configuration is refused
+    steps.jsonl            a line a step: the questions, everything watched, seconds
+    evaluations.jsonl      a line an evaluation on the held-out questions
+    checkpoints/           to go on from; those that were torn by a kill are removed
+    best/, final/          the policy with the best held-out metric, and the last one
+    card.md, curves.png    written at the end
+
+After a kill the run goes on from the newest whole checkpoint, and the lines of later steps are dropped: these steps are
+made again, with the same questions and the same draws.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ccs.training.config import TrainConfig, dump_train_config
+from fresco.errors import FrescoError
+from fresco.io.files import write_atomically
+
+_WHOLE = "whole.json"  # written last into a checkpoint
+
+
+class Journal:
+    """Reads and writes the folder.
+
+    Args:
+        folder: Made where absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+
+    def claim(self, config: TrainConfig) -> None:
+        """Take a new folder, or one of the same configuration.
+
+        Raises:
+            FrescoError: it holds another run.
+        """
+        path = self.folder / "config.json"
+        mine = json.loads(json.dumps(config.fingerprint_fields))
+        if not path.exists():
+            write_atomically(path, json.dumps(mine, indent=1, ensure_ascii=False) + "\n")
+        elif (found := json.loads(path.read_text(encoding="utf-8"))) != mine:
+            changed = ", ".join(_changed(found, mine))
+            raise FrescoError(
+                f"--out {self.folder}: holds a run with another {changed}; give another folder, or remove this one"
+            )
+        write_atomically(self.folder / "config.yaml", dump_train_config(config))
+
+    def resume(self) -> Path | None:
+        """The newest whole checkpoint; what is later, or torn, is removed."""
+        found = list(self.checkpoints.glob("checkpoint-*"))
+        whole = [path for path in found if (path / _WHOLE).exists()]
+        for path in found:
+            if path not in whole:
+                shutil.rmtree(path)
+        newest = max(whole, key=_step, default=None)
+        last = _step(newest) if newest else 0
+        for name in ("steps.jsonl", "evaluations.jsonl"):
+            kept = [row for row in self.rows(name) if newest and row["step"] <= last]
+            if (self.folder / name).exists():
+                write_atomically(self.folder / name, "".join(f"{json.dumps(row)}\n" for row in kept))
+        return newest
+
+    def seal(self, step: int) -> None:
+        """Say that the checkpoint of a step is whole."""
+        write_atomically(self.checkpoints / f"checkpoint-{step}" / _WHOLE, f'{{"step": {step}}}\n')
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a file; half a line at its end is none."""
+        path = self.folder / name
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        """Append a line; NaN becomes null."""
+        clean = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / name).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(clean, ensure_ascii=False) + "\n")
+
+    def replace(self, name: str) -> None:
+        """Put the folder ``.name.tmp`` in the place of the one of that name."""
+        fresh, old = self.folder / f".{name}.tmp", self.folder / name
+        if old.exists():
+            shutil.rmtree(old)
+        fresh.replace(old)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+def _changed(found: Mapping[str, Any], mine: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key in {**found, **mine}:
+        one, other = found.get(key), mine.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from _changed(one, other, f"{path}{key}.")
+        elif one != other:
+            yield f"{path}{key}"

@@ -1,0 +1,255 @@
+"""A training run from its configuration to its card: opens what it names, trains, evaluates, keeps the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ccs.agent.protocol import read_template, write_prompt
+from ccs.agent.question import Question
+from ccs.rewards.base import Reward
+from ccs.training.config import TrainConfig
+from ccs.training.engines import Engine, TransformersEngine, TrlVllmEngine, VllmServerEngine
+from ccs.training.evaluate import Evaluator
+from ccs.training.journal import Journal
+from ccs.training.outcome import Outcome
+from ccs.training.rewards import RewardMix
+from ccs.training.rollout import Roller
+from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server
+from fresco.errors import FrescoError
+from fresco.io.files import locked
+
+Tell = Callable[[str], None]
+_PROBE_TOKENS = 64
+_AUDITED = (50, 4)  # held-out questions and rollouts of each by which the final policy's reward is audited
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    rewards: Sequence[tuple[float, Reward]] | None = None,
+    tell: Tell = lambda _: None,
+    callbacks: Sequence[Any] = (),
+) -> Outcome:
+    """Train, or go on.
+
+    Args:
+        config: The run.
+        folder: Its output; see :mod:`ccs.training.journal`.
+        rewards: Weights and rewards in place of the configured ones, for studies.
+        tell: Told what happens, a line at a time.
+        callbacks: More of transformers' ``TrainerCallback``.
+
+    Raises:
+        FrescoError: bad input, something missing, or a server that is gone for good; checkpoints are kept.
+    """
+    _require()
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return _train(config, Journal(folder), rewards, lambda _: None, callbacks)
+    with locked(folder):
+        journal = Journal(folder)
+        return _train(config, journal, rewards, tell, callbacks)
+
+
+def _require() -> None:
+    import warnings
+
+    try:
+        import trl  # noqa: F401
+        from transformers.utils import logging
+    except ImportError:
+        raise FrescoError('training needs TRL: pip install "fresco-ccs[train]"') from None
+    # A bar for each checkpoint, and what transformers says to TRL, would bury our own lines.
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def _train(
+    config: TrainConfig,
+    journal: Journal,
+    rewards: Sequence[tuple[float, Reward]] | None,
+    tell: Tell,
+    callbacks: Sequence[Any],
+) -> Outcome:
+    from accelerate import PartialState
+
+    process = PartialState()
+    if process.is_main_process:
+        journal.claim(config)
+    process.wait_for_everyone()
+    if config.demo is not None:
+        from ccs.training.demo import prepare
+
+        with process.main_process_first():
+            config = prepare(config, journal.folder / "demo", tell)
+    questions, held_out = read_questions(config)
+    tokenizer = open_tokenizer(config)
+    template = _template(config)
+    terms = list(rewards) if rewards is not None else open_rewards(config, journal.folder)
+    known = {each.id: each for each in [*questions, *held_out]}
+    for _, reward in terms:
+        if reward.needs_gold and not all(each.answers for each in questions):
+            raise FrescoError(f"the reward {reward.name} needs gold answers, and some training questions have none")
+    retriever = _open_retriever(config)
+    mix = RewardMix(terms, known, config.reward_timeout)
+    probe = tokenizer.encode(write_prompt("search", questions[0].text, template), add_special_tokens=False)
+    probe = probe[:_PROBE_TOKENS]
+    sync = _open_sync(config, journal.folder, probe, tell)
+    engine = open_engine(config, tokenizer, probe, sync)
+    roller = Roller(engine, retriever, tokenizer, config.agent, seed=config.optimization.seed, template=template)
+    training = SearchTraining(roller, mix, known, config.optimization.group)
+    trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
+    if sync is not None:
+        correct_for_server(trainer, sync)
+    resumed = _resume(journal, process)
+    evaluator = Evaluator(config, journal, roller, RewardMix(terms, known, config.reward_timeout), held_out, tell)
+    if resumed is not None:
+        tell(f"going on from {resumed.name}")
+    watcher = _watcher(config, journal, evaluator, training, tell)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    watcher.attach(trainer)
+    try:
+        with watcher.bar(config.optimization.steps):
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            evaluator.evaluate(trainer)
+            sampled = evaluator.sample(trainer, *_AUDITED)
+    finally:
+        mix.close()
+        evaluator.close()
+    _save(trainer, journal, "final", process)
+    rows = journal.rows("evaluations.jsonl") if process.is_main_process else []
+    outcome = Outcome(trainer.state.global_step, watcher.stopped, rows, evaluator.best_step)
+    if process.is_main_process:
+        from ccs.training.card import write_card
+
+        greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
+        write_card(config, journal, outcome, greedy, varied, held_out, terms)
+    return outcome
+
+
+def _save(trainer: Any, journal: Journal, name: str, process: Any) -> None:
+    fresh = journal.folder / f".{name}.tmp"
+    trainer.save_model(str(fresh))
+    if process.is_main_process:
+        journal.replace(name)
+    process.wait_for_everyone()
+
+
+def _resume(journal: Journal, process: Any) -> Path | None:
+    resumed = journal.resume() if process.is_main_process else None
+    if process.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        box = [resumed]
+        broadcast_object_list(box)
+        resumed = box[0]
+    return resumed
+
+
+def _watcher(config: TrainConfig, journal: Journal, evaluator: Evaluator, training: SearchTraining, tell: Tell) -> Any:
+    from ccs.training.callback import Watcher
+
+    return Watcher(config.keep, journal, evaluator, training, tell)
+
+
+def read_questions(config: TrainConfig) -> tuple[list[Question], list[Question]]:
+    """Training and held-out questions.
+
+    Raises:
+        FrescoError: a held-out question is trained on, or there are too few.
+    """
+    from ccs.questions import load_questions
+
+    data = config.data
+    questions = load_questions(list(data.train), limit=data.train_limit)
+    held_out = load_questions(list(data.held_out), limit=data.held_out_limit)
+    texts = {" ".join(each.text.casefold().split()): each.id for each in questions}
+    ids = set(texts.values())
+    for each in held_out:
+        twin = texts.get(" ".join(each.text.casefold().split()))
+        if twin is not None:
+            raise FrescoError(f"held-out question {each.id!r} is also trained on, as {twin!r}; take it out of one")
+    held_out = [replace(each, id=f"held-out/{each.id}") if each.id in ids else each for each in held_out]
+    if len(questions) < config.optimization.questions_per_step:
+        raise FrescoError(
+            f"there are {len(questions)} training questions, fewer than optimization.questions_per_step "
+            f"({config.optimization.questions_per_step})"
+        )
+    return questions, held_out
+
+
+def open_tokenizer(config: TrainConfig) -> Any:
+    """The policy's tokenizer.
+
+    Raises:
+        FrescoError: there is none, or it lacks what training needs.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.model.path, revision=config.model.revision or "main")
+    except (OSError, ValueError) as error:
+        raise FrescoError(
+            f"model.path {config.model.path}: no tokenizer ({' '.join(str(error).split())[:200]})"
+        ) from None
+    if tokenizer.eos_token_id is None:
+        raise FrescoError(f"model.path {config.model.path}: its tokenizer has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if config.agent.layout == "chat" and not tokenizer.chat_template:
+        raise FrescoError(f"model.path {config.model.path} has no chat template; give agent.layout: plain")
+    return tokenizer
+
+
+def _template(config: TrainConfig) -> str | None:
+    return read_template(Path(config.agent.prompt)) if config.agent.prompt else None
+
+
+def open_rewards(config: TrainConfig, folder: Path) -> list[tuple[float, Reward]]:
+    """The configured rewards with their weights; answers of language models are kept in the output folder."""
+    from ccs.rewards.config import open_reward
+
+    return [(weight, open_reward(term, cache=folder / "rewards.sqlite")) for weight, term in config.reward_terms]
+
+
+def _open_retriever(config: TrainConfig) -> Any:
+    from ccs.retrieve import open_retriever
+
+    return open_retriever(config.data.retriever, timeout=config.data.retriever_timeout)
+
+
+def open_engine(config: TrainConfig, tokenizer: Any, probe: Sequence[int], sync: Any) -> Engine:
+    """The engine that a configuration names."""
+    chosen = config.generation
+    if chosen.engine == "transformers":
+        return TransformersEngine(tokenizer, chosen)
+    if chosen.engine == "vllm-server":
+        return VllmServerEngine(tokenizer, chosen, sync)
+    return TrlVllmEngine(tokenizer, chosen, probe)
+
+
+def _open_sync(config: TrainConfig, folder: Path, probe: Sequence[int], tell: Tell) -> Any:
+    if config.generation.engine != "vllm-server":
+        return None
+    from ccs.training.sync import FolderSync
+
+    where = Path(config.generation.folder) if config.generation.folder else folder / "weights"
+    return FolderSync(config.generation, where, probe, config.model.dtype, tell)
+
+
+def describe(outcome: Outcome) -> str:
+    """An outcome in a line or two."""
+    rows: list[Mapping[str, Any]] = list(outcome.evaluations)
+    text = f"{outcome.steps} steps" + (f", stopped early: {outcome.stopped}" if outcome.stopped else "")
+    for name in ("reward", "exact match"):
+        known = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+        if known and not math.isnan(known[0][1]):
+            text += f"; held-out {name} {known[0][1]:.3f} before, {known[-1][1]:.3f} after"
+    return f"{text}; best checkpoint: step {outcome.best}"

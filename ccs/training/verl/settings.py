@@ -1,0 +1,99 @@
+"""The section ``ccs`` of the configuration: what verl knows nothing of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccs.agent.environment import Limits
+from ccs.rewards.config import RewardConfig
+from ccs.training.config import TrainConfig
+from fresco.errors import FrescoError
+from fresco.io.config_file import fill, read_yaml
+
+#: Name of the agent loop: in verl's registry, in the configuration and in the data.
+AGENT = "ccs_search"
+#: Where a rollout's record lies in verl's ``extra_fields``, and so in the ``extra_info`` of the reward.
+RECORD = "ccs_trajectory"
+
+# verl asks for the reward of one rollout at a time, wherever it ran.
+_OF_WHOLE_GROUPS = ("majority-vote",)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See ``config.yaml``, which says what each is for; the key ``rewards`` is read by :func:`read_rewards`."""
+
+    retriever: str | None = None
+    retriever_timeout: float = 60.0
+    retriever_patience: float = 300.0
+    searches_at_once: int = 64
+    turns: int = 4
+    top_k: int = 3
+    turn_tokens: int = 500
+    observation_characters: int = 2400
+
+    def limits(self) -> Limits:
+        """The environment's budget; tokens are counted by the loop, which knows verl's lengths."""
+        return Limits(
+            turns=self.turns, top_k=self.top_k, tokens=None, observation_characters=self.observation_characters
+        )
+
+
+def read_settings(section: Any) -> Settings:
+    """The section, checked.
+
+    Args:
+        section: A mapping, omegaconf's or a plain one; None where there is none.
+
+    Raises:
+        FrescoError: no section, an unknown key, a value that is not allowed, no retriever.
+    """
+    content = plain(section)
+    if not isinstance(content, Mapping):
+        raise FrescoError("the configuration has no section ccs; begin with the config.yaml of ccs.training.verl")
+    content = {key: value for key, value in content.items() if key != "rewards"}
+    settings: Settings = fill(Settings, content, "the configuration", "ccs.")
+    settings.limits()
+    if not settings.retriever:
+        raise FrescoError("ccs.retriever is missing; give the URL of `ccs serve` as every node reaches it")
+    for name in ("retriever_timeout", "retriever_patience", "searches_at_once", "turn_tokens"):
+        if getattr(settings, name) <= 0:
+            raise FrescoError(f"ccs.{name} is {getattr(settings, name)}; more than 0 is wanted")
+    return settings
+
+
+def read_rewards(rewards: Any) -> list[tuple[float, RewardConfig]]:
+    """Weight and configuration of each reward.
+
+    Args:
+        rewards: A list as in ``ccs train``, the path of a file as ``ccs reward --config`` takes, or None: the cycle
+            reward.
+
+    Raises:
+        FrescoError: an unknown key, a file that cannot be read, or a reward that compares the rollouts of a group.
+    """
+    content = plain(rewards)
+    if isinstance(content, str):
+        content = [read_yaml(Path(content))]
+    if content is not None and (not isinstance(content, list) or not content):
+        raise FrescoError(f"ccs.rewards is {content!r:.60}; a list of at least one reward, or the path of a file")
+    terms = (TrainConfig() if content is None else TrainConfig(rewards=tuple(content))).reward_terms
+    for _, config in terms:
+        if config.reward in _OF_WHOLE_GROUPS:
+            raise FrescoError(
+                f"ccs.rewards: {config.reward} compares the rollouts of a question, and verl 0.9.1 has each scored "
+                "alone; train with it by `ccs train`, or choose another reward"
+            )
+    return terms
+
+
+def plain(value: Any) -> Any:
+    """Dicts and lists in the place of omegaconf's containers, interpolations resolved."""
+    if value is None or isinstance(value, str | dict | list):
+        return value
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(value, resolve=True)

@@ -1,0 +1,41 @@
+"""Dated facts: who or what held a relation to a subject, from when to when, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fact:
+    """One dated statement.
+
+    Attributes:
+        subject: Title of the page that it is about.
+        relation: Key of the relation (:mod:`fresco.builder.templates`).
+        role: Words of the role where it is part of the fact ("Secretary General"), else empty.
+        value: The holder or amount, as a person would write it.
+        start: From when it holds, aware, UTC.
+        end: Until when, this moment not included; None: it still holds as far as the source knows.
+        source: Where it comes from: ``infobox`` or ``wikidata:Q...``.
+        aliases: Other names of the value, for matching.
+    """
+
+    subject: str
+    relation: str
+    role: str
+    value: str
+    start: datetime
+    end: datetime | None
+    source: str
+    aliases: tuple[str, ...] = ()
+
+
+class FactSource(Protocol):
+    """Where facts come from."""
+
+    def facts(self) -> Iterator[Fact]:
+        """Every fact the source has on the relations it was opened for, in a fixed order."""
+        ...

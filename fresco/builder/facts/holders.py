@@ -1,0 +1,87 @@
+"""What the infoboxes of a revision state about a relation: the holders by role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from fresco.builder.facts.values import Value, read_value, same
+from fresco.builder.templates import FieldRule, Relation
+from fresco.builder.wikitext import Entry, Infobox
+
+#: Holders by role (empty where the relation has none).
+State = dict[str, tuple[Value, ...]]
+
+
+def read_state(relation: Relation, infoboxes: Iterable[Infobox]) -> State:
+    """The holders that the infoboxes state.
+
+    A role is left out where nothing readable is stated (empty, vacant, TBD, drawn from Wikidata), and, for a relation
+    with a single holder, where several are named: which of them holds it cannot be told.
+    """
+    state: State = {}
+    for role, holders in _stated(relation, infoboxes):
+        if holders and (relation.several or len(holders) == 1):
+            state.setdefault(role, holders)
+    return state
+
+
+def _stated(relation: Relation, infoboxes: Iterable[Infobox]) -> Iterator[tuple[str, tuple[Value, ...]]]:
+    for box in infoboxes:
+        for rule in relation.fields:
+            if box.kind in rule.infoboxes:
+                for role, entries in _matches(rule, box):
+                    yield role, _distinct(_values(relation, rule, entries))
+
+
+def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entry]]]:
+    names = [(name, match) for name in box.fields for each in rule.names if (match := each.fullmatch(name))]
+    if rule.latest_year and names:
+        stated = [one for one in names if box.fields[one[0]]]
+        names = [max(stated, key=lambda one: one[0])] if stated else []
+    for name, match in names:
+        entries = box.fields[name]
+        if rule.role is not None and name not in rule.bare:
+            entries = tuple(entry for entry in entries if _has_role(rule, entry))
+        elif rule.not_role is not None:
+            entries = tuple(entry for entry in entries if not rule.not_role.search(entry.note))
+        role = rule.fixed_title
+        if rule.title:
+            number = match.group(1) if match.re.groups else ""
+            title = rule.title.replace("{n}", number)
+            titles = box.fields.get(title, ()) or box.fields.get(title.replace(" ", ""), ())
+            role = _role(titles[0].text if titles else "") or rule.fixed_title
+            if not role:
+                continue
+        yield role, entries
+
+
+def _has_role(rule: FieldRule, entry: Entry) -> bool:
+    assert rule.role is not None
+    # "Name, CEO" says it behind a comma instead of in brackets.
+    note = entry.note or entry.text.partition(", ")[2]
+    return bool(rule.role.search(note)) and not (rule.not_role and rule.not_role.search(note))
+
+
+def _role(title: str) -> str:
+    title = re.sub(r"^(?:acting|interim|current)\s+", "", " ".join(title.split()), flags=re.IGNORECASE)
+    title = re.split(r"[,;(]| of the | of ", title)[0].strip()
+    return title if 2 < len(title) <= 60 and re.search(r"[^\W\d_]{3}", title) else ""
+
+
+def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry]) -> Iterator[Value]:
+    if rule.first or relation.values in ("amount", "percentage"):
+        entries = entries[:1]
+    for entry in entries:
+        text = entry.text.partition(", ")[0] if rule.role is not None and not entry.note else entry.text
+        value = read_value(relation.values, text, target=entry.target, note=entry.note)
+        if value is not None:
+            yield value
+
+
+def _distinct(values: Iterable[Value]) -> tuple[Value, ...]:
+    kept: list[Value] = []
+    for value in values:
+        if not any(same(value, other) for other in kept):
+            kept.append(value)
+    return tuple(kept)

@@ -1,0 +1,118 @@
+"""Questions to a SPARQL service: one at a time, named, with a contact, patient when it is busy; answers are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from fresco import __version__
+from fresco.builder.wikipedia.transport import polite_session
+from fresco.errors import FrescoError
+from fresco.io.files import write_atomically
+
+#: One row of an answer: variables that are bound, as text.
+Binding = Mapping[str, str]
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_LONGEST_WAIT = 120.0
+
+
+class Sparql:
+    """A SPARQL service (https://www.w3.org/TR/sparql11-protocol/): Wikidata's, QLever's, Oxigraph's.
+
+    Args:
+        url: Address of the service.
+        contact: Mail address or URL for its operator; Wikimedia requires one.
+        folder: Where answers are kept; the same question is never asked twice.
+        attempts: How often one question is asked before giving up.
+        request_limit: Seconds for one answer; Wikidata's service stops at 60.
+        sleep: For tests.
+
+    Raises:
+        FrescoError: the address cannot be used, or a contact is missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        contact: str | None,
+        folder: Path,
+        *,
+        attempts: int = 6,
+        request_limit: float = 120.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        host = urlsplit(url).hostname
+        if host is None or urlsplit(url).scheme not in ("http", "https"):
+            raise FrescoError(f"--sparql {url}: is no http(s) address of a SPARQL service")
+        if host.endswith(("wikidata.org", "wikimedia.org")) and not contact:
+            raise FrescoError(f"--sparql {url}: Wikimedia asks every program for a contact; give --contact MAIL-OR-URL")
+        self._url = url
+        self._folder = folder
+        self._attempts = attempts
+        self._sleep = sleep
+        agent = f"fresco-ccs/{__version__} ({contact or 'no contact given'}) python-requests/{requests.__version__}"
+        self._session = polite_session(agent, request_limit)
+
+    def ask(self, query: str) -> Sequence[Binding]:
+        """The rows that answer a SELECT query.
+
+        Raises:
+            FrescoError: the service refuses the query, or stays busy or away.
+        """
+        name = hashlib.sha256(f"{self._url}\n{query}".encode()).hexdigest()
+        path = self._folder / f"{name}.json"
+        if path.exists():
+            rows: list[Binding] = json.loads(path.read_text(encoding="utf-8"))
+            return rows
+        rows = self._rows(query)
+        write_atomically(path, json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
+        return rows
+
+    def _rows(self, query: str) -> list[Binding]:
+        problem = ""
+        for attempt in range(self._attempts):
+            wait = min(_LONGEST_WAIT, 2.0**attempt)
+            try:
+                response = self._session.post(
+                    self._url, data={"query": query}, headers={"Accept": "application/sparql-results+json"}
+                )
+                if response.status_code == 200:
+                    return [_plain(row) for row in response.json()["results"]["bindings"]]
+                problem = f"status {response.status_code}: {' '.join(response.text.split())[:160]}"
+                if response.status_code not in _PASSING:
+                    raise FrescoError(f"{self._url}: refuses the query: {problem}")
+                wait = max(wait, _retry_after(response))
+            except requests.RequestException as error:
+                problem = " ".join(str(error).split())[:160]
+            except (ValueError, KeyError, TypeError):  # cut short, or no SPARQL answer
+                problem = "the answer is no SPARQL JSON"
+            if attempt + 1 < self._attempts:
+                self._sleep(wait)
+        raise FrescoError(f"{self._url}: gave no answer in {self._attempts} attempts ({problem}); try again later")
+
+
+def _plain(row: Mapping[str, Mapping[str, str]]) -> Binding:
+    """The values of a row; blank nodes, which stand for unknown values, get a name that says so."""
+    return {name: f"_:{cell['value']}" if cell.get("type") == "bnode" else cell["value"] for name, cell in row.items()}
+
+
+def _retry_after(response: requests.Response) -> float:
+    value: Any = response.headers.get("Retry-After", "")
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

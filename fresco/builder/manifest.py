@@ -1,0 +1,243 @@
+"""A benchmark without its text: facts, revisions, hashes, sections and labels, from which anyone can rebuild it.
+
+The manifest is JSON Lines with a ``type`` in each row: one ``benchmark`` (reference date, versions), one ``revision``
+for each revision used (with, for each of its sections, heading and SHA-1 of the plain text), one ``query`` for each
+query (with its facts and its pool). Wikipedia's sentences are not ours to publish under another licence; these are not
+sentences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fresco.benchmarks.tables import read_jsonl
+from fresco.builder.assemble import Assembly
+from fresco.builder.config import BuildConfig
+from fresco.builder.pools import make_passage, passage_id
+from fresco.builder.revisions import Revision, RevisionSource
+from fresco.builder.rows import Row, revision_row, row_revision
+from fresco.builder.tables import attribution, corpus_row, write_tables
+from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
+from fresco.errors import FrescoError
+from fresco.io.files import locked, write_atomically
+from fresco.records import SCHEMA_VERSION, Label, format_timestamp
+
+_QUERY = ("_id", "text", "timestamp", "task", "kind", "subject", "relation", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What could not be hydrated.
+
+    Attributes:
+        title: Page.
+        revision_id: Revision.
+        timestamp: Its time.
+        reason: Why.
+        passages: How many passages of the benchmark are lost with it.
+    """
+
+    title: str
+    revision_id: int
+    timestamp: str
+    reason: str
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hydrated:
+    """What became of a manifest.
+
+    Attributes:
+        queries: Queries whose positive is there.
+        queries_lost: Queries whose positive is gone.
+        passages: Passages there.
+        gone: What is not there.
+    """
+
+    queries: int
+    queries_lost: int
+    passages: int
+    gone: tuple[Gone, ...]
+
+
+def manifest_rows(config: BuildConfig, assembly: Assembly, aligned: Sequence[Row]) -> Iterator[Row]:
+    """The rows of the manifest of a benchmark."""
+    yield {
+        "type": "benchmark",
+        "schema_version": SCHEMA_VERSION,
+        "parser_version": PARSER_VERSION,
+        "tables": config.tables,
+        "reference": format_timestamp(config.reference),
+        "facts": config.facts,
+        "embedder": config.embedder or "BM25",
+        "attribution": config.attribution,
+    }
+    texts = {row["_id"]: row for row in assembly.tables["corpus"]}
+    sections: dict[Revision, list[str]] = {}
+    for identifier in texts:
+        sections.setdefault(assembly.revisions[identifier], []).append(identifier)
+    for revision in sorted(sections, key=lambda each: (each.title, each.timestamp)):
+        own = sorted(sections[revision], key=_section_number)
+        yield {
+            "type": "revision",
+            **revision_row(revision),
+            "sections": {
+                str(_section_number(each)): [texts[each]["section"], _sha1(texts[each]["text"])] for each in own
+            },
+        }
+    facts = {(row["subject"], row["relation"], row["role"]): row["facts"] for row in aligned}
+    pools: dict[str, dict[str, list[str]]] = {}
+    for row in assembly.tables["pools"]:
+        labels = pools.setdefault(row["query-id"], {label.value: [] for label in Label})
+        labels[row["label"]].append(row["corpus-id"])
+    for query, key in zip(assembly.tables["queries"], assembly.pairs, strict=True):
+        yield {"type": "query", **query, "facts": facts[key], "pool": pools[query["_id"]]}
+
+
+def _section_number(identifier: str) -> int:
+    return int(identifier.rpartition("#")[2])
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest, read and checked.
+
+    Attributes:
+        header: Row of the benchmark.
+        revisions: Rows of revisions.
+        queries: Rows of queries.
+    """
+
+    header: Mapping[str, Any]
+    revisions: Sequence[Mapping[str, Any]]
+    queries: Sequence[Mapping[str, Any]]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        FrescoError: it is none, or a row lacks a field; the message names the line.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {"benchmark": [], "revision": [], "query": []}
+    required = {
+        "benchmark": ("schema_version", "reference", "attribution"),
+        "revision": ("title", "page_id", "revision_id", "timestamp", "sha1", "sections"),
+        "query": (*_QUERY, "pool"),
+    }
+    try:
+        rows = read_jsonl(path)
+    except OSError as error:
+        raise FrescoError(f"{path}: cannot be read: {error.strerror or error}") from error
+    for row in rows:
+        kind = str(row.fields.get("type"))
+        if kind not in found:
+            raise row.error("type", f"{kind!r} is none of {', '.join(found)}; is this a manifest?")
+        for name in required[kind]:
+            if name not in row.fields:
+                raise row.error(name, "is missing")
+        if kind != "benchmark":
+            row.timestamp("timestamp")
+        found[kind].append(row.fields)
+    if len(found["benchmark"]) != 1 or not found["query"]:
+        raise FrescoError(f"{path}: is no manifest; one row of type benchmark and rows of type query are expected")
+    if found["benchmark"][0]["schema_version"] != SCHEMA_VERSION:
+        raise FrescoError(
+            f"{path}: has schema version {found['benchmark'][0]['schema_version']}, this program reads {SCHEMA_VERSION}"
+        )
+    return Manifest(found["benchmark"][0], found["revision"], found["query"])
+
+
+def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int = 2) -> Hydrated:
+    """Rebuild a benchmark from its manifest.
+
+    Every text is verified: the SHA-1 of the revision's wikitext, and of each section's plain text. A passage whose text
+    is gone or differs is left out of its pools; a query whose positive is gone is left out with its pool.
+
+    Args:
+        manifest: The file.
+        source: A wiki or a mirror.
+        out: Folder for the benchmark.
+        workers: Processes that parse.
+
+    Raises:
+        FrescoError: the manifest is wrong, the source gives up, or nothing is left.
+    """
+    read = read_manifest(manifest)
+    tables = bool(read.header.get("tables", False))
+    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers) as parser:
+        corpus, revisions, gone = _corpus(read, source, parser)
+    queries, pools = [], []
+    for query in read.queries:
+        kept = [(each, label) for label in Label for each in query["pool"].get(label.value, ()) if each in corpus]
+        if any(label is Label.POSITIVE for _, label in kept):
+            queries.append({key: query[key] for key in _QUERY})
+            pools += [{"query-id": query["_id"], "corpus-id": each, "label": label.value} for each, label in kept]
+    if not queries:
+        raise FrescoError(f"{manifest}: nothing is left of it: the source has no revision that holds a positive")
+    used = {row["corpus-id"] for row in pools}
+    rows = [corpus[each] for each in sorted(used)]
+    write_tables(out, {"corpus": rows, "queries": queries, "pools": pools})
+    write_atomically(out / "manifest.jsonl", manifest.read_bytes())
+    write_atomically(
+        out / "attribution.tsv", attribution((revisions[each] for each in used), read.header["attribution"])
+    )
+    return Hydrated(len(queries), len(read.queries) - len(queries), len(used), tuple(gone))
+
+
+def _corpus(
+    manifest: Manifest, source: RevisionSource, parser: Parser
+) -> tuple[dict[str, dict[str, str]], dict[str, Revision], list[Gone]]:
+    corpus: dict[str, dict[str, str]] = {}
+    revisions: dict[str, Revision] = {}
+    gone: list[Gone] = []
+    rows = {row_revision(row): row for row in manifest.revisions}
+    reasons: dict[Revision, str] = {}
+
+    def verified() -> Iterator[tuple[Revision, str]]:
+        for revision, text in source.texts(list(rows)):
+            if _sha1_of(text) == revision.sha1:
+                yield revision, text
+            else:
+                reasons[revision] = "the text has another SHA-1"
+
+    def failed(revision: Revision) -> None:
+        reasons[revision] = "the parser gave up on it"
+
+    found = set()
+    for revision, page in parser.pages(verified(), whole=True, failed=failed):
+        found.add(revision)
+        sections = {section.index: section for section in page.sections}
+        lost = 0
+        for number, (_, sha1) in rows[revision]["sections"].items():
+            section = sections.get(int(number))
+            if section is None or _sha1(section.text) != sha1:
+                lost += 1
+                continue
+            identifier = passage_id(revision, section.index)
+            corpus[identifier] = corpus_row(make_passage(revision, section))
+            revisions[identifier] = revision
+        if lost:
+            gone.append(_gone(revision, "its plain text differs: made by another version of the cleaner", lost))
+    for revision, row in rows.items():
+        if revision not in found:
+            reason = reasons.get(revision, "the source does not have it (deleted, hidden, or not in the mirror)")
+            gone.append(_gone(revision, reason, len(row["sections"])))
+    return corpus, revisions, gone
+
+
+def _gone(revision: Revision, reason: str, passages: int) -> Gone:
+    return Gone(revision.title, revision.revision_id, format_timestamp(revision.timestamp), reason, passages)
+
+
+def _sha1_of(text: str) -> str:
+    return hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()

@@ -1,0 +1,324 @@
+"""Build a benchmark: facts, revisions, align, queries, pools; resumable, one build in a folder at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fresco.builder.align import align
+from fresco.builder.assemble import assemble
+from fresco.builder.card import card
+from fresco.builder.config import BuildConfig, Progress
+from fresco.builder.facts import Fact
+from fresco.builder.facts.infobox import Dated, facts_of_page
+from fresco.builder.funnel import Funnel
+from fresco.builder.manifest import manifest_rows
+from fresco.builder.pairs import Pair, pairs, wanted_revisions
+from fresco.builder.pools import by_hash, near_topic_revision
+from fresco.builder.queries import query_rows
+from fresco.builder.revisions import Revision, RevisionSource
+from fresco.builder.rows import Row, aligned_row, fact_row, revision_row, row_fact, row_revision
+from fresco.builder.sampling import sample
+from fresco.builder.stages import STAGES, Stages
+from fresco.builder.tables import as_json, attribution, write_tables
+from fresco.builder.templates import choose
+from fresco.builder.wikitext import Page
+from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
+from fresco.errors import FrescoError
+from fresco.io.files import lines, locked, read_rows, write_atomically
+from fresco.records import format_timestamp
+
+#: Raised when a stage gives other rows for the same input, so that what was kept is made again.
+BUILDER_VERSION = 2
+
+#: Files of the benchmark that the last stage writes.
+OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
+
+_CHUNK = 200
+_Made = tuple[str, Mapping[str, Any]]
+
+
+def build(config: BuildConfig, source: RevisionSource, progress: Progress | None = None) -> Funnel:
+    """Build a benchmark, or go on where an earlier build with the same options stopped.
+
+    Args:
+        config: What to build.
+        source: Where revisions come from.
+        progress: Told how far each stage is.
+
+    Returns:
+        What was found, kept and dropped.
+
+    Raises:
+        FrescoError: another process is at work in the folder, the source gives up, or nothing could be aligned.
+    """
+    with locked(config.out):
+        stages = Stages(config.out / "stages")
+        cache = stages.folder / "parsed.sqlite"
+        parser = Parser(cache, tables=config.tables, workers=config.workers, time_limit=config.time_limit)
+        with parser:
+            return _Build(config, source, stages, parser, progress or (lambda *_: None)).run()
+
+
+def status(folder: Path) -> list[str]:
+    """The stages of a build in words, one line each.
+
+    Raises:
+        FrescoError: no build was begun there.
+    """
+    stages = Stages(folder / "stages")
+    if not stages.folder.is_dir():
+        raise FrescoError(f"{folder}: no build was begun here")
+    done = stages.done()
+    found = []
+    for stage in STAGES:
+        counts = ", ".join(f"{key} {value}" for key, value in done.get(stage, {}).items() if isinstance(value, int))
+        found.append(f"{stage:<10} {'done: ' + counts if stage in done else 'to do'}  ({stages.path(stage)})")
+    return found
+
+
+class _Build:
+    """One run over the stages."""
+
+    def __init__(
+        self, config: BuildConfig, source: RevisionSource, stages: Stages, parser: Parser, progress: Progress
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._stages = stages
+        self._parser = parser
+        self._progress = progress
+        self._relations = choose(config.relations)
+
+    def run(self) -> Funnel:
+        config, run = self._config, self._stages.run
+        common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
+        common += [config.tables, *(relation.digest for relation in self._relations)]
+        facts = run("facts", [*common, config.facts, config.sample_days, config.sparql], [], self._facts)
+        options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
+        revisions = run("revisions", options, ["facts"], self._revisions)
+        dropped = self._stages.folder / "dropped.tsv"
+        aligned = run("align", common, ["facts", "revisions"], self._align, [dropped])
+        if not aligned["aligned"]:
+            raise FrescoError(f"{config.out}: no pair could be aligned; {dropped} lists why")
+        queries = run("queries", common, ["align"], self._queries)
+        options = [*common, config.pool_size, config.embedder, config.attribution]
+        outputs = [config.out / name for name in OUTPUTS]
+        pools = run("pools", options, ["revisions", "align", "queries"], self._pools, outputs)
+        funnel = Funnel(
+            pages=facts["pages"],
+            facts=facts["facts"],
+            pairs=revisions["pairs"],
+            changing=revisions["changing"],
+            revisions=revisions["revisions"],
+            aligned=aligned["aligned"],
+            relations=aligned["relations"],
+            dropped=aligned["dropped"],
+            discarded=_sum(aligned["discarded"], pools["discarded"]),
+            queries=queries["queries"],
+            candidates=pools["candidates"],
+            without_outdated=aligned["without_outdated"],
+            smallest_pool=pools["smallest_pool"],
+            passages=pools["passages"],
+            problems=_sum(facts["problems"], revisions["problems"]),
+        )
+        write_atomically(config.out / "funnel.json", as_json(funnel.row()))
+        write_atomically(config.out / "README.md", card(config, funnel))
+        return funnel
+
+    # facts
+
+    def _facts(self) -> _Made:
+        problems: Counter[str] = Counter()
+        titles = sorted(set(self._config.titles))
+        if self._config.facts == "wikidata":
+            found = [fact for fact in self._wikidata_facts() if not titles or fact.subject in titles]
+            pages = len({fact.subject for fact in found})
+        else:
+            titles = titles or sorted(self._source.titles())
+            found = list(self._infobox_facts(titles, problems))
+            pages = len(titles)
+        rows = [fact_row(fact) for fact in sorted(set(found), key=_fact_order)]
+        return lines(rows), {"pages": pages, "facts": len(rows), "problems": dict(sorted(problems.items()))}
+
+    def _wikidata_facts(self) -> Iterator[Fact]:
+        from fresco.builder.facts.wikidata import Wikidata
+
+        config = self._config
+        return Wikidata(
+            config.sparql,
+            [relation for relation in self._relations if relation.property],
+            self._stages.folder / "sparql",
+            since=config.since,
+            contact=config.contact,
+            progress=partial(self._progress, "facts"),
+        ).facts()
+
+    def _infobox_facts(self, titles: Sequence[str], problems: Counter[str]) -> Iterator[Fact]:
+        for done, title in enumerate(titles):
+            self._progress("facts", done, len(titles))
+            sampled = self._sample(title)
+            if not sampled:
+                problems["page without a revision in the window"] += 1
+                continue
+            read = self._parse(sampled, whole=False, problems=problems)
+            pages = [(each, page) for each in sampled if each in read and (page := self._page(each, whole=False))]
+            ends = [*(each.timestamp for each, _ in pages[1:]), None]
+            dated = [Dated(each.timestamp, end, page.infoboxes) for (each, page), end in zip(pages, ends, strict=True)]
+            yield from facts_of_page(sampled[0].title, dated, self._relations)
+        self._progress("facts", len(titles), len(titles))
+
+    # revisions
+
+    def _revisions(self) -> _Made:
+        config = self._config
+        wanted: Counter[Revision] = Counter()
+        found = list(self._pairs())
+        changing = [pair for pair in found if isinstance(pair, Pair)]
+        for done, pair in enumerate(changing):
+            self._progress("revisions", done, len(changing))
+            wanted.update(wanted_revisions(pair, self._history(pair.subject), config.reference, config.per_interval))
+        near = set(self._near_topic())
+        problems: Counter[str] = Counter()
+        order = sorted({*wanted, *near}, key=_revision_order)
+        read = self._parse(order, whole=True, problems=problems, tick=partial(self._progress, "revisions"))
+        rows = [
+            {**revision_row(each), "pairs": wanted[each], "near_topic": each in near} for each in order if each in read
+        ]
+        return lines(rows), {
+            "pairs": len(found),
+            "changing": len(changing),
+            "revisions": len(rows),
+            "problems": dict(sorted(problems.items())),
+        }
+
+    def _near_topic(self) -> Iterator[Revision]:
+        titles = self._config.titles
+        if not titles and self._config.facts == "wikidata":
+            titles = tuple({row["subject"] for row in self._rows("facts")})
+        for title in by_hash(titles or sorted(self._source.titles()), self._config.near_topic_pages):
+            if sampled := self._sample(title):
+                yield near_topic_revision(sampled)
+
+    # align
+
+    def _align(self) -> _Made:
+        revisions: dict[str, list[Revision]] = {}
+        for row in self._rows("revisions"):
+            if row["pairs"]:
+                revisions.setdefault(row["title"], []).append(row_revision(row))
+        rows: list[Row] = []
+        dropped: list[tuple[str, str, str, str]] = []
+        discarded: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        subject, pages = "", list[tuple[Revision, Page]]()
+        found = list(self._pairs())
+        for done, pair in enumerate(found):
+            self._progress("align", done + 1, len(found))
+            if not isinstance(pair, Pair):
+                dropped.append(pair)
+                continue
+            if pair.subject != subject:
+                subject = pair.subject
+                titles = {each.title for each in self._history(subject)}
+                own = sorted((each for title in titles for each in revisions.get(title, ())), key=_revision_order)
+                pages = [(each, page) for each in own if (page := self._page(each, whole=True))]
+            aligned = align(pair, pages, self._config.reference)
+            if isinstance(aligned, str):
+                dropped.append((pair.subject, pair.relation.key, pair.role, aligned))
+                reasons[aligned] += 1
+                continue
+            discarded.update(aligned.discarded)
+            rows.append(aligned_row(aligned))
+        table = ["subject\trelation\trole\treason", *("\t".join(each) for each in dropped)]
+        write_atomically(self._stages.folder / "dropped.tsv", "\n".join(table) + "\n")
+        return lines(rows), {
+            "aligned": len(rows),
+            "relations": dict(sorted(Counter(row["relation"] for row in rows).items())),
+            "dropped": dict(sorted(reasons.items())),
+            "discarded": dict(sorted(discarded.items())),
+            "without_outdated": sum(not row["outdated"] for row in rows),
+        }
+
+    # queries, pools
+
+    def _queries(self) -> _Made:
+        known = {relation.key: relation for relation in self._relations}
+        asked = format_timestamp(self._config.reference)
+        rows = [query for row in self._rows("align") for query in query_rows(row, known[row["relation"]], asked)]
+        return lines(rows), {"queries": len(rows)}
+
+    def _pools(self) -> _Made:
+        config = self._config
+        aligned, revisions = self._rows("align"), self._rows("revisions")
+        queries = self._rows("queries")
+        tick = partial(self._progress, "pools")
+        assembly = assemble(config, self._relations, aligned, queries, revisions, self._parser, tick)
+        write_tables(config.out, assembly.tables)
+        write_atomically(config.out / "attribution.tsv", attribution(assembly.revisions.values(), config.attribution))
+        write_atomically(config.out / "manifest.jsonl", lines(manifest_rows(config, assembly, aligned)))
+        return lines(assembly.rows), assembly.counts
+
+    # what the stages share
+
+    def _rows(self, stage: str) -> list[Row]:
+        return read_rows(self._stages.path(stage))
+
+    def _pairs(self) -> Iterator[Pair | tuple[str, str, str, str]]:
+        facts = [row_fact(row) for row in self._rows("facts")]
+        return pairs(facts, self._relations, self._config.since, self._config.reference)
+
+    def _history(self, title: str) -> Sequence[Revision]:
+        return self._source.history(title, None, self._config.reference + timedelta(seconds=1))
+
+    def _sample(self, title: str) -> list[Revision]:
+        config = self._config
+        return sample(self._history(title), config.since, config.reference, config.sample_days)
+
+    def _page(self, revision: Revision, *, whole: bool) -> Page | None:
+        return self._parser.known(revision.sha1, whole=whole)
+
+    def _parse(
+        self,
+        revisions: Sequence[Revision],
+        *,
+        whole: bool,
+        problems: Counter[str],
+        tick: Callable[[int, int], None] = lambda *_: None,
+    ) -> set[Revision]:
+        """Fetch and parse what is not parsed yet; gives the revisions that can be had."""
+        read: set[Revision] = set()
+        failed: list[Revision] = []
+        for start in range(0, len(revisions), _CHUNK):
+            chunk = revisions[start : start + _CHUNK]
+            missing = [each for each in chunk if not self._parser.has(each.sha1, whole=whole)]
+            read.update(set(chunk) - set(missing))
+            texts = self._source.texts(missing) if missing else iter(())
+            for done, (revision, _) in enumerate(self._parser.pages(texts, whole=whole, failed=failed.append)):
+                tick(start + len(chunk) - len(missing) + done, len(revisions))
+                read.add(revision)
+        if failed:
+            problems["revision that the parser gave up on"] += len(failed)
+        if absent := len(revisions) - len(read) - len(failed):
+            problems["revision that the source does not give"] += absent
+        tick(len(revisions), len(revisions))
+        return read
+
+
+def _fact_order(fact: Fact) -> tuple[object, ...]:
+    return (fact.subject, fact.relation, fact.role, fact.start, fact.value, fact.source)
+
+
+def _revision_order(revision: Revision) -> tuple[object, ...]:
+    return (revision.title, revision.timestamp, revision.revision_id)
+
+
+def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))

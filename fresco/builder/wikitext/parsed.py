@@ -1,0 +1,188 @@
+"""Parse revisions in child processes with a time limit for each page, and keep what was parsed.
+
+The parser is C code that no Python signal interrupts, and wikitext comes from strangers: a page that hangs it, or takes
+the process down, may cost one page, not the run. So pages are parsed in child processes that are ended at the limit.
+What was parsed is kept in an SQLite file by the SHA-1 of the text; a run that was killed parses only what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from fresco.builder.wikitext.sections import Page
+from fresco.builder.wikitext.worker import from_json
+
+#: Raised when the parser gives other text for the same wikitext, so that what was kept is parsed again.
+PARSER_VERSION = 2
+_COMMIT_EVERY = 50
+#: Texts that wait for a worker; bounds the memory when the source is faster than the parser.
+_AHEAD = 4
+
+
+_Key = TypeVar("_Key")
+
+
+class Parser:
+    """Parsed pages by the SHA-1 of their wikitext.
+
+    Args:
+        cache: SQLite file of what was parsed; made if absent.
+        tables: Whether the rows of data tables are lines of their section.
+        workers: Child processes.
+        time_limit: Seconds for one page; what takes longer has failed.
+    """
+
+    def __init__(self, cache: Path, *, tables: bool = True, workers: int = 2, time_limit: float = 30.0) -> None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(cache)
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS pages (version TEXT, whole INTEGER, sha1 TEXT, page BLOB, "
+            "PRIMARY KEY (version, whole, sha1)) WITHOUT ROWID"
+        )
+        self._tables = tables
+        self._version = f"{PARSER_VERSION}, {'with' if tables else 'without'} tables"
+        self._limit = time_limit
+        self._uncommitted = 0
+        self._pool = ThreadPoolExecutor(max_workers=workers)
+        self._workers = workers
+        self._local = threading.local()
+        self._children: list[_Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child processes; what was parsed is kept."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for child in self._children:
+            child.end()
+        self._database.commit()
+        self._database.close()
+
+    def has(self, sha1: str, *, whole: bool) -> bool:
+        """Whether a text was parsed earlier."""
+        row = self._database.execute(
+            "SELECT 1 FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
+        ).fetchone()
+        return row is not None
+
+    def known(self, sha1: str, *, whole: bool) -> Page | None:
+        """What was parsed of a text earlier; None if nothing. Whole pages answer for their infoboxes too."""
+        row = self._database.execute(
+            "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
+        ).fetchone()
+        return from_json(zlib.decompress(row[0]).decode("utf-8", "surrogatepass")) if row else None
+
+    def pages(
+        self, texts: Iterable[tuple[_Key, str]], *, whole: bool, failed: Callable[[_Key], None]
+    ) -> Iterator[tuple[_Key, Page]]:
+        """Parse texts, in their order; what fails (too long, crashed) is told to ``failed`` and left out.
+
+        Args:
+            texts: Keys and wikitext.
+            whole: Sections too, or infoboxes only (a tenth of the time).
+            failed: Called with the key of a page that could not be parsed.
+        """
+        waiting: deque[tuple[_Key, str, Page | Future[str | None]]] = deque()
+        for key, text in texts:
+            sha1 = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+            known = self.known(sha1, whole=whole)
+            waiting.append((key, sha1, known if known is not None else self._pool.submit(self._parse, text, whole)))
+            while len(waiting) > _AHEAD * self._workers:
+                yield from self._finished(*waiting.popleft(), whole, failed)
+        while waiting:
+            yield from self._finished(*waiting.popleft(), whole, failed)
+        self._database.commit()
+
+    def _finished(
+        self, key: _Key, sha1: str, result: Page | Future[str | None], whole: bool, failed: Callable[[_Key], None]
+    ) -> Iterator[tuple[_Key, Page]]:
+        if isinstance(result, Page):
+            yield key, result
+            return
+        line = result.result()
+        if line is None:
+            failed(key)
+            return
+        self._database.execute(
+            "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)",
+            (self._version, int(whole), sha1, zlib.compress(line.encode("utf-8", "surrogatepass"), 6)),
+        )
+        self._uncommitted += 1
+        if self._uncommitted >= _COMMIT_EVERY:
+            self._database.commit()
+            self._uncommitted = 0
+        yield key, from_json(line)
+
+    def _parse(self, text: str, whole: bool) -> str | None:
+        child: _Child | None = getattr(self._local, "child", None)
+        if child is None or not child.alive:
+            child = self._local.child = _Child()
+            self._children.append(child)
+        return child.ask(json.dumps([whole, self._tables, text]), self._limit)
+
+
+class _Child:
+    """A parsing process; it answers one line with one line, or is ended at the limit."""
+
+    def __init__(self) -> None:
+        import fresco
+
+        root = str(Path(fresco.__file__).resolve().parent.parent)
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fresco.builder.wikitext.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+            encoding="utf-8",
+            errors="surrogatepass",
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, line: str, limit: float) -> str | None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        timer = threading.Timer(limit, self._process.kill)
+        timer.start()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except (BrokenPipeError, ValueError):
+            answer = ""
+        finally:
+            timer.cancel()
+        if not answer.endswith("\n"):
+            self.end()
+            return None
+        return answer.rstrip("\n")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()

@@ -1,0 +1,53 @@
+"""Child process: parses one page a line, so that its parent can end it when a page takes too long."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from fresco.builder.wikitext.infobox import Entry, Infobox
+from fresco.builder.wikitext.sections import Page, Section, parse_infoboxes, parse_page
+
+
+def to_json(page: Page) -> str:
+    """A page as one line of JSON."""
+    boxes = [
+        [box.kind, {name: [[e.text, e.target, e.note] for e in entries] for name, entries in box.fields.items()}]
+        for box in page.infoboxes
+    ]
+    sections = [list(asdict(section).values()) for section in page.sections]
+    return json.dumps([sections, boxes], ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(line: str) -> Page:
+    """The page of a line that :func:`to_json` wrote."""
+    sections, boxes = json.loads(line)
+    return Page(
+        tuple(Section(*section) for section in sections),
+        tuple(
+            Infobox(kind, {name: tuple(Entry(*entry) for entry in entries) for name, entries in fields.items()})
+            for kind, fields in boxes
+        ),
+    )
+
+
+def answer(request: Any) -> str:
+    """One line of JSON for a request ``[whole page?, rows of tables?, wikitext]``."""
+    whole, tables, wikitext = request
+    page = parse_page(wikitext, tables=tables) if whole else Page((), parse_infoboxes(wikitext))
+    return to_json(page)
+
+
+def main() -> None:
+    """Answer requests line by line until standard input ends."""
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogatepass")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogatepass")  # type: ignore[union-attr]
+    for line in sys.stdin:
+        sys.stdout.write(answer(json.loads(line)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

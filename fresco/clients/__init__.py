@@ -1,0 +1,1 @@
+"""Clients of services: language models, JSON over HTTP, a cache of answers."""

@@ -1,0 +1,1 @@
+"""What every model backend shares: loading, tokens, batches, settings."""

@@ -1,0 +1,25 @@
+"""What model backends are told on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of the command line that model backends share.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None lets the backend choose.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (what the checkpoint says).
+        max_length: Longest input in tokens; None takes the model's own limit. Longer passages lose the end of their
+            body, never the timestamp line.
+        batch_tokens: Most tokens in one forward pass, padding included.
+        seed: For whatever is drawn at random.
+    """
+
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    batch_tokens: int = 16384
+    seed: int = 0

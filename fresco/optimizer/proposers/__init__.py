@@ -1,0 +1,1 @@
+"""Who writes instructions: a bank of clauses, a language model, a file."""

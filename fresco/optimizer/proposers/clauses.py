@@ -1,0 +1,160 @@
+"""The proposers ``clauses`` and ``clauses:tpe``: instructions assembled from a bank, without any language model.
+
+Each category of the bank is a categorical parameter ("none" or one of its wordings) under one of Optuna's
+multi-objective samplers. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
+round, so that what is proposed depends on nothing else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fresco.errors import FrescoError
+from fresco.optimizer.proposers.base import Proposal, SearchState
+from fresco.optimizer.search.study import import_optuna
+
+if TYPE_CHECKING:
+    import optuna
+
+NONE = "none"
+_ORDER = "order"
+_PARENTS = 8  # trials that NSGA-II breeds from
+_TRIES = 30  # questions to the sampler for each proposal wanted: it may repeat itself
+
+#: Samplers by the name behind the colon.
+SAMPLERS = ("nsga2", "tpe")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Clauses to build instructions from.
+
+    Attributes:
+        categories: Category to wordings by name, in the order of the instruction.
+        orders: Names of other orders, each with the categories that come first.
+    """
+
+    categories: Mapping[str, Mapping[str, str]]
+    orders: Mapping[str, Sequence[str]]
+
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """The parameters with their values."""
+        parameters = {name: (NONE, *wordings) for name, wordings in self.categories.items()}
+        return parameters | ({_ORDER: tuple(self.orders)} if self.orders else {})
+
+    def assemble(self, params: Mapping[str, Any]) -> str:
+        """The instruction of a choice: its wordings in order, parted by spaces; empty where all are none."""
+        first = self.orders[params[_ORDER]] if self.orders else ()
+        order = dict.fromkeys([*first, *self.categories])
+        return " ".join(self.categories[name][params[name]] for name in order if params[name] != NONE)
+
+
+def read_bank(path: Path | None = None) -> Bank:
+    """Read a bank of clauses; see the file ``clauses.toml`` beside this module for the form.
+
+    Args:
+        path: TOML; None for the built-in bank.
+
+    Raises:
+        FrescoError: no TOML, or not of this form; the message names file, table and entry.
+    """
+    try:
+        source = path or resources.files(__package__) / "clauses.toml"
+        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FrescoError(f"--clauses {path}: cannot be read as TOML: {error}") from error
+    orders = tables.pop(_ORDER, {})
+    categories = {name: _wordings(path, name, table) for name, table in tables.items()}
+    if not categories:
+        raise FrescoError(f'--clauses {path}: holds no category; write [category] and below it name = "wording"')
+    if not isinstance(orders, dict):
+        raise FrescoError(f'--clauses {path}: [order] is no table; write name = ["category", ...] below it')
+    for name, first in orders.items():
+        if not isinstance(first, list) or (wrong := [each for each in first if each not in categories]):
+            what = f"{wrong[0]!r} is no category of this file" if isinstance(first, list) else f"{first!r} is no list"
+            raise FrescoError(f"--clauses {path}: [order] {name}: {what}; list some of {', '.join(categories)}")
+    return Bank(categories, orders)
+
+
+def _wordings(path: Path | None, category: str, table: Any) -> dict[str, str]:
+    if not isinstance(table, dict) or not table:
+        raise FrescoError(f"--clauses {path}: {category} is no table with wordings; write [{category}] and entries")
+    for name, wording in table.items():
+        where = f"--clauses {path}: [{category}] {name}"
+        if name == NONE:
+            raise FrescoError(f"{where}: this name stands for leaving the category out; choose another one")
+        if not isinstance(wording, str) or not wording.strip() or not " ".join(wording.split()).isprintable():
+            raise FrescoError(f"{where}: {wording!r} is no wording; write a text in quotes")
+    return {name: " ".join(wording.split()) for name, wording in table.items()}
+
+
+class ClausesProposer:
+    """Asks an Optuna sampler for instructions of a bank.
+
+    Args:
+        bank: The clauses.
+        sampler: One of :data:`SAMPLERS`.
+    """
+
+    name = "clauses"
+
+    def __init__(self, bank: Bank, sampler: str = "nsga2") -> None:
+        if sampler not in SAMPLERS:
+            raise FrescoError(f"--proposer clauses:{sampler}: there are clauses:nsga2 (the default) and clauses:tpe")
+        self._bank, self._sampler = bank, sampler
+
+    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+        """See :class:`fresco.optimizer.proposers.base.Proposer`."""
+        optuna = import_optuna()
+        study = optuna.create_study(
+            directions=["maximize", "maximize"], sampler=_SAMPLERS[self._sampler](state.rng.getrandbits(32))
+        )
+        distributions: dict[str, Any] = {
+            name: optuna.distributions.CategoricalDistribution(values) for name, values in self._bank.choices.items()
+        }
+        for trial in state.trials:
+            values = trial.values or trial.user_attrs.get("estimate")
+            if values and trial.distributions == distributions:
+                study.add_trial(_finished(trial, values))
+        found: dict[str, Proposal] = {}
+        for _ in range(_TRIES * count):
+            if len(found) == count:
+                break
+            params = study.ask(distributions).params
+            text = self._bank.assemble(params)
+            if text and text not in state.seen:
+                found.setdefault(text, Proposal(text, "clauses", params=params, detail={"sampler": self._sampler}))
+        return list(found.values())
+
+
+def _finished(trial: optuna.trial.FrozenTrial, values: Sequence[float]) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    return optuna.trial.create_trial(
+        values=list(values),
+        params=trial.params,
+        distributions=trial.distributions,
+        # All that is known is one generation, so NSGA-II picks its parents from everything, elites included.
+        system_attrs={"NSGAIISampler:generation": 0},
+    )
+
+
+def _nsga2(seed: int) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    return optuna.samplers.NSGAIISampler(population_size=_PARENTS, seed=seed)
+
+
+def _tpe(seed: int) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+_SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe}

@@ -1,0 +1,106 @@
+"""Instructions from a file: the proposer ``file:PATH``, and what ``fresco score --instructions`` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fresco.errors import FrescoError
+from fresco.optimizer.proposers.base import Proposal, SearchState
+
+_LONGEST = 4000  # characters: far above any instruction, far below a file that is something else
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An instruction of a file.
+
+    Attributes:
+        id: ``i1``, ``i2``, ... in the order of the file, or what the file calls it.
+        text: One line, stripped.
+    """
+
+    id: str
+    text: str
+
+
+def read_instructions(path: Path) -> list[Candidate]:
+    """Read instructions: a ``front.json``, a JSON list of strings, or a text file with one instruction a line.
+
+    In a text file empty lines and lines that begin with ``#`` are skipped. A text that occurs again is taken once.
+
+    Raises:
+        FrescoError: the file cannot be read, holds no instruction, or one that is no line of text; with its line.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"{path}: cannot read instructions from it: {error}") from error
+    rows = _from_json(path, content) if content.lstrip()[:1] in ("[", "{") else _from_lines(content)
+    found: dict[str, Candidate] = {}
+    for where, name, text in rows:
+        cleaned = _checked(f"{path}, {where}", text)
+        found.setdefault(cleaned, Candidate(name or f"i{len(found) + 1}", cleaned))
+    if not found:
+        raise FrescoError(f"{path}: holds no instruction; write one a line, or a JSON list of strings")
+    return list(found.values())
+
+
+def _from_lines(content: str) -> Iterator[tuple[str, str, str]]:
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield f"line {number}", "", line
+
+
+def _from_json(path: Path, content: str) -> Iterator[tuple[str, str, Any]]:
+    try:
+        read = json.loads(content)
+    except ValueError as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise FrescoError(f"{path}{line}: begins like JSON and is none: {error}") from error
+    if isinstance(read, dict):
+        members = read.get("members")
+        if not isinstance(members, list):
+            raise FrescoError(f"{path}: a JSON object without `members`; give a front.json or a list of strings")
+        for number, member in enumerate(members, start=1):
+            own = member if isinstance(member, dict) else {}
+            yield f"member {number}", str(own.get("id") or ""), own.get("text")
+    else:
+        for number, text in enumerate(read, start=1):
+            yield f"item {number}", "", text
+
+
+def _checked(where: str, text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise FrescoError(f"{where}: {text!r} is no instruction; it must be a text that is not empty")
+    cleaned = " ".join(text.split())
+    if not cleaned.isprintable():
+        raise FrescoError(f"{where}: holds characters that cannot be printed; write plain text")
+    if len(cleaned) > _LONGEST:
+        raise FrescoError(f"{where}: {len(cleaned)} characters are no instruction; at most {_LONGEST} are read")
+    return cleaned
+
+
+class FileProposer:
+    """Proposes the instructions of a file in order, as many a round as it is asked for.
+
+    Args:
+        path: See :func:`read_instructions`.
+
+    Raises:
+        FrescoError: see :func:`read_instructions`.
+    """
+
+    name = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._candidates = read_instructions(path)
+        self._path = path.name
+
+    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+        """See :class:`fresco.optimizer.proposers.base.Proposer`."""
+        fresh = [each for each in self._candidates if each.text not in state.seen]
+        return [Proposal(each.text, "file", detail={"file": self._path, "id": each.id}) for each in fresh[:count]]

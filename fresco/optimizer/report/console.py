@@ -1,0 +1,105 @@
+"""What a search says on the console: each round, and at the end one table with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fresco.optimizer.search.rounds import RoundReport
+from fresco.terminal.console import make_console
+from fresco.terminal.figures import interval
+
+_COLUMNS = tuple((part, name) for part in ("validation", "test") for name in ("EK", "NEK"))
+_GAINS = (("test", "EK gain"), ("test", "NEK gain"))
+
+
+class ConsoleWatcher:
+    """A line for each round and a progress bar; a context manager, which takes the bar away.
+
+    Args:
+        console: Where the lines go; the bar goes to standard error.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=make_console(stderr=True), transient=True)
+        self._task: TaskID | None = None
+
+    def scored(self, what: str, done: int, total: int) -> None:
+        """See :class:`fresco.optimizer.search.rounds.Watcher`."""
+        if self._task is None:
+            self._task = self._bar.add_task(what)
+        self._bar.update(self._task, description=escape(what), completed=done, total=total)
+
+    def round_done(self, seed: int, report: RoundReport) -> None:
+        """See :class:`fresco.optimizer.search.rounds.Watcher`."""
+        best_ek, best_nek = (max(getattr(m, side) for m in report.population) for side in ("ek", "nek"))
+        share = 100 * report.pairs_spared / max(report.pairs_scored + report.pairs_spared, 1)
+        self._console.print(
+            f"seed {seed} round {report.round}: best EK {best_ek:.4f}, best NEK {best_nek:.4f}, "
+            f"front {len(report.population)}, hypervolume {report.hypervolume:.4f}; {report.tried} tried, "
+            f"{report.dropped} dropped, {report.rejected} rejected; {report.pairs_scored} pairs scored, "
+            f"{report.pairs_spared} spared ({share:.0f} %)"
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def print_result(console: Console, front: Mapping[str, Any], folder: Path, storage: str | None) -> None:
+    """The front with its proof.
+
+    Args:
+        console: Where to.
+        front: The content of ``front.json``.
+        folder: Where it lies.
+        storage: As the user gave it.
+    """
+    table = Table(
+        title=escape(f"{front['reranker']['name']} on {front['benchmark']['name']}: MAP [95 %]"),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
+    table.add_column("", no_wrap=True)
+    for part, name in (*_COLUMNS, *_GAINS):
+        table.add_column(f"{part}\n{name}", justify="right", no_wrap=True)
+    kept = [member for member in front["members"] if member["on_front"]]
+    for row in (front["base"], *kept, *front["baselines"]):
+        name = row.get("id") or f"{row['name']} {row['parameter']}={row['value']}"
+        star = "*" if row.get("on_front") else ""
+        cells = [escape(interval(row[part].get(column))) for part, column in (*_COLUMNS, *_GAINS)]
+        table.add_row(escape(f"{name}{star}"), *cells)
+    console.print(table)
+    console.print("[dim]* on the front of validation; gains are paired with the base instruction's[/]")
+    for member in kept:
+        console.print(f"{member['id']}: {escape(member['text'])}")
+    for part, area in front["hypervolume"].items():
+        seeds = area["over_seeds"]
+        console.print(
+            f"hypervolume on {part}: {interval(area['front'])} against {interval(area['base'])} of the base, gain "
+            f"{interval(area['front']['gain'])}".replace("[", "\\[")
+            + (f"; {seeds['n']} seeds: {interval(seeds)}".replace("[", "\\[") if seeds["n"] > 1 else "")
+        )
+    scored, spared = (sum(seed[f"pairs_{what}"] for seed in front["seeds"]) for what in ("scored", "spared"))
+    console.print(f"the searches scored {scored} pairs; racing spared {spared}")
+    for warning in front["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    console.print(f"\nresults: {escape(str(folder))}  (front.json, proposals.jsonl, plots/, run.json)")
+    url = storage or f"sqlite:///{folder / 'study.db'}"
+    console.print(f"next: fresco score --instructions {escape(str(folder / 'front.json'))} --reranker ANOTHER")
+    console.print(f"      optuna-dashboard {escape(url)}")

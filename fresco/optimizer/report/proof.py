@@ -1,0 +1,137 @@
+"""Honest ends: the front on all of the validation split and on the test split, which the search has not seen.
+
+Everything is set against the base instruction, query by query. Intervals come from resampled subjects, drawn as
+``fresco score`` draws them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fresco.metrics.aggregate import rounded
+from fresco.optimizer.search.racing import ek_and_nek, resampled
+from fresco.optimizer.search.selection import hypervolume, non_dominated
+from fresco.records import Pool, Task
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import SubjectBootstrap, percentile_interval
+
+#: Two-sided 95 % quantiles of Student's t by degrees of freedom.
+_STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+_NORMAL = 1.96
+_FEW_SUBJECTS = 20
+
+#: ``value``, ``ci_low``, ``ci_high`` and ``n``, as in the rows of ``fresco score``.
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Average precision of some instructions or re-rankers on one split.
+
+    Attributes:
+        pools: Of the split.
+        values: Key to average precision, each of shape (pools,).
+        base: The key that the others are set against.
+        seed: Of the resampling.
+        resamples: Of the bootstrap.
+    """
+
+    pools: Sequence[Pool]
+    values: Mapping[str, FloatArray]
+    base: str
+    seed: int = 0
+    resamples: int = 1000
+
+    def rows(self) -> dict[str, dict[str, Row]]:
+        """For each key the mean on ``EK`` and ``NEK``, and on ``EK gain`` and ``NEK gain`` what it is above the base.
+
+        Gains are paired, query by query.
+        """
+        keys = list(self.values)
+        rows: dict[str, dict[str, Row]] = {key: {} for key in keys}
+        for task in Task:
+            own = np.array([pool.query.task is task for pool in self.pools])
+            subjects = [pool.query.subject for pool, keep in zip(self.pools, own, strict=True) if keep]
+            if not subjects:
+                continue
+            bootstrap = SubjectBootstrap(subjects, resamples=self.resamples, seed=self.seed)
+            values = np.stack([self.values[key][own] for key in keys], axis=1)
+            for name, columns in ((task, values), (f"{task} gain", values - self.values[self.base][own][:, None])):
+                estimate = bootstrap.ratio(columns, np.ones_like(columns))
+                for place, key in enumerate(keys):
+                    rows[key][str(name)] = {
+                        "value": rounded(estimate.value[place]),
+                        "ci_low": rounded(estimate.low[place]),
+                        "ci_high": rounded(estimate.high[place]),
+                        "n": len(subjects),
+                    }
+        return rows
+
+    def front(self, keys: Sequence[str]) -> list[str]:
+        """The keys that none of them dominates."""
+        points = [ek_and_nek(self.values[key], self.pools) for key in keys]
+        ek, nek = (np.array(side) for side in zip(*points, strict=True))
+        return [key for key, keep in zip(keys, non_dominated(ek, nek), strict=True) if keep]
+
+    def hypervolume(self, keys: Sequence[str]) -> Row:
+        """The area that the keys dominate above (0, 0), with its interval and what it is above the base's."""
+        points = [ek_and_nek(self.values[key], self.pools) for key in (*keys, self.base)]
+        ek, nek = (np.array(side) for side in zip(*points, strict=True))
+        columns = np.stack([self.values[key] for key in (*keys, self.base)], axis=1)
+        again = resampled(columns, self.pools, resamples=self.resamples, seed=self.seed)
+        value, area = hypervolume(ek[:-1], nek[:-1]), hypervolume(again[0][:, :-1], again[1][:, :-1])
+        base, base_area = hypervolume(ek[-1:], nek[-1:]), hypervolume(again[0][:, -1:], again[1][:, -1:])
+        low, high = percentile_interval(np.stack([area, area - base_area], axis=1))
+        return {
+            "value": rounded(float(value)),
+            "ci_low": rounded(low[0]),
+            "ci_high": rounded(high[0]),
+            "gain": {
+                "value": rounded(float(value - base)),
+                "ci_low": rounded(low[1]),
+                "ci_high": rounded(high[1]),
+            },
+        }
+
+    def warnings(self, name: str) -> list[str]:
+        """What a reader of these values must know."""
+        warnings = []
+        for task in Task:
+            count = len({pool.query.subject for pool in self.pools if pool.query.task is task})
+            if count < _FEW_SUBJECTS:
+                warnings.append(f"{name}, {task}: {count} subjects are few, read its intervals with care")
+        return warnings
+
+
+def gains_without_loss(rows: Mapping[str, Mapping[str, Row]], keys: Sequence[str]) -> list[str]:
+    """The keys whose EK gain has an interval above zero while that of their NEK gain reaches zero."""
+    return [key for key in keys if _low(rows[key]["EK gain"]) > 0 and _high(rows[key]["NEK gain"]) >= 0]
+
+
+def over_seeds(values: Sequence[float]) -> Row:
+    """Mean over seeds with Student's 95 % interval; no interval of a single seed."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return {"value": rounded(mean), "sd": None, "ci_low": None, "ci_high": None, "n": len(values)}
+    deviation = float(np.std(values, ddof=1))
+    half = _STUDENT.get(len(values) - 1, _NORMAL) * deviation / math.sqrt(len(values))
+    return {
+        "value": rounded(mean),
+        "sd": rounded(deviation),
+        "ci_low": rounded(mean - half),
+        "ci_high": rounded(mean + half),
+        "n": len(values),
+    }
+
+
+def _low(row: Row) -> float:
+    return -math.inf if row["ci_low"] is None else float(row["ci_low"])
+
+
+def _high(row: Row) -> float:
+    return math.inf if row["ci_high"] is None else float(row["ci_high"])

@@ -1,0 +1,1 @@
+"""The search itself: its study, rounds, races, selection and objective."""

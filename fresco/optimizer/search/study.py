@@ -1,0 +1,338 @@
+"""The Optuna study of one search: a trial for each instruction, shared by any number of workers.
+
+A trial belongs to the study, not to the worker that made it: it is added as RUNNING, its average precisions are added
+stage by stage as attributes, and Optuna lets exactly one worker end it. So a killed worker leaves nothing to repair;
+whoever goes on finds what is missing. Leases keep two workers from scoring the same thing at the same time; they are
+hints, nothing but time is lost where one fails. Of two trials with the same instruction (two workers that proposed at
+the same moment) the lower number is the real one, and the other ends as FAIL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fresco.errors import FrescoError
+from fresco.metrics.aggregate import rounded
+from fresco.optimizer.proposers.base import Proposal
+from fresco.stats.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+#: Attributes of a study and of its trials; ``optuna-dashboard`` shows them.
+IDENTITY = "fresco"
+_SHA = "sha256"
+_VALUES = "ap:{}"
+_LEASE = "lease"
+_PLANNED = "planned:{}"
+_PLANNING = "planning:{}"
+
+_LEASE_SECONDS = 120.0
+_ATTEMPTS = 5  # at making the tables: two workers may begin at the same moment
+_SQLITE_WAIT = 60.0  # seconds for the lock of another worker
+
+
+def import_optuna() -> Any:
+    """Optuna, silenced.
+
+    Raises:
+        FrescoError: it is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise FrescoError(f"fresco optimize needs {error.name}: pip install 'fresco-ccs[optimize]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def identity_of(text: str | None) -> str:
+    """SHA-256 of an instruction; of the model's own default for None."""
+    return hashlib.sha256(b"default" if text is None else b"text:" + text.encode()).hexdigest()
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a storage raises when its database is not there, full, or locked for too long."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (SQLAlchemyError, import_optuna().exceptions.OptunaError)
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turns what a storage raises into one line that names it."""
+    try:
+        yield
+    except _failures() as error:
+        said = " ".join(str(error).split())[:300]
+        raise FrescoError(
+            f"--storage {without_password(url)} failed: {said}; what was finished is kept, so mend it and run the same "
+            "command again"
+        ) from error
+
+
+def open_storage(url: str) -> Any:
+    """Connect to a storage, making its tables where they are missing.
+
+    Raises:
+        FrescoError: no such database, no driver for it, or no connection.
+    """
+    optuna = import_optuna()
+    from sqlalchemy.exc import DBAPIError
+
+    expected: tuple[type[Exception], ...] = (*_failures(), ImportError, ValueError, RuntimeError)
+    settings = {"connect_args": {"timeout": _SQLITE_WAIT}} if url.startswith("sqlite") else {}
+    for attempt in range(_ATTEMPTS):
+        try:
+            return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
+        except expected as error:
+            if attempt == _ATTEMPTS - 1 or not isinstance(error, (DBAPIError, optuna.exceptions.OptunaError)):
+                said = " ".join(str(error).split())[:300]
+                raise FrescoError(
+                    f"--storage {without_password(url)}: cannot be opened: {said}; give an SQLAlchemy URL of a "
+                    "database that runs, such as sqlite:///study.db"
+                ) from error
+            time.sleep(0.1 * (attempt + 1))
+    raise AssertionError
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be printed and recorded."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+class Worker:
+    """Who this process is, for leases."""
+
+    def __init__(self) -> None:
+        self._host, self._pid = socket.gethostname(), os.getpid()
+        self.id = f"{self._host}:{self._pid}:{time.time_ns()}"
+
+    def lease(self) -> list[Any]:
+        """What stands in the attribute while this worker holds it."""
+        return [self.id, time.time() + _LEASE_SECONDS]
+
+    def may_take(self, lease: Any) -> bool:
+        """Whether nobody else holds it: none, our own, run out, or of a process of this host that has ended."""
+        if not lease or lease[0] == self.id or lease[1] < time.time():
+            return True
+        host, pid, _ = str(lease[0]).rsplit(":", 2)
+        return host == self._host and not lives(int(pid))
+
+
+def lives(pid: int) -> bool:
+    """Whether this host runs a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class SearchStudy:
+    """A study with what the search keeps in it.
+
+    Args:
+        storage: See :func:`open_storage`.
+        name: The study's.
+        identity: What makes two searches the same; JSON values.
+        worker: Who asks.
+
+    Raises:
+        FrescoError: a study of this name belongs to another search.
+    """
+
+    def __init__(self, storage: Any, name: str, identity: Mapping[str, Any], worker: Worker) -> None:
+        optuna = import_optuna()
+        self.name, self._worker = name, worker
+        # The study's own sampler is never asked; a random one does nothing when a trial is told.
+        self.study: Study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=["maximize", "maximize"],
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
+        )
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(name)
+        wanted = json.loads(json.dumps(identity))
+        found = self.study.user_attrs.get(IDENTITY)
+        if found is None:
+            if self.study.get_trials(deepcopy=False) or self.study.user_attrs:
+                raise FrescoError(f"the study {name!r} of this storage was not made by fresco; choose another --study")
+            self.study.set_metric_names(["EK", "NEK"])
+            self.study.set_user_attr(IDENTITY, wanted)
+        elif found != wanted:
+            changed = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+            raise FrescoError(
+                f"the study {name!r} of this storage searched with another {', '.join(changed)} "
+                f"({_short(found.get(changed[0]))}, now {_short(wanted.get(changed[0]))}); choose another --study"
+            )
+
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial that stands for its instruction, in order of number; duplicates end here as FAIL."""
+        first: dict[str, FrozenTrial] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            own = first.setdefault(trial.user_attrs[_SHA], trial)
+            if own is not trial and not trial.state.is_finished():
+                self._end(trial, "FAIL", None, {"duplicate_of": own.number})
+        return list(first.values())
+
+    def rounds(self, before: int) -> list[FrozenTrial]:
+        """The trials of all rounds before this one."""
+        return [trial for trial in self.trials() if trial.user_attrs["round"] < before]
+
+    def of_round(self, number: int) -> list[FrozenTrial]:
+        """The trials of a round."""
+        return [trial for trial in self.trials() if trial.user_attrs["round"] == number]
+
+    def add(self, proposal: Proposal, *, text: str | None, number: int, seed: int, choices: Mapping[str, Any]) -> None:
+        """Add a trial for an instruction unless it has one.
+
+        Args:
+            proposal: What was proposed.
+            text: The instruction; None for the model's own default.
+            number: Of the round.
+            seed: Of the search.
+            choices: Values of each parameter in ``proposal.params``.
+        """
+        optuna = import_optuna()
+        sha = identity_of(text)
+        if any(trial.user_attrs[_SHA] == sha for trial in self.study.get_trials(deepcopy=False)):
+            return
+        attributes = {
+            "text": text,
+            _SHA: sha,
+            "operator": proposal.operator,
+            "parents": list(proposal.parents),
+            "round": number,
+            "seed": seed,
+            "detail": dict(proposal.detail),
+        }
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=dict(proposal.params),
+            distributions={key: optuna.distributions.CategoricalDistribution(choices[key]) for key in proposal.params},
+            user_attrs=attributes,
+        )
+        trial.datetime_start = datetime.now()  # naive, as Optuna's own times are
+        self.study.add_trial(trial)  # one transaction: a killed worker leaves a whole trial or none
+
+    def planned(self, number: int) -> Mapping[str, Any] | None:
+        """What was proposed in a round, once all of it has trials."""
+        plan: Mapping[str, Any] | None = self.study.user_attrs.get(_PLANNED.format(number))
+        return plan
+
+    def take_planning(self, number: int) -> AbstractContextManager[None] | None:
+        """Take the lease of proposing a round, for as long as the context lasts; None where another worker holds it."""
+        key = _PLANNING.format(number)
+        if not self._worker.may_take(self.study.user_attrs.get(key)):
+            return None
+        self.study.set_user_attr(key, self._worker.lease())
+        if self.study.user_attrs[key][0] != self._worker.id:
+            return None
+        return self._renewed(lambda: self.study.set_user_attr(key, self._worker.lease()))
+
+    def mark_planned(self, number: int, plan: Mapping[str, Any]) -> None:
+        """Say that every instruction of a round has its trial."""
+        self.study.set_user_attr(_PLANNED.format(number), dict(plan))
+
+    def values(self, trials: Sequence[int], stage: int) -> dict[int, FloatArray]:
+        """The average precisions of a stage, of those of these trials that have them."""
+        by_number = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+        key = _VALUES.format(stage)
+        return {
+            number: np.array(by_number[number].user_attrs[key], np.float64)
+            for number in trials
+            if key in by_number[number].user_attrs
+        }
+
+    def take(self, number: int, stage: int) -> AbstractContextManager[None] | None:
+        """Take the lease of scoring a trial, for as long as the context lasts.
+
+        Returns:
+            None where another worker holds it or the stage is scored.
+        """
+        trial_id = self._trial_id(number)
+        trial = self._storage.get_trial(trial_id)
+        if _VALUES.format(stage) in trial.user_attrs:
+            return None
+        # A finished trial may want a score: another machine rounds otherwise and ended what races on here.
+        if not trial.state.is_finished() and not self._worker.may_take(trial.user_attrs.get(_LEASE)):
+            return None
+        self._set(trial_id, _LEASE, self._worker.lease())
+        return self._renewed(lambda: self._set(trial_id, _LEASE, self._worker.lease()))
+
+    @contextmanager
+    def _renewed(self, renew: Callable[[], None]) -> Iterator[None]:
+        """Renews a lease from a thread of its own: a model that loads or an LLM that thinks tells nothing for long."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            with suppress(*_failures()):  # the lease runs out then, and the work itself meets the failure
+                while not ended.wait(_LEASE_SECONDS / 4):
+                    renew()
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def put_values(self, number: int, stage: int, values: FloatArray) -> None:
+        """Store the average precisions of a stage."""
+        self._set(self._trial_id(number), _VALUES.format(stage), [rounded(value) for value in values])
+
+    def complete(self, trial: FrozenTrial, ek: float, nek: float, attributes: Mapping[str, Any]) -> None:
+        """End a trial with its values, unless another worker has."""
+        self._end(trial, "COMPLETE", [ek, nek], attributes)
+
+    def prune(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        """End a trial that racing dropped, unless another worker has."""
+        self._end(trial, "PRUNED", None, attributes)
+
+    def _end(
+        self, trial: FrozenTrial, state: str, values: Sequence[float] | None, attributes: Mapping[str, Any]
+    ) -> None:
+        optuna = import_optuna()
+        for key, value in attributes.items():
+            self._set(trial._trial_id, key, value)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState[state], values)
+
+    def _set(self, trial_id: int, key: str, value: Any) -> None:
+        optuna = import_optuna()
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._storage.set_trial_user_attr(trial_id, key, value)
+
+    def _trial_id(self, number: int) -> int:
+        return int(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,109 @@
+"""A run as one table on the console, with a few lines that say what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from fresco.terminal.console import _WIDE
+from fresco.terminal.figures import interval
+
+#: Header, task, kind, metric.
+_COLUMNS = (
+    ("EK explicit\nMAP", "EK", "explicit", "MAP"),
+    ("EK implicit\nMAP", "EK", "implicit", "MAP"),
+    ("NEK\nMAP", "NEK", "all", "MAP"),
+    ("outdated on top\nstale@1", "EK", "all", "stale@1"),
+    ("current above\noutdated", "EK", "all", "current>obsolete"),
+    ("obsolete ratio\nlift over pool", "EK", "all", "ObsoleteLift"),
+)
+
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def find(rows: Rows, reranker: str, task: str, kind: str, metric: str) -> Mapping[str, Any] | None:
+    """The row of one figure, or None where it is undefined or absent."""
+    wanted = (reranker, task, kind, metric)
+    for row in rows:
+        if (row["reranker"], row["task"], row["kind"], row["metric"]) == wanted:
+            return row if row["value"] is not None else None
+    return None
+
+
+def results_table(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, title: str, width: int) -> Table:
+    """One row a re-ranker.
+
+    Args:
+        rows: ``Evaluation.rows``.
+        rerankers: In the order wanted.
+        groups: ``Evaluation.groups``; its letters stand behind the values of its metric.
+        title: Above the table.
+        width: Of the console, in characters; a narrow one gets the values without their intervals.
+    """
+    columns = [column for column in _COLUMNS if any(_matches(row, column) for row in rows)]
+    letters = {
+        (row["reranker"], row["task"], row["kind"], row["metric"]): row["letters"] for row in groups.to_dict("records")
+    }
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    longest = max(len(name) for name in rerankers)
+    table.add_column("re-ranker", overflow="fold", min_width=min(longest, 30))
+    for header, *_ in columns:
+        table.add_column(header, justify="right", no_wrap=True)
+    for name in rerankers:
+        cells = []
+        for _, task, kind, metric in columns:
+            row = find(rows, name, task, kind, metric)
+            cell = interval(row if row is None or width >= _WIDE else {**row, "ci_low": None})
+            cells.append(escape(f"{cell} {letters.get((name, task, kind, metric), '')}".rstrip()))
+        table.add_row(escape(name), *cells)
+    return table
+
+
+def _matches(row: Mapping[str, Any], column: tuple[str, str, str, str]) -> bool:
+    return (row["task"], row["kind"], row["metric"]) == column[1:]
+
+
+def verdict(rows: Rows, reranker: str, bias: Mapping[str, Any] | None) -> list[str]:
+    """What the figures say of one re-ranker, in plain words.
+
+    Args:
+        rows: ``Evaluation.rows``.
+        reranker: Its name.
+        bias: ``Evaluation.bias`` of this re-ranker.
+    """
+    stale = find(rows, reranker, "EK", "all", "stale@1")
+    hit = find(rows, reranker, "EK", "all", "Hit@1")
+    lines = []
+    if stale and hit:
+        lines.append(
+            f"{reranker} puts the current passage on top for {_percent(hit)} of the questions whose answer changed, "
+            f"an outdated one for {_percent(stale)}."
+        )
+    if bias:
+        lines += _preferences(bias)
+    return lines
+
+
+def _preferences(bias: Mapping[str, Any]) -> list[str]:
+    lines = ["Outdated against current passages, other things equal, it:"]
+    lines += [f"  - {predictor['sentence']}" for predictor in bias["regression"]["predictors"].values()]
+    probe = bias["counterfactual"]
+    if probe:
+        date, text = (interval(probe[effect]) for effect in ("newer date wins", "current text wins"))
+        lines.append(
+            f"The same text under two dates: the newer date wins {date} of the time (0.5: dates are not read)."
+        )
+        lines.append(f"Two texts under the same date: the current one wins {text} of the time.")
+    return lines
+
+
+def _percent(row: Mapping[str, Any]) -> str:
+    text = f"{100 * row['value']:.0f} %"
+    if row["ci_low"] is not None:
+        text += f" [{100 * row['ci_low']:.0f}, {100 * row['ci_high']:.0f}]"
+    return text

@@ -1,0 +1,118 @@
+"""Pools to scores to metrics: everything ``fresco score`` computes, without its console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fresco.metrics.counterfactual import probe_pools
+from fresco.metrics.evaluate import Evaluation, evaluate
+from fresco.records import Benchmark, Candidates
+from fresco.rerank.base import Reranker, describe
+from fresco.scoring.runner import Scored, fit, score
+from fresco.scoring.store import ScoreStore
+
+
+class Watcher(Protocol):
+    """Is told how far a run has come."""
+
+    def __call__(self, reranker: str, done: int, total: int) -> None:
+        """``done`` of ``total`` pairs of this re-ranker are scored."""
+
+
+@dataclass(frozen=True)
+class RerankerRun:
+    """One re-ranker's share of a run.
+
+    Attributes:
+        name: The re-ranker's.
+        scores: For each pool of the benchmark, float64, shape (passages,).
+        outcome: Pairs computed and reused, seconds.
+        description: The re-ranker's own words for the record.
+    """
+
+    name: str
+    scores: list[npt.NDArray[np.float64]]
+    outcome: Scored
+    description: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of ``fresco score`` found."""
+
+    benchmark: Benchmark
+    rerankers: list[RerankerRun]
+    evaluation: Evaluation
+
+
+def score_benchmark(
+    benchmark: Benchmark,
+    rerankers: Sequence[Reranker],
+    store: ScoreStore,
+    *,
+    instruction: str | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    watch: Watcher | None = None,
+) -> Run:
+    """Score every pool and every counterfactual probe with every re-ranker, then measure.
+
+    Args:
+        benchmark: What to score.
+        rerankers: Names must differ.
+        store: Where scores are kept.
+        instruction: For the re-rankers that take one; the others go without.
+        seed: Of the resampling.
+        resamples: Bootstrap samples for each interval.
+        watch: Told the progress.
+
+    Raises:
+        FrescoError: a re-ranker failed; scores made before are stored.
+    """
+    probes = probe_pools(benchmark)
+    pools: list[Candidates] = [(pool.query, pool.passages) for pool in benchmark.pools]
+    pools += [(probe.query, probe.passages) for probe in probes]
+    runs = [_score_one(reranker, benchmark, pools, store, instruction, watch) for reranker in rerankers]
+    evaluation = evaluate(
+        benchmark,
+        {run.name: run.scores for run in runs},
+        probes=probes,
+        probe_scores={run.name: run.outcome.scores[len(benchmark.pools) :] for run in runs},
+        seed=seed,
+        resamples=resamples,
+    )
+    return Run(benchmark, runs, evaluation)
+
+
+def _score_one(
+    reranker: Reranker,
+    benchmark: Benchmark,
+    pools: Sequence[Candidates],
+    store: ScoreStore,
+    instruction: str | None,
+    watch: Watcher | None,
+) -> RerankerRun:
+    def progress(done: int, total: int) -> None:
+        if watch:
+            watch(reranker.name, done, total)
+
+    fit(reranker, benchmark.passages())
+    try:
+        outcome = score(
+            reranker,
+            pools,
+            store,
+            instruction=instruction if reranker.takes_instruction else None,
+            progress=progress,
+        )
+        description = describe(reranker)
+    finally:
+        close = getattr(reranker, "close", None)
+        if callable(close):  # a model's memory goes back before the next one loads
+            close()
+    return RerankerRun(reranker.name, outcome.scores[: len(benchmark.pools)], outcome, description)

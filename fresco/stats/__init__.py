@@ -1,0 +1,1 @@
+"""Statistics that both packages use: intervals, significance, words, array types."""

@@ -1,0 +1,1 @@
+"""Both command lines: parser, console, progress, shared options."""

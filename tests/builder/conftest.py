@@ -1,0 +1,64 @@
+"""Real servers and real data for the tests of the builder; each skips with what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builder.servers import mediawiki
+from tests.builder.servers.fault_proxy import FaultProxy, fault_proxy
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    """A file of the shared data; the test is skipped where it is absent."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs ../shared/data/{name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def export() -> Path:
+    """XML export of 30 pages."""
+    return shared("mediawiki_xml/revisions-30-pages.mediawiki.xml.xz")
+
+
+@pytest.fixture(scope="session")
+def jsonl() -> Path:
+    """JSON Lines of 471 pages, among them those 30."""
+    return shared("wikirev/revisions.jsonl.xz")
+
+
+@pytest.fixture(scope="session")
+def wiki_on_disk(export: Path, tmp_path_factory: pytest.TempPathFactory) -> mediawiki.MediaWiki:
+    """A MediaWiki with the 30 pages, not running; copy it to change it."""
+    if not mediawiki.is_installed():
+        pytest.skip(f"needs MediaWiki: {mediawiki.HOW_TO_INSTALL}")
+    wiki = mediawiki.make(tmp_path_factory.mktemp("mediawiki") / "wiki")
+    wiki.import_export(export)
+    return wiki
+
+
+@pytest.fixture(scope="session")
+def wiki_url(wiki_on_disk: mediawiki.MediaWiki) -> Iterator[str]:
+    """Address of a running MediaWiki with the 30 pages; only for reading."""
+    with mediawiki.serve(wiki_on_disk) as url:
+        yield url
+
+
+@pytest.fixture
+def own_wiki_url(wiki_on_disk: mediawiki.MediaWiki, tmp_path: Path) -> Iterator[str]:
+    """Address of a running MediaWiki with the 30 pages that the test may change."""
+    with mediawiki.serve(wiki_on_disk.copy_to(tmp_path / "own-wiki")) as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(wiki_url: str) -> Iterator[FaultProxy]:
+    """A proxy in front of the read-only wiki; its ``url`` is asked instead."""
+    with fault_proxy(wiki_url) as running:
+        yield running

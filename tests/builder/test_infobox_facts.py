@@ -1,0 +1,114 @@
+"""Facts from changing infoboxes: what is a change, and what only looks like one."""
+
+from __future__ import annotations
+
+import pytest
+
+from fresco.builder.facts import Fact
+from fresco.builder.facts.infobox import Dated, facts_of_page
+from fresco.builder.templates import relations
+from fresco.builder.wikitext import parse_infoboxes
+from fresco.records import parse_timestamp
+
+DAYS = ("2023-01-01T00:00:00Z", "2023-06-01T00:00:00Z", "2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z")
+
+
+def facts(field: str, *values: str, kind: str = "football club", times: tuple[str, ...] = DAYS) -> list[Fact]:
+    moments = [parse_timestamp(time) for time in times[: len(values)]]
+    dated = [
+        Dated(when, until, parse_infoboxes(f"{{{{Infobox {kind}\n| name = X\n| {field} = {value}\n}}}}\nText."))
+        for when, until, value in zip(moments, [*moments[1:], None], values, strict=True)
+    ]
+    return list(facts_of_page("X", dated, list(relations().values())))
+
+
+def values(*args: str, kind: str = "football club", times: tuple[str, ...] = DAYS) -> list[str]:
+    return [fact.value for fact in facts(*args, kind=kind, times=times)]
+
+
+def test_a_change_of_manager_is_two_facts_with_their_times() -> None:
+    first, second = facts("manager", "[[Alma Berg]]", "[[Alma Berg]]", "[[Carl Dorn (coach)|Carl Dorn]]")
+    assert (first.value, first.start, first.end) == ("Alma Berg", parse_timestamp(DAYS[0]), parse_timestamp(DAYS[2]))
+    assert (second.value, second.start, second.end) == ("Carl Dorn", parse_timestamp(DAYS[2]), None)
+    assert {first.relation, second.relation} == {"head_coach"}
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "one", "other"),
+    [
+        ("manager", "football club", "[[Alma Berg]]", "Alma Berg<ref>new</ref>"),
+        ("manager", "football club", "[[Alma Berg]]", "{{nowrap|[[Alma Berg]] (interim)}} <!-- sic -->"),
+        ("manager", "football club", "[[Alma Berg (coach)|Alma Berg]]", "{{flagicon|NOR}} '''Alma Berg'''"),
+        ("key_people", "company", "[[Alma Berg]] (CEO)", "{{ubl|[[Alma Berg]] ([[Chief executive officer|CEO]])}}"),
+        (
+            "key_people",
+            "company",
+            "Alma Berg (CEO)",
+            "{{plainlist|\n* Alma Berg<br />{{small|(chief executive officer)}}\n}}",
+        ),
+        ("key_people", "company", "A Berg (CEO)<br>B Dorn (CFO)", "{{ubl|B Dorn (CFO)|A Berg (CEO)}}"),
+        ("num_employees", "company", "{{increase}} 12,000 (2023)", "c. 12,000"),
+        ("revenue", "company", "US$5.99 billion", "{{increase}} {{US$|5.99}}&nbsp;billion (2023)"),
+        ("owner", "football club", "[[A Fund]]<br>[[B Bank]]", "{{ubl|[[B Bank]]|[[A Fund]]}}"),
+    ],
+)
+def test_formatting_and_order_are_no_changes(field: str, kind: str, one: str, other: str) -> None:
+    found = facts(field, one, other, one, kind=kind)
+    assert len(found) == len({(fact.relation, fact.value) for fact in found})
+    assert found
+    assert all(fact.end is None for fact in found)
+
+
+@pytest.mark.parametrize("gap", ["", "vacant", "''Vacant''", "TBD", "TBA", "\u2013", "{{wikidata|property|P286}}"])
+def test_a_gap_is_unknown_and_no_change(gap: str) -> None:
+    assert values("manager", "Alma Berg", gap, "Alma Berg") == ["Alma Berg"]
+    assert values("manager", "Alma Berg", gap, "Carl Dorn") == ["Alma Berg", "Carl Dorn"]
+
+
+def test_a_value_that_is_no_longer_stated_is_known_up_to_there() -> None:
+    (fact,) = facts("manager", "Alma Berg", "Alma Berg", "")
+    assert fact.end == parse_timestamp(DAYS[2])
+
+
+def test_vandalism_that_is_reverted_within_a_day_is_no_fact() -> None:
+    times = ("2023-01-01T00:00:00Z", "2023-06-01T10:00:00Z", "2023-06-01T18:00:00Z")
+    assert values("manager", "Alma Berg", "Mickey Mouse", "Alma Berg", times=times) == ["Alma Berg"]
+    slow = ("2023-01-01T00:00:00Z", "2023-06-01T10:00:00Z", "2023-06-03T18:00:00Z")
+    assert len(values("manager", "Alma Berg", "Mickey Mouse", "Alma Berg", times=slow)) == 3
+
+
+def test_two_names_for_one_office_are_not_clear() -> None:
+    assert values("manager", "Alma Berg<br>Carl Dorn", "Carl Dorn") == ["Carl Dorn"]
+
+
+def test_holders_of_a_shared_office_have_intervals_of_their_own() -> None:
+    found = {
+        fact.value: fact.end
+        for fact in facts("owner", "{{ubl|[[Ada Fund]]|[[Bo Bank]]}}", "{{ubl|[[Bo Bank]]|Cy Group}}")
+    }
+    assert found == {"Ada Fund": parse_timestamp(DAYS[1]), "Bo Bank": None, "Cy Group": None}
+
+
+def test_only_the_role_that_is_asked_for_counts() -> None:
+    found = facts(
+        "key_people",
+        "{{ubl|Ann Ek (CEO)|Bo Ek (CEO of Other Division)|Cy Lund (deputy CEO)|Di Moe (chairman)}}",
+        "{{ubl|Ann Ek (CEO)|Bo Nu (CEO of Other Division)|Cy Lund (deputy CEO)|Ed Noe (chairman)}}",
+        kind="company",
+    )
+    assert {(fact.relation, fact.value) for fact in found} == {
+        ("chief_executive", "Ann Ek"),
+        ("chairperson", "Di Moe"),
+        ("chairperson", "Ed Noe"),
+    }
+
+
+def test_offices_with_titles_of_their_own_keep_them() -> None:
+    box = (
+        "| leader_title1 = [[Secretary General]]\n| leader_name1 = Ann Ek\n"
+        "| leader_title2 = Treasurer\n| leader_name2 = Bo Lund"
+    )
+    infoboxes = parse_infoboxes(f"{{{{Infobox organization\n{box}\n}}}}")
+    dated = [Dated(parse_timestamp(DAYS[0]), None, infoboxes)]
+    found = {(fact.role, fact.value) for fact in facts_of_page("X", dated, list(relations().values()))}
+    assert found == {("Secretary General", "Ann Ek"), ("Treasurer", "Bo Lund")}

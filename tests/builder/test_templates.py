@@ -1,0 +1,77 @@
+"""The relation files: enough of them, each complete, each template usable."""
+
+from __future__ import annotations
+
+import pytest
+
+from fresco.builder.queries import query_id, query_text
+from fresco.builder.templates import choose, read_relation, relations
+from fresco.errors import FrescoError
+from fresco.records import Kind
+
+GOOD = """
+name = "keeper"
+property = "P1"
+subjects = "houses"
+values = "person"
+holders = "single"
+cues = ['\\bkeeper\\b']
+explicit = ["Who is the current keeper of {subject}?", "Latest keeper of {subject}?", "Who keeps {subject} now?"]
+implicit = ["Who is the keeper of {subject}?", "Who keeps {subject}?", "Keeper of {subject}?"]
+[[fields]]
+infoboxes = ["house"]
+names = ["keeper"]
+"""
+
+
+def test_there_are_at_least_fifteen_relations_of_both_kinds() -> None:
+    known = relations()
+    assert len(known) >= 15
+    assert {relation.several for relation in known.values()} == {True, False}
+    assert sum(bool(relation.property) for relation in known.values()) >= 15
+
+
+@pytest.mark.parametrize("key", list(relations()))
+def test_every_template_makes_a_question(key: str) -> None:
+    relation = relations()[key]
+    for template in (*relation.explicit, *relation.implicit):
+        text = template.format(subject="Northport United", role="secretary")
+        assert text.endswith("?")
+        assert "Northport United" in text
+        assert "{" not in text
+    explicit = " ".join(relation.explicit).lower()
+    assert any(word in explicit for word in ("current", "latest", "most recent"))
+    for template in relation.implicit:
+        assert not any(word in template.lower().split() for word in ("current", "currently", "latest", "recent"))
+
+
+def test_the_choice_of_a_template_depends_on_its_own_pair_only() -> None:
+    relation = relations()["head_coach"]
+    text = query_text("AC Milan (football)", relation, "", Kind.EXPLICIT)
+    assert text == query_text("AC Milan (football)", relation, "", Kind.EXPLICIT)
+    assert "(football)" not in text
+    assert query_id("AC Milan", "head_coach", "", Kind.EXPLICIT) == "AC_Milan:head_coach:explicit"
+
+
+def test_a_relation_that_is_not_there_is_named() -> None:
+    with pytest.raises(FrescoError, match="no relation 'coach'"):
+        choose(["coach"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "keeper"', "", "'name' is missing"),
+        ('values = "person"', 'values = "animal"', "animal"),
+        ('"Keeper of {subject}?"]', "]", "at least three"),
+        ("cues = ['\\bkeeper\\b']", "cues = ['(']", "cues"),
+        ('names = ["keeper"]', "", "names"),
+        ('name = "keeper"', "name = ", "Invalid"),
+        ('name = "keeper"', 'name = "keeper"\nnmae = "x"', "nmae"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_fault(old: str, new: str, message: str) -> None:
+    assert read_relation("keeper", GOOD).name == "keeper"
+    with pytest.raises(FrescoError, match=r"keeper\.toml") as error:
+        read_relation("keeper", GOOD.replace(old, new))
+    assert message in str(error.value)

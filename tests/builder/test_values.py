@@ -1,0 +1,112 @@
+"""What is a value, when are two the same, and what is none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fresco.builder.facts.values import amounts, fold, read_value, same
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("person", "Robert Ortberg", "Robert Kelly Ortberg"),
+        ("person", "Steve Cohen", "Steven Cohen"),
+        ("person", "Gen. Timothy D. Haugh", "Timothy Haugh"),
+        ("person", "Nuri Şahin", "Nuri Sahin"),
+        ("person", "Carlos Sainz Jr.", "Carlos Sainz"),
+        ("organization", "Arsenal F.C.", "Arsenal"),
+        ("organization", "Red Bulls GMBH", "Red Bull GmbH"),
+        ("organization", "Mercedes (team)", "Mercedes"),
+        ("amount", "US$574.8 billion", "US$574.785 billion"),
+        ("amount", "c. 26,000", "26,000 (2023)"),
+        ("version", "DALL·E 3", "DALL-E 3"),
+    ],
+)
+def test_spellings_of_one_value_are_the_same(kind: str, one: str, other: str) -> None:
+    a, b = read_value(kind, one), read_value(kind, other)
+    assert a is not None
+    assert b is not None
+    assert same(a, b)
+    assert same(b, a)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("person", "Alma Berg", "Carl Dorn"),
+        ("person", "Stephanie McMahon", "Vince McMahon"),
+        ("organization", "Paris Saint-Germain", "Real Madrid"),
+        ("amount", "25,000", "26,000"),
+        ("amount", "US$1.4 trillion", "US$1.62 trillion"),
+        ("percentage", "5.25%", "4.75%"),
+        ("version", "3.1", "3.2"),
+    ],
+)
+def test_other_values_differ(kind: str, one: str, other: str) -> None:
+    a, b = read_value(kind, one), read_value(kind, other)
+    assert a is not None
+    assert b is not None
+    assert not same(a, b)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "vacant", "Vacant", "TBD", "TBA", "N/A", "\u2013", "to be announced", "none", "  "]
+)
+@pytest.mark.parametrize("kind", ["person", "organization", "place", "amount"])
+def test_nobody_is_no_value(kind: str, text: str) -> None:
+    assert read_value(kind, text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("Alma Berg", "2019\u20132021"),
+        ("Alma Berg", "former"),
+        ("former coach Alma Berg", ""),
+        ("Alma Berg and Carl Dorn", ""),
+    ],
+)
+def test_former_holders_and_pairs_are_no_person(text: str, note: str) -> None:
+    assert read_value("person", text, note=note) is None
+
+
+def test_crowds_own_nothing() -> None:
+    assert read_value("organization", "Private shareholders") is None
+    assert read_value("organization", "Current and former employees") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "digits"),
+    [
+        ("US$574.8 billion", 574.8e9, 4),
+        ("1,525,000", 1_525_000.0, 4),
+        ("2.1 million employees", 2.1e6, 2),
+        ("CHF \u22127.3 billion", -7.3e9, 2),
+        ("a 21,550-seat stadium", 21_550.0, 4),
+        ("4.75%", 4.75, 3),
+    ],
+)
+def test_amounts(text: str, number: float, digits: int) -> None:
+    (amount,) = amounts(text)
+    assert amount.number == pytest.approx(number)
+    assert amount.digits == digits
+    assert 0 <= amount.at < amount.end <= len(text)
+
+
+def test_years_are_no_amounts() -> None:
+    value = read_value("amount", "2023: 12,345")
+    assert value is not None
+    assert value.amount is not None
+    assert value.amount.number == 12_345
+
+
+@given(st.text(max_size=200))
+def test_reading_never_fails_and_a_value_equals_itself(text: str) -> None:
+    for kind in ("person", "organization", "place", "version", "amount", "percentage"):
+        value = read_value(kind, text, target=text, note=text[:20])
+        if value is not None:
+            assert same(value, value)
+    assert fold(fold(text)) == fold(text)

@@ -1,0 +1,171 @@
+"""Facts from Wikidata's statements, asked of a real SPARQL engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyoxigraph", reason="needs pyoxigraph: pip install pyoxigraph")
+
+from fresco.benchmarks import open_benchmark
+from fresco.builder.config import BuildConfig
+from fresco.builder.facts import Fact
+from fresco.builder.facts.sparql import Sparql
+from fresco.builder.facts.wikidata import Wikidata
+from fresco.builder.pipeline import build
+from fresco.builder.templates import choose
+from fresco.builder.wikipedia import Mirror
+from fresco.errors import FrescoError
+from fresco.records import format_timestamp, parse_timestamp
+from tests.builder.own_pages import club_rows, write
+from tests.builder.sparql_service import Service, Statements, serve
+
+SINCE = parse_timestamp("2020-01-01T00:00:00Z")
+COACH = "P286"
+
+
+def statements() -> Statements:
+    made = Statements()
+    for number, title in enumerate(("Northport United", "Easthaven Rovers"), 1):
+        made.subject(f"Q{number}", title)
+    made.label("Q11", "Alma Berg", "A. Berg", "Alma Marie Berg")
+    made.label("Q12", "Carl Dorn")
+    made.label("Q13", "Emil Falk")
+    made.label("Q14", "Greta Holm")
+    made.label("Q15", "Ida Juhl", "Ida K. Juhl")
+    made.redirect("Q99", "Q15")
+    made.statement("Q1", COACH, "wd:Q11", P580="2021-07-01/11", P582="2023-06-30/11")
+    made.statement("Q1", COACH, "wd:Q12", P580="2023-07-01/10")
+    made.statement("Q2", COACH, "wd:Q13", P580="2021-01-01/9", P582="2022-01-01/9")
+    made.statement("Q2", COACH, "wd:Q14", P580="2023-01-05/11", P582="2024-08-01/11")
+    made.statement("Q2", COACH, "wd:Q99", rank="PreferredRank", P580="2024-08-02/11")
+    return made
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with serve(statements().turtle()) as running:
+        yield running
+
+
+def ask(url: str, folder: Path, *, page: int = 2000, relations: tuple[str, ...] = ("head_coach",)) -> list[Fact]:
+    return list(Wikidata(url, choose(relations), folder, since=SINCE, page=page).facts())
+
+
+def told(facts: list[Fact]) -> set[tuple[str, str, str, str | None]]:
+    return {
+        (f.subject, f.value, format_timestamp(f.start)[:10], format_timestamp(f.end)[:10] if f.end else None)
+        for f in facts
+    }
+
+
+EXPECTED = {
+    ("Northport United", "Alma Berg", "2021-07-01", "2023-06-30"),
+    ("Northport United", "Carl Dorn", "2023-07-01", None),
+    ("Easthaven Rovers", "Emil Falk", "2021-01-01", "2023-01-01"),  # known to the year: up to the end of it
+    ("Easthaven Rovers", "Greta Holm", "2023-01-05", "2024-08-01"),
+    ("Easthaven Rovers", "Ida Juhl", "2024-08-02", None),  # through a redirect
+}
+
+
+def test_statements_become_facts_with_aliases(service: Service, tmp_path: Path) -> None:
+    facts = ask(service.url, tmp_path)
+    assert told(facts) == EXPECTED
+    aliases = {fact.value: fact.aliases for fact in facts}
+    assert aliases["Alma Berg"] == ("A. Berg", "Alma Marie Berg")
+    assert aliases["Ida Juhl"] == ("Ida K. Juhl",)
+    assert all(fact.source.startswith("wikidata:Q") for fact in facts)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_pages_of_any_size_give_the_same_facts(service: Service, tmp_path: Path, page: int) -> None:
+    assert told(ask(service.url, tmp_path, page=page)) == EXPECTED
+    assert len(service.queries) > 1
+
+
+def test_a_question_is_asked_once(service: Service, tmp_path: Path) -> None:
+    first = ask(service.url, tmp_path)
+    asked = len(service.queries)
+    assert ask(service.url, tmp_path) == first
+    assert len(service.queries) == asked
+
+
+def test_what_is_uncertain_or_withdrawn_is_left_out(tmp_path: Path) -> None:
+    made = statements()
+    made.label("Q20", "Nobody Here")
+    known = EXPECTED
+    made.statement("Q1", COACH, "wd:Q20", rank="DeprecatedRank", P580="2022-01-01/11")
+    made.statement("Q1", COACH, "_:someone", P580="2022-01-01/11")
+    made.statement("Q1", COACH, "<http://www.wikidata.org/.well-known/genid/abc>", P580="2022-01-01/11")
+    made.statement("Q1", COACH, "wd:Q20")
+    made.statement("Q1", COACH, "wd:Q20", P580="2022-01-01/11", P582="_:sometime")
+    made.statement("Q1", COACH, "wd:Q20", P580="2020-01-01/8")
+    made.statement("Q1", COACH, "wd:Q20", P580="2010-01-01/11", P582="2012-01-01/11")
+    made.statement("Q1", COACH, "wd:Q20", P580="2022-05-01/11", P582="2022-04-01/11")
+    made.statement("Q1", COACH, "wd:Q21", P580="2022-01-01/11")  # has no English label
+    made.statement("Q3", COACH, "wd:Q20", P580="2022-01-01/11")  # has no English article
+    with serve(made.turtle()) as service:
+        assert told(ask(service.url, tmp_path)) == known
+
+
+def test_values_at_a_point_in_time_hold_until_the_next(tmp_path: Path) -> None:
+    made = Statements()
+    made.subject("Q1", "Northport Bank")
+    made.statement("Q1", "P1128", '"12000"^^xsd:decimal', P585="2021-12-31/11")
+    made.statement("Q1", "P1128", '"13500"^^xsd:decimal', P585="2023-01-01/9")
+    with serve(made.turtle()) as service:
+        facts = ask(service.url, tmp_path, relations=("employees",))
+    assert told(facts) == {
+        ("Northport Bank", "12,000", "2021-12-31", "2023-01-01"),
+        ("Northport Bank", "13,500", "2023-01-01", None),
+    }
+
+
+def test_a_busy_service_is_asked_again_after_the_time_it_names(service: Service, tmp_path: Path) -> None:
+    service.faults += [
+        (429, {"Retry-After": "7"}, b"slow down"),
+        (503, {}, b""),
+        (200, {}, b'{"results": {"bind'),
+    ]
+    waits: list[float] = []
+    sparql = Sparql(service.url, "tests@example.org", tmp_path, sleep=waits.append)
+    found = Wikidata(service.url, choose(["head_coach"]), tmp_path, since=SINCE, sparql=sparql).facts()
+    assert told(list(found)) == EXPECTED
+    assert waits == [7.0, 2.0, 4.0]
+    assert all("tests@example.org" in agent and "fresco" in agent for agent in service.agents)
+
+
+def test_a_refusal_is_one_clear_line(service: Service, tmp_path: Path) -> None:
+    service.faults.append((400, {}, b"Malformed\nquery"))
+    with pytest.raises(FrescoError, match="refuses the query: status 400: Malformed query"):
+        ask(service.url, tmp_path)
+
+
+def test_a_service_that_is_away_is_one_clear_line(tmp_path: Path) -> None:
+    sparql = Sparql("http://127.0.0.1:9/query", None, tmp_path, attempts=2, sleep=lambda _: None)
+    with pytest.raises(FrescoError, match="gave no answer in 2 attempts"):
+        sparql.ask("SELECT * WHERE {}")
+
+
+def test_wikimedia_wants_a_contact(tmp_path: Path) -> None:
+    with pytest.raises(FrescoError, match="--contact"):
+        Sparql("https://query.wikidata.org/sparql", None, tmp_path)
+
+
+def test_from_statements_to_a_benchmark(service: Service, tmp_path: Path) -> None:
+    config = BuildConfig(
+        tmp_path / "b",
+        "own pages",
+        facts="wikidata",
+        sparql=service.url,
+        relations=("head_coach",),
+        reference=parse_timestamp("2025-01-01T23:59:59Z"),
+        workers=1,
+    )
+    with Mirror(write(tmp_path / "clubs.jsonl", club_rows()), tmp_path / "c.sqlite") as mirror:
+        funnel = build(config, mirror)
+    assert funnel.aligned == 2
+    answers = {pool.query.subject: pool.query.answer for pool in open_benchmark(str(config.out)).pools}
+    assert answers == {"Northport United": "Carl Dorn", "Easthaven Rovers": "Ida Juhl"}

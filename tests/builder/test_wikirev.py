@@ -1,0 +1,74 @@
+"""The manifest that we ship, and the real revisions that it was built from."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from fresco.benchmarks import open_benchmark
+from fresco.builder.config import BuildConfig
+from fresco.builder.manifest import hydrate, read_manifest
+from fresco.builder.pipeline import build
+from fresco.builder.wikipedia import Mirror
+from fresco.records import Label, parse_timestamp
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ROOT / "data" / "wikirev" / "manifest.jsonl"
+
+
+def _processor_seconds() -> float:
+    """Of this process and its children that ended: other than a clock's, the same on a busy machine."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def test_the_manifest_that_we_ship_is_whole_and_holds_no_text() -> None:
+    manifest = read_manifest(MANIFEST)
+    assert len(manifest.queries) >= 300
+    assert len({(query["subject"], query["relation"]) for query in manifest.queries}) >= 150
+    assert len({query["relation"] for query in manifest.queries}) >= 10
+    known = {
+        f"{re.sub(chr(92) + 's+', '_', row['title'])}@{row['timestamp']}#{number}"
+        for row in manifest.revisions
+        for number in row["sections"]
+    }
+    for query in manifest.queries:
+        members = [each for label in Label for each in query["pool"][label.value]]
+        assert len(members) == len(set(members)) == 51
+        assert set(members) <= known
+        assert len(query["pool"]["positive"]) == 1
+    for line in MANIFEST.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        longest = max((len(heading) for heading, _ in row.get("sections", {}).values()), default=0)
+        assert longest < 200
+        assert "body" not in row
+
+
+def test_the_audit_judges_queries_of_this_manifest() -> None:
+    verdicts = [
+        json.loads(line)
+        for line in (ROOT / "eval" / "label_audit" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    ids = {query["_id"] for query in read_manifest(MANIFEST).queries}
+    assert len(verdicts) == 80
+    assert {verdict["query"] for verdict in verdicts} <= ids
+    right = sum(verdict["verdict"] == "right" for verdict in verdicts)
+    assert right / len(verdicts) >= 0.95
+
+
+@pytest.mark.slow
+def test_it_is_what_the_real_revisions_give(jsonl: Path, tmp_path: Path) -> None:
+    began = _processor_seconds()
+    reference = parse_timestamp("2025-01-01T23:59:59Z")
+    with Mirror(jsonl, tmp_path / "c.sqlite") as mirror:
+        build(BuildConfig(tmp_path / "b", f"dump {jsonl.name}", reference=reference), mirror)
+        assert _processor_seconds() - began < 600
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 1024**2  # KiB
+        assert (tmp_path / "b" / "manifest.jsonl").read_bytes() == MANIFEST.read_bytes()
+        found = hydrate(MANIFEST, mirror, tmp_path / "h")
+    assert (found.queries_lost, found.gone) == (0, ())
+    assert open_benchmark(str(tmp_path / "h")).fingerprint == open_benchmark(str(tmp_path / "b")).fingerprint

@@ -1,0 +1,99 @@
+"""kill -9 amid a step: the same command goes on, and ends in the very weights of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
+
+from tests.ccs.training.worlds import warm_model
+
+ROOT = Path(__file__).parents[3]
+_STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kill")
+    warm_model(folder, 60)
+    content = {
+        "model": {"path": str(folder / "model")},
+        "data": {
+            "train": [str(folder / "train.jsonl")],
+            "held_out": [str(folder / "held_out.jsonl")],
+            "held_out_limit": 4,
+            "retriever": str(folder / "index"),
+        },
+        "agent": {"layout": "plain", "prompt": str(folder / "prompt.txt"), "turns": 2, "top_k": 1, "turn_tokens": 16},
+        "optimization": {
+            "steps": _STEPS,
+            "questions_per_step": 2,
+            "group": 4,
+            "micro_batch": 4,
+            "learning_rate": 1e-3,
+            "kl": 0.001,
+        },
+        # What the warmed-up model earns differs within groups, so that steps move the weights.
+        "rewards": [{"reward": "majority-vote", "gates": {"answer": 0, "search": 0}}],
+        "keep": {"save_every": 2, "evaluate_every": 3, "collapse": 0},
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ccs", "train", "--config", str(config), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()[-2000:]
+
+
+def rows(out: Path, name: str) -> list[dict[str, Any]]:
+    lines = (out / name).read_text().splitlines()
+    return [
+        {key: value for key, value in json.loads(line).items() if "seconds" not in key and key != "step_time"}
+        for line in lines
+    ]
+
+
+def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: Path) -> None:
+    plain, killed = tmp_path / "plain", tmp_path / "killed"
+    finish(start(config, plain))
+    process = start(config, killed)
+    while not (killed / "steps.jsonl").exists() or len((killed / "steps.jsonl").read_bytes().splitlines()) < 5:
+        assert process.poll() is None, process.communicate()[1].decode()[-2000:]
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    kept = sorted(path.name for path in (killed / "checkpoints").glob("checkpoint-*"))
+    assert kept, "nothing to go on from"
+    # A checkpoint that the kill tore must not be taken.
+    torn = killed / "checkpoints" / "checkpoint-7"
+    torn.mkdir(exist_ok=True)
+    finish(start(config, killed))
+    mine, other = rows(killed, "steps.jsonl"), rows(plain, "steps.jsonl")
+    assert [row["step"] for row in mine] == list(range(1, _STEPS + 1))
+    assert [row["asked"] for row in mine] == [row["asked"] for row in other]
+    for one, two in zip(mine, other, strict=True):
+        assert one == two
+    assert sum(row["grad_norm"] > 0 for row in mine) > _STEPS / 2, "hardly a step moved the weights"
+    assert rows(killed, "evaluations.jsonl") == rows(plain, "evaluations.jsonl")
+    for name in ("final", "best"):
+        weights = [(out / name / "model.safetensors").read_bytes() for out in (killed, plain)]
+        assert weights[0] == weights[1], name

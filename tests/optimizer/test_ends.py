@@ -1,0 +1,76 @@
+"""The honest ends: intervals and gains against obvious references."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
+from fresco.records import Task
+from fresco.stats.intervals import SubjectBootstrap
+from tests.optimizer.instruction_reader import make_pools
+
+POOLS = make_pools(60)
+EK = np.array([pool.query.task is Task.EK for pool in POOLS])
+
+
+def split():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.5, len(POOLS))
+    return Split(
+        POOLS,
+        {"base": base, "i1": base + np.where(EK, 0.2, -0.1), "i2": base + np.where(EK, 0.1, 0.0), "i3": base - 0.2},
+        "base",
+        resamples=200,
+    )
+
+
+def test_gains_are_paired():
+    rows = split().rows()
+    assert [rows["i1"]["EK gain"][key] for key in ("value", "ci_low", "ci_high")] == pytest.approx([0.2] * 3)
+    assert rows["i1"]["NEK gain"]["ci_high"] == pytest.approx(-0.1)
+    assert rows["i1"]["EK"]["value"] == pytest.approx(float(split().values["i1"][EK].mean()))
+    assert rows["i1"]["EK"]["ci_high"] - rows["i1"]["EK"]["ci_low"] > 0.01
+    assert rows["i1"]["EK"]["n"] == 30
+    assert gains_without_loss(rows, ["i1", "i2", "i3"]) == ["i2"]
+
+
+def test_the_front_and_its_hypervolume():
+    part = split()
+    assert part.front(["base", "i1", "i2", "i3"]) == ["i1", "i2"]
+    row = part.hypervolume(["i1", "i2"])
+    (x1, y1), (x2, y2) = (
+        (float(part.values[key][EK].mean()), float(part.values[key][~EK].mean())) for key in ("i1", "i2")
+    )
+    assert row["value"] == pytest.approx(x1 * y1 + x2 * (y2 - y1))
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    base = part.hypervolume(["base"])
+    assert row["gain"]["value"] == pytest.approx(row["value"] - base["value"])
+    assert base["gain"] == {"value": 0.0, "ci_low": 0.0, "ci_high": 0.0}
+
+
+def test_the_interval_of_a_hypervolume_is_that_of_its_resamples():
+    part = split()
+    bootstrap = SubjectBootstrap([pool.query.subject for pool in POOLS], resamples=200, seed=0)
+    areas = []
+    for weights in bootstrap.replicate(np.eye(len(POOLS))):  # how often each query was drawn
+        values = part.values["i1"]
+        areas.append(np.average(values, weights=weights * EK) * np.average(values, weights=weights * ~EK))
+    row = part.hypervolume(["i1"])
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(np.quantile(areas, [0.025, 0.975]).tolist())
+
+
+def test_few_subjects_are_warned_of():
+    assert split().warnings("test") == []
+    few = Split(POOLS[:20], {"base": np.ones(20)}, "base")
+    assert few.warnings("test")[0] == "test, EK: 10 subjects are few, read its intervals with care"
+
+
+def test_seeds_have_students_interval():
+    row = over_seeds([0.1, 0.2, 0.3])
+    assert row["value"] == pytest.approx(0.2)
+    assert row["sd"] == pytest.approx(0.1)
+    assert row["ci_high"] - row["value"] == pytest.approx(4.303 * 0.1 / math.sqrt(3))
+    assert over_seeds([0.1])["ci_low"] is None

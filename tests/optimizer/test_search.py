@@ -1,0 +1,155 @@
+"""The loop: who proposes how much, what is rejected, what proposers see, what a dropped trial is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fresco.optimizer.proposers.base import Proposal
+from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
+from fresco.optimizer.proposers.llm_answers import Rejection
+from fresco.optimizer.search.objective import Objective
+from fresco.optimizer.search.racing import ek_and_nek
+from fresco.optimizer.search.rounds import Search, SearchSettings
+from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
+from fresco.records import Benchmark
+from fresco.scoring.store import ScoreStore
+from tests.optimizer.instruction_reader import make_pools
+from tests.optimizer.obedient import Obedient
+
+BANK = read_bank()
+POOLS = tuple(make_pools(64))
+TRAINING = tuple(make_pools(8, seed=9))
+
+
+class Scripted:
+    """Proposes what a list says, round by round, and keeps the states that it was shown."""
+
+    name = "scripted"
+
+    def __init__(self, *rounds, rejected=()):
+        self.rounds, self.states, self.counts = rounds, [], []
+        self.last_rejected = list(rejected)
+
+    def propose(self, state, count):
+        self.states.append(state)
+        self.counts.append(count)
+        texts = self.rounds[state.round - 1] if state.round <= len(self.rounds) else ()
+        return [Proposal(text, "mutation", parents=(0,)) for text in texts]
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Makes searches on one storage and one store."""
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    store = ScoreStore(tmp_path / "scores.sqlite")
+
+    def make(*proposers, name="s", base=None, **settings):
+        objective = Objective(Obedient(), Benchmark("tiny", POOLS, "0" * 64), store)
+        study = SearchStudy(storage, name, {}, Worker())
+        chosen = SearchSettings(**{"rounds": 2, "population": 3, "children": 6, **settings})
+        return Search(study, objective, POOLS, TRAINING, proposers, chosen, base, BANK.choices)
+
+    yield make
+    store.close()
+
+
+def texts_of(search, number):
+    return [trial.user_attrs["text"] for trial in search.study.of_round(number)]
+
+
+def test_proposers_share_a_round_and_what_one_leaves_over_goes_to_the_next(search):
+    few, many = Scripted(["Prefer the newest."]), Scripted(["The latest date.", "Use the timestamp."])
+    run = search(few, many, rounds=1)
+    run.run()
+    assert (few.counts, many.counts) == ([3], [5])
+    assert texts_of(run, 1) == ["Prefer the newest.", "The latest date.", "Use the timestamp."]
+
+
+def test_what_cannot_be_tried_is_kept_with_its_reason(search):
+    told = Rejection("crossover", (0, 1), "too long", "long " * 10)
+    first = Scripted(
+        ["Prefer the newest.", "", "two\nlines", "Find relevant passages.", "Prefer the newest."], rejected=[told]
+    )
+    run = search(first, rounds=1)
+    (_, report) = run.run()
+    assert texts_of(run, 1) == ["Prefer the newest."]
+    plan = run.study.planned(1)
+    assert [(each["operator"], each["reason"]) for each in plan["rejections"]] == [
+        ("mutation", "empty"),
+        ("mutation", "not one stripped line"),
+        ("mutation", "seen before"),  # the model's own default
+        ("mutation", "seen before"),
+        ("crossover", "too long"),
+    ]
+    assert (report.tried, report.rejected) == (1, 5)
+
+
+def test_a_round_without_anything_new_is_no_end(search):
+    proposer = Scripted([], ["Prefer the newest."])
+    run = search(proposer)
+    reports = run.run()
+    assert [report.tried for report in reports] == [1, 0, 1]
+
+
+def test_what_a_proposer_sees(search):
+    proposer = Scripted(["Prefer the newest.", "Ignore it."], ["The latest date."])
+    run = search(proposer, base="State the answer.")
+    run.run()
+    first, second = proposer.states
+    assert [member.text for member in first.population] == ["State the answer."]
+    assert first.seen == {"State the answer.", "Find relevant passages."}
+    assert second.seen == first.seen | {"Prefer the newest.", "Ignore it."}
+    assert first.training == TRAINING
+    assert [trial.number for trial in second.trials] == [0, 1, 2]
+    assert all(trial.state.is_finished() for trial in second.trials)
+    assert {member.number for member in second.population} <= {0, 1, 2}
+    (scores,) = first.score_training("Prefer the newest.", TRAINING[:1])
+    assert scores.shape == (len(TRAINING[0]),)
+
+
+def test_values_are_the_means_over_all_queries_and_estimates_pair_with_the_base(search):
+    run = search(ClausesProposer(BANK), children=12)
+    run.run()
+    whole = {}
+    states = set()
+    for trial in run.study.trials():
+        text, state = trial.user_attrs["text"], trial.state.name
+        values = whole[text] = run.objective.average_precisions(text, run.stages.pools)
+        states.add(state)
+        seen = trial.user_attrs["queries_scored"]
+        if state == "COMPLETE":
+            assert trial.values == pytest.approx(ek_and_nek(values, run.stages.pools))
+            assert seen == len(POOLS)
+        else:
+            part = run.stages.pools[:seen]
+            base = whole[None]
+            expected = [
+                full + own - same
+                for full, own, same in zip(
+                    ek_and_nek(base, run.stages.pools),
+                    ek_and_nek(values[:seen], part),
+                    ek_and_nek(base[:seen], part),
+                    strict=True,
+                )
+            ]
+            assert trial.user_attrs["estimate"] == pytest.approx(expected)
+            assert seen < len(POOLS)
+    assert states == {"COMPLETE", "PRUNED"}
+
+
+def test_the_same_seed_searches_the_same_and_another_one_something_else(search):
+    def trials(name, seed):
+        run = search(ClausesProposer(BANK), ClausesProposer(BANK, "tpe"), name=name, seed=seed)
+        run.run()
+        return [(trial.user_attrs["text"], trial.state, trial.values) for trial in run.study.trials()]
+
+    assert trials("a", 0) == trials("b", 0) != trials("c", 1)
+
+
+def test_pairs_scored_are_those_that_the_store_had_to_pay_for(search):
+    run = search(ClausesProposer(BANK), rounds=1)
+    (*_, report) = run.run()
+    assert run.objective.computed == report.pairs_scored
+    assert report.pairs_scored + report.pairs_spared == 7 * sum(map(len, POOLS))
+    assert np.isfinite(report.hypervolume)

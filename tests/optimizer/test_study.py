@@ -1,0 +1,159 @@
+"""The study: whose search it is, one trial an instruction, leases, and that it is plain Optuna."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import optuna
+import pytest
+
+from fresco.errors import FrescoError
+from fresco.optimizer.proposers.base import Proposal
+from fresco.optimizer.search.study import SearchStudy, Worker, explained, open_storage, without_password
+
+IDENTITY = {"reranker": "r1", "benchmark": ["a", "b"], "population": 4}
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+def opened(url, identity=IDENTITY, worker=None):
+    return SearchStudy(open_storage(url), "s", identity, worker or Worker())
+
+
+def add(study, text, number=1, **more):
+    study.add(Proposal(text or "", "clauses", **more), text=text, number=number, seed=0, choices={"a": ("none", "x")})
+
+
+def test_an_instruction_has_one_trial_however_often_it_is_added(url):
+    for _ in range(2):
+        study = opened(url)
+        for text in ("one", "two", "one", None):
+            add(study, text)
+    assert [trial.user_attrs["text"] for trial in study.trials()] == ["one", "two", None]
+
+
+def test_of_two_trials_of_workers_that_proposed_at_once_the_later_fails(url):
+    study = opened(url)
+    add(study, "one")
+    study.study.add_trial(study.study.trials[0])  # what a worker that looked a moment earlier would add
+    study.complete(study.trials()[0], 0.5, 0.4, {})
+    assert [trial.number for trial in study.trials()] == [0]
+    states = [(trial.state.name, trial.user_attrs.get("duplicate_of")) for trial in study.study.trials]
+    assert states == [("COMPLETE", None), ("FAIL", 0)]
+
+
+def test_a_trial_ends_once(url):
+    one, other = opened(url), opened(url)
+    add(one, "one")
+    trial = one.trials()[0]
+    one.complete(trial, 0.5, 0.4, {"pairs_scored": 9})
+    other.prune(trial, {"pairs_scored": 1})
+    other.complete(trial, 0.1, 0.1, {})
+    (ended,) = other.trials()
+    assert ended.state.name == "COMPLETE"
+    assert ended.values == [0.5, 0.4]
+    assert ended.user_attrs["pairs_scored"] == 9
+
+
+def test_the_study_is_plain_optuna(url):
+    study = opened(url)
+    add(study, "one", params={"a": "x"}, parents=(0,), detail={"critique": "too vague"})
+    study.put_values(0, 0, np.array([0.25, 1 / 3]))
+    study.complete(study.trials()[0], 0.5, 0.4, {})
+    plain = optuna.load_study(study_name="s", storage=url)
+    assert [direction.name for direction in plain.directions] == ["MAXIMIZE", "MAXIMIZE"]
+    assert plain.metric_names == ["EK", "NEK"]
+    (trial,) = plain.best_trials
+    assert trial.params == {"a": "x"}
+    assert trial.user_attrs["parents"] == [0]
+    assert trial.user_attrs["detail"] == {"critique": "too vague"}
+    assert len(plain.trials_dataframe()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"reranker": "r2"}, "another reranker .r1, now r2"), ({"benchmark": ["a", "c"]}, "another benchmark")],
+)
+def test_a_study_of_another_search_is_refused(url, changed, said):
+    opened(url)
+    with pytest.raises(FrescoError, match=said):
+        opened(url, {**IDENTITY, **changed})
+
+
+def test_a_study_that_fresco_did_not_make_is_refused(url):
+    optuna.create_study(study_name="s", storage=url).add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(FrescoError, match="was not made by fresco"):
+        opened(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////nowhere/at/all/study.db",
+        "postgresql://user:secret@127.0.0.1:1/none",
+        "nonsense",
+        "redis://localhost",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_one_clear_line(url):
+    with pytest.raises(FrescoError, match="cannot be opened") as caught:
+        open_storage(url)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_passwords_are_hidden():
+    assert without_password("mysql://me:pw@host/db") == "mysql://me:***@host/db"
+    assert without_password("sqlite:///study.db") == "sqlite:///study.db"
+
+
+def test_leases():
+    mine, other = Worker(), Worker()
+    assert mine.may_take(None)
+    assert mine.may_take(mine.lease())
+    assert not mine.may_take(other.lease())
+    name, _ = other.lease()
+    assert mine.may_take([name, time.time() - 1])
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    host = name.split(":")[0]
+    assert mine.may_take([f"{host}:{int(ended.stdout)}:1", time.time() + 99])
+    assert not mine.may_take([f"elsewhere:{int(ended.stdout)}:1", time.time() + 99])
+    assert not mine.may_take([f"{host}:{os.getpid()}:1", time.time() + 99])
+
+
+def test_what_one_worker_scores_another_leaves(url):
+    one, other = opened(url), opened(url)
+    add(one, "one")
+    with one.take(0, 0):
+        assert other.take(0, 0) is None
+        one.put_values(0, 0, np.array([0.5]))
+    assert one.take(0, 0) is None
+    with one.take_planning(1):
+        assert other.take_planning(1) is None
+
+
+def test_a_lease_is_renewed_while_the_work_lasts(url, monkeypatch):
+    monkeypatch.setattr("fresco.optimizer.search.study._LEASE_SECONDS", 0.4)
+    one, other = opened(url), opened(url)
+    add(one, "one")
+    with one.take(0, 0):
+        time.sleep(1.0)
+        assert other.take(0, 0) is None
+    time.sleep(0.6)
+    assert other.take(0, 0) is not None
+
+
+def test_a_storage_that_goes_away_is_one_clear_line(url, tmp_path):
+    study = opened(url)
+    add(study, "one")
+    (tmp_path / "study.db").write_text("no database any more, but a text of some length" * 99)
+    with pytest.raises(FrescoError, match=r"failed.*what was finished is kept") as caught, explained(url):
+        study.put_values(0, 0, np.array([0.5]))
+    assert "\n" not in str(caught.value)
