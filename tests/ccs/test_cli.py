@@ -45,6 +45,11 @@ def test_bad_input_ends_with_2_and_one_line(
 
 
 def test_the_parser_waits_for_no_heavy_import() -> None:
-    code = f"import sys, contextlib, io, ccs.cli\nwith contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): ccs.cli.main(["--help"])\nprint([name for name in {HEAVY} if name in sys.modules])"
+    code = (
+        "import sys, contextlib, io, ccs.cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    ccs.cli.main(['--help'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
