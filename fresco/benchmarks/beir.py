@@ -149,18 +149,17 @@ def _run_rankings(
 def _bm25_rankings(
     corpus: Mapping[str, Passage], queries: Sequence[Query], positives: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[str, list[str]]]:
-    from rich.console import Console
-    from rich.progress import track
-
     from fresco.benchmarks.bm25 import CorpusRanking
+    from fresco.terminal.progress import progress_bars
 
     texts = {passage.id: f"{passage.title} {passage.body}" for passage in corpus.values()}
     index = CorpusRanking(texts, [query.content for query in queries])
     short_work = len(queries) * len(corpus) < _QUIET_WORK
-    console = Console(stderr=True)
-    for query in track(queries, "BM25 candidates", console=console, transient=True, disable=short_work):
-        # The positives may be among the best: so many more leave enough others.
-        yield query.id, index.ranking(query.content, POOL_SIZE + len(positives[query.id]))
+    with progress_bars(transient=True, shown=not short_work) as progress:
+        for done, query in enumerate(queries):
+            progress("BM25 candidates", done, len(queries))
+            # The positives may be among the best: so many more leave enough others.
+            yield query.id, index.ranking(query.content, POOL_SIZE + len(positives[query.id]))
 
 
 def _passage(row: Row, seed: int) -> Passage:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import number_in, positive
+from fresco.terminal.options import add_device
 
 
 def add_build(commands: argparse._SubParsersAction[Any]) -> None:
@@ -29,7 +30,13 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument("--wiki", metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
     where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
-    where.add_argument("--rate", type=_rate, default=5.0, metavar="N", help="most requests a second to the wiki")
+    where.add_argument(
+        "--rate",
+        type=number_in(0, 1000, above=True),
+        default=5.0,
+        metavar="N",
+        help="most requests a second to the wiki",
+    )
     where.add_argument("--maxlag", type=positive, default=5, metavar="S", help="wait while the wiki lags by S seconds")
     where.add_argument("--cache", metavar="FILE", help="cache of revisions (default: DIR/stages/revisions.sqlite)")
     where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
@@ -52,7 +59,7 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         help="data tables: rows as lines of the text (default), or no tables at all",
     )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
-    what.add_argument("--device", metavar="D", help="of the embedder: cpu, cuda, ...")
+    add_device(what, of="the embedder")
     what.add_argument("--workers", type=positive, default=2, metavar="N", help="processes that parse wikitext")
 
     manifest = build.add_argument_group("manifest")
@@ -87,6 +94,7 @@ def run_build(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace, out: Path) -> None:
     from fresco.builder.config import BuildConfig
     from fresco.builder.pipeline import build
+    from fresco.terminal.progress import progress_bars
 
     chosen: dict[str, Any] = {key: getattr(options, key) for key in ("reference", "since") if getattr(options, key)}
     config = BuildConfig(
@@ -105,7 +113,7 @@ def _build(options: argparse.Namespace, out: Path) -> None:
         workers=options.workers,
         **chosen,
     )
-    with _source(options, out) as source, _progress() as progress:
+    with _source(options, out) as source, progress_bars() as progress:
         funnel = build(config, source, progress)
     sys.stdout.writelines(f"{line}\n" for line in funnel.lines())
     _report(source)
@@ -160,24 +168,6 @@ def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
         yield source
 
 
-@contextmanager
-def _progress() -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from fresco.terminal.console import make_console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=make_console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield tell
-
-
 def _report(source: Any) -> None:
     """What the source could not give, by reason."""
     counts = source.report.counts()
@@ -205,10 +195,3 @@ def _timestamp(text: str) -> datetime:
         return parse_timestamp(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _rate(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1000")
-    return number

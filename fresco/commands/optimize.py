@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.models.settings import Settings
 from fresco.terminal.arguments import positive
+from fresco.terminal.options import (
+    add_benchmark,
+    add_models,
+    add_out,
+    add_resamples,
+    add_seed,
+    add_store,
+    model_settings,
+)
 
 if TYPE_CHECKING:
     from fresco.optimizer.proposers.base import Proposer
@@ -34,8 +42,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     )
     what = optimize.add_argument_group("what to search for")
     what.add_argument("--reranker", required=True, metavar="SPEC", help="one that takes an instruction")
-    what.add_argument("--benchmark", default="mini", metavar="B", help="name, folder or dataset id (default: mini)")
-    what.add_argument("--nek", metavar="B", help="another benchmark or BEIR folder as the static side")
+    add_benchmark(what)
     what.add_argument(
         "--instruction", metavar="TEXT", help="to start from (default: the model's own); @FILE reads a file"
     )
@@ -54,23 +61,18 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     how.add_argument("--population", type=positive, default=4, metavar="N", help="instructions kept (default: 4)")
     how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 8 x population)")
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
-    how.add_argument("--seed", type=int, default=0, help="of the first search, splits and resampling")
+    add_seed(how, "the first search, splits and resampling")
     how.add_argument("--seeds", type=positive, default=3, metavar="N", help="searches, each with its seed (default: 3)")
     how.add_argument("--no-baselines", action="store_true", help="leave out the temporal and demonstration baselines")
 
-    model = optimize.add_argument_group("models")
-    model.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
-    model.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "auto"))
-    model.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
-    model.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
+    add_models(optimize)
 
     out = optimize.add_argument_group("results")
-    out.add_argument("--out", metavar="DIR", help="folder of the results (default: fresco-results/optimize-NAME)")
-    out.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+    add_out(out, "fresco-results/optimize-NAME")
     out.add_argument("--study", default="fresco", metavar="NAME", help="name of the Optuna studies (default: fresco)")
     out.add_argument("--storage", metavar="URL", help="of the Optuna studies (default: sqlite in DIR/study.db)")
-    out.add_argument("--store", metavar="FILE", help="score store (default: $FRESCO_STORE or the user's cache folder)")
-    out.add_argument("--resamples", type=positive, default=1000, help="bootstrap samples for each interval")
+    add_store(out)
+    add_resamples(out)
     optimize.set_defaults(run=run_optimize)
 
 
@@ -90,7 +92,7 @@ def run_optimize(options: argparse.Namespace) -> int:
 
     started = datetime.now(UTC)
     import_optuna()
-    settings = Settings(options.device, options.dtype, options.max_length, options.batch_tokens, options.seed)
+    settings = model_settings(options)
     children = options.children or 8 * options.population
     bank = read_bank(Path(options.clauses) if options.clauses else None)
     specs: list[str] = options.proposer or ["clauses"]

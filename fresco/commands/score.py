@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from fresco.terminal.arguments import positive
+from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store
 
 
 def add_score(commands: argparse._SubParsersAction[Any]) -> None:
@@ -24,8 +25,7 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
         help="such as cross-encoder:BAAI/bge-reranker-v2-m3; repeatable; see `fresco rerankers`",
     )
     what.add_argument("--no-baselines", action="store_true", help="only the re-rankers named")
-    what.add_argument("--benchmark", default="mini", metavar="B", help="name, folder or dataset id (default: mini)")
-    what.add_argument("--nek", metavar="B", help="another benchmark or BEIR folder as the static side")
+    add_benchmark(what)
     what.add_argument("--split", default="all", choices=("all", "train", "validation", "test"))
     what.add_argument("--limit", type=positive, metavar="N", help="only about N queries, whole subjects, drawn by seed")
     what.add_argument("--timestamps", default="text", choices=("text", "none"), help="none hides the dates")
@@ -37,16 +37,11 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
         help="a front.json of `fresco optimize`, or a list: a row for each instruction",
     )
 
-    model = score.add_argument_group("models")
-    model.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
-    model.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "auto"))
-    model.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
-    model.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
+    add_models(score)
 
     out = score.add_argument_group("results")
-    out.add_argument("--out", metavar="DIR", help="folder of the results (default: fresco-results/NAME)")
-    out.add_argument("--overwrite", action="store_true", help="replace what --out holds")
-    out.add_argument("--store", metavar="FILE", help="score store (default: $FRESCO_STORE or the user's cache folder)")
+    add_out(out, "fresco-results/NAME")
+    add_store(out)
     out.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
     out.add_argument(
         "--fail-if",
@@ -55,8 +50,8 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="COND",
         help='exit with 1 when it holds for a re-ranker named, as in "stale@1>0.2"; repeatable',
     )
-    out.add_argument("--seed", type=int, default=0, help="of random dates, random orders and resampling")
-    out.add_argument("--resamples", type=positive, default=1000, help="bootstrap samples for each interval")
+    add_seed(out, "random dates, random orders and resampling")
+    add_resamples(out)
     score.set_defaults(run=_run)
 
 

@@ -8,13 +8,11 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fresco.benchmarks import combine, limit_queries, open_benchmark, select_split
 from fresco.commands.instructions import Transfer, print_transfer
@@ -27,9 +25,11 @@ from fresco.rerank.base import Reranker
 from fresco.rerank.registry import open_reranker
 from fresco.results.table import results_table, verdict
 from fresco.results.writer import claim, slug, write_run
-from fresco.scoring.pipeline import Run, Watcher, score_benchmark
+from fresco.scoring.pipeline import Run, score_benchmark
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
+from fresco.terminal.options import model_settings
+from fresco.terminal.progress import progress_bars
 
 #: Scored beside whatever the user names: reading a model's row needs these.
 BASELINES = ("random", "newest", "bm25", "half-life:bm25,365")
@@ -39,7 +39,7 @@ def run_score(options: argparse.Namespace) -> int:
     """Run the command; see :func:`fresco.cli.main` for the exit codes."""
     started = datetime.now(UTC)
     conditions = [parse_condition(text) for text in options.fail_if]
-    settings = Settings(options.device, options.dtype, options.max_length, options.batch_tokens, options.seed)
+    settings = model_settings(options)
     named, rerankers = _open_rerankers(options, settings)
     instruction = _instruction(options, rerankers)
     transfer = _transfer(options)
@@ -52,7 +52,10 @@ def run_score(options: argparse.Namespace) -> int:
     folder = Path(options.out) if options.out else Path("fresco-results") / f"{slug(benchmark.name)}-{identity[:8]}"
     claim(folder, identity, overwrite=options.overwrite)
     console = make_console(stderr=options.json)
-    with ScoreStore(Path(options.store) if options.store else default_store()) as store, _progress() as watch:
+    with (
+        ScoreStore(Path(options.store) if options.store else default_store()) as store,
+        progress_bars(unit="pairs") as progress,
+    ):
         run = score_benchmark(
             benchmark,
             rerankers,
@@ -60,7 +63,7 @@ def run_score(options: argparse.Namespace) -> int:
             instruction=instruction,
             seed=options.seed,
             resamples=options.resamples,
-            watch=watch,
+            progress=progress,
         )
     record = _record(options, run, identity, instruction, started, str(store.path))
     if transfer:
@@ -143,27 +146,6 @@ def _identity(
         [options.dtype, options.max_length, options.seed, options.resamples],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-@contextmanager
-def _progress() -> Iterator[Watcher]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pairs"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=make_console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def watch(reranker: str, done: int, total: int) -> None:
-            if reranker not in tasks:
-                tasks[reranker] = bar.add_task(escape(reranker), total=total)
-            bar.update(tasks[reranker], completed=done)
-
-        yield watch
 
 
 def _record(

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from fresco.terminal.console import _WIDE
+from fresco.terminal.console import WIDE
 from fresco.terminal.figures import interval
 
 #: Header, task, kind, metric.
@@ -58,7 +58,7 @@ def results_table(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, ti
         cells = []
         for _, task, kind, metric in columns:
             row = find(rows, name, task, kind, metric)
-            cell = interval(row if row is None or width >= _WIDE else {**row, "ci_low": None})
+            cell = interval(row if row is None or width >= WIDE else {**row, "ci_low": None})
             cells.append(escape(f"{cell} {letters.get((name, task, kind, metric), '')}".rstrip()))
         table.add_row(escape(name), *cells)
     return table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,7 @@ from fresco.records import Benchmark, Candidates
 from fresco.rerank.base import Reranker, describe
 from fresco.scoring.runner import Scored, fit, score
 from fresco.scoring.store import ScoreStore
-
-
-class Watcher(Protocol):
-    """Is told how far a run has come."""
-
-    def __call__(self, reranker: str, done: int, total: int) -> None:
-        """``done`` of ``total`` pairs of this re-ranker are scored."""
+from fresco.terminal.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ def score_benchmark(
     instruction: str | None = None,
     seed: int = 0,
     resamples: int = 1000,
-    watch: Watcher | None = None,
+    progress: Progress = no_progress,
 ) -> Run:
     """Score every pool and every counterfactual probe with every re-ranker, then measure.
 
@@ -69,7 +64,7 @@ def score_benchmark(
         instruction: For the re-rankers that take one; the others go without.
         seed: Of the resampling.
         resamples: Bootstrap samples for each interval.
-        watch: Told the progress.
+        progress: Told how many pairs of each re-ranker are scored.
 
     Raises:
         FrescoError: a re-ranker failed; scores made before are stored.
@@ -77,7 +72,7 @@ def score_benchmark(
     probes = probe_pools(benchmark)
     pools: list[Candidates] = [(pool.query, pool.passages) for pool in benchmark.pools]
     pools += [(probe.query, probe.passages) for probe in probes]
-    runs = [_score_one(reranker, benchmark, pools, store, instruction, watch) for reranker in rerankers]
+    runs = [_score_one(reranker, benchmark, pools, store, instruction, progress) for reranker in rerankers]
     evaluation = evaluate(
         benchmark,
         {run.name: run.scores for run in runs},
@@ -95,12 +90,8 @@ def _score_one(
     pools: Sequence[Candidates],
     store: ScoreStore,
     instruction: str | None,
-    watch: Watcher | None,
+    progress: Progress,
 ) -> RerankerRun:
-    def progress(done: int, total: int) -> None:
-        if watch:
-            watch(reranker.name, done, total)
-
     fit(reranker, benchmark.passages())
     try:
         outcome = score(
@@ -108,7 +99,7 @@ def _score_one(
             pools,
             store,
             instruction=instruction if reranker.takes_instruction else None,
-            progress=progress,
+            progress=partial(progress, reranker.name),
         )
         description = describe(reranker)
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 
 
 def positive(text: str) -> int:
@@ -11,3 +13,35 @@ def positive(text: str) -> int:
     if number <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not above zero")
     return number
+
+
+def count(text: str) -> int:
+    """A whole number from zero up."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below zero")
+    return number
+
+
+def number_in(low: float, high: float, *, above: bool = False) -> Callable[[str], float]:
+    """A kind: a number from ``low`` to ``high``.
+
+    Args:
+        low: The least, or with ``above`` the number that it must exceed.
+        high: The greatest; infinity itself is never allowed.
+        above: Whether ``low`` is left out.
+    """
+
+    def number(text: str) -> float:
+        value = float(text)
+        if math.isinf(value) or not (low < value <= high or (value == low and not above)):
+            reach = "" if math.isinf(high) else f" and at most {high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {'above' if above else 'at least'} {low:g}{reach}")
+        return value
+
+    return number
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, above zero."""
+    return number_in(0, math.inf, above=True)(text)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fresco.optimizer.search.rounds import RoundReport
-from fresco.terminal.console import make_console
 from fresco.terminal.figures import interval
+from fresco.terminal.progress import Progress, no_progress, progress_bars
 
 _COLUMNS = tuple((part, name) for part in ("validation", "test") for name in ("EK", "NEK"))
 _GAINS = (("test", "EK gain"), ("test", "NEK gain"))
@@ -29,15 +29,12 @@ class ConsoleWatcher:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=make_console(stderr=True), transient=True)
-        self._task: TaskID | None = None
+        self._open = ExitStack()
+        self._progress: Progress = no_progress
 
     def scored(self, what: str, done: int, total: int) -> None:
         """See :class:`fresco.optimizer.search.rounds.Watcher`."""
-        if self._task is None:
-            self._task = self._bar.add_task(what)
-        self._bar.update(self._task, description=escape(what), completed=done, total=total)
+        self._progress(what, done, total)
 
     def round_done(self, seed: int, report: RoundReport) -> None:
         """See :class:`fresco.optimizer.search.rounds.Watcher`."""
@@ -51,13 +48,13 @@ class ConsoleWatcher:
         )
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._progress = self._open.enter_context(progress_bars(one_bar=True, transient=True))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._open.close()
 
 
 def print_result(console: Console, front: Mapping[str, Any], folder: Path, storage: str | None) -> None:

@@ -1,0 +1,59 @@
+"""The progress of a long job, shown on standard error.
+
+One shape of callback serves every long job of both packages: it is told what is worked on, how much of it is done and
+how much there is. Libraries take such a callback and know nothing of consoles; commands and notebooks give it
+:func:`progress_bars`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from fresco.terminal.console import make_console
+
+
+class Progress(Protocol):
+    """Is told how far a job has come."""
+
+    def __call__(self, what: str, done: int, total: int | None = None, /) -> None:
+        """``done`` of ``total`` steps of ``what`` are done; without a total it stays as it was told before."""
+
+
+def no_progress(_what: str, _done: int, _total: int | None = None, /) -> None:
+    """Shows nothing: the default where progress is optional."""
+
+
+@contextmanager
+def progress_bars(
+    *, unit: str = "", one_bar: bool = False, transient: bool = False, shown: bool = True
+) -> Iterator[Progress]:
+    """Bars for as long as the block runs, one for each ``what`` that is told of.
+
+    Args:
+        unit: Stands behind the count, as in ``12/40 pairs``.
+        one_bar: A single bar, which changes its words with ``what``.
+        transient: Take the bars away at the end.
+        shown: False draws nothing and makes the callback harmless, for all but one of several processes.
+
+    Yields:
+        The callback. Several threads may call it.
+    """
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [TextColumn(unit)] if unit else []
+    columns += [TimeElapsedColumn(), TimeRemainingColumn()]
+    with RichProgress(*columns, console=make_console(stderr=True), transient=transient, disable=not shown) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: int | None = None, /) -> None:
+            key = "" if one_bar else what
+            if key not in tasks:
+                tasks[key] = bars.add_task(escape(what), total=total)
+            bars.update(tasks[key], description=escape(what), completed=done, total=total)
+
+        yield tell
