@@ -40,9 +40,18 @@ class Label(StrEnum):
     """What a passage is to the query of its pool."""
 
     POSITIVE = "positive"  # states the answer that is valid when the query is asked
-    OUTDATED = "outdated"  # states an answer that was valid earlier
+    OUTDATED = "outdated"  # states an answer that is not valid when the query is asked: see Conflict
     INSUFFICIENT = "insufficient"  # same page as the positive, no answer
     NEAR_TOPIC = "near-topic"  # another page or subject, similar words, no answer
+
+
+class Conflict(StrEnum):
+    """How an outdated passage comes to contradict the positive: what it would take to be rid of it."""
+
+    VERSION = "version"  # an older revision of the same page; whoever keeps only the latest revision has none
+    HISTORY = "history"  # a former value in the current revision of the page
+    CROSS_DOCUMENT = "cross-document"  # another page, with a newer date and an older value
+    ANNOUNCED = "announced"  # a value that is to be valid later
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -139,24 +148,52 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The candidates of one query: at least one positive, labels in the order of the passages."""
+    """The candidates of one query, at least one of them positive.
+
+    Attributes:
+        query: The query.
+        passages: Its candidates, each once.
+        labels: What each passage is, in the order of the passages.
+        gains: The grade of each passage as it was judged, in the same order; a passage is positive if and only if its
+            grade is at least 1. Empty where the judgements are binary.
+        conflicts: The kind of conflict of each outdated passage, None for every other and where it is not known, in
+            the same order. Empty where the data does not say.
+        superseded: Whether each passage comes from a revision that is not the newest of its page, or from an old
+            snapshot, in the same order. Empty where the data does not say.
+    """
 
     query: Query
     passages: tuple[Passage, ...]
     labels: tuple[Label, ...]
+    gains: tuple[int, ...] = ()
+    conflicts: tuple[Conflict | None, ...] = ()
+    superseded: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
+        name = f"pool of query {self.query.id!r}"
         if len(self.passages) != len(self.labels):
-            raise ValueError(
-                f"pool of query {self.query.id!r}: {len(self.passages)} passages, {len(self.labels)} labels"
-            )
+            raise ValueError(f"{name}: {len(self.passages)} passages, {len(self.labels)} labels")
+        for what in ("gains", "conflicts", "superseded"):
+            if (given := len(getattr(self, what))) not in (0, len(self.passages)):
+                raise ValueError(f"{name}: {len(self.passages)} passages, {given} {what}")
         if Label.POSITIVE not in self.labels:
-            raise ValueError(f"pool of query {self.query.id!r} has no positive")
+            raise ValueError(f"{name} has no positive")
         if len({passage.id for passage in self.passages}) != len(self.passages):
-            raise ValueError(f"pool of query {self.query.id!r} holds a passage twice")
+            raise ValueError(f"{name} holds a passage twice")
+        for passage, label, gain in zip(self.passages, self.labels, self.gains, strict=False):
+            if (label is Label.POSITIVE) != (gain >= 1):
+                raise ValueError(f"{name}: {passage.id!r} is {label} with grade {gain}; positive means a grade above 0")
+        for passage, label, conflict in zip(self.passages, self.labels, self.conflicts, strict=False):
+            if conflict is not None and label is not Label.OUTDATED:
+                raise ValueError(f"{name}: {passage.id!r} is {label}; only an outdated passage has a kind of conflict")
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    @property
+    def grades(self) -> tuple[int, ...]:
+        """The grade of each passage: :attr:`gains`, or 1 for a positive and 0 for the others."""
+        return self.gains or tuple(int(label is Label.POSITIVE) for label in self.labels)
 
     def labelled(self, label: Label) -> Iterator[Passage]:
         """The passages that bear the label, in pool order."""
@@ -193,7 +230,11 @@ class Benchmark:
         """The same pools with the dates hidden from the text; ``.timestamp`` stays for those that read it."""
         undated: dict[str, Passage] = {p.id: dataclasses.replace(p, dated=False) for p in self.passages()}
         pools = tuple(
-            Pool(dataclasses.replace(pool.query, dated=False), tuple(undated[p.id] for p in pool.passages), pool.labels)
+            dataclasses.replace(
+                pool,
+                query=dataclasses.replace(pool.query, dated=False),
+                passages=tuple(undated[passage.id] for passage in pool.passages),
+            )
             for pool in self.pools
         )
         return dataclasses.replace(self, pools=pools, notes=(*self.notes, "timestamps hidden from the text"))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fresco.records import Benchmark, Label, Passage, Pool, format_timestamp, parse_timestamp
+from fresco.records import Benchmark, Conflict, Label, Passage, Pool, format_timestamp, parse_timestamp
 from tests.factories import make_passage, make_pool, make_query
 
 MOMENTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)).map(
@@ -54,6 +55,26 @@ def test_a_pool_needs_a_positive_and_distinct_passages():
         Pool(make_query(), (one, one), (Label.POSITIVE, Label.OUTDATED))
     with pytest.raises(ValueError, match="2 passages, 1 labels"):
         Pool(make_query(), (one, two), (Label.POSITIVE,))
+
+
+def test_what_is_said_of_the_passages_fits_them():
+    pool = make_pool(outdated=1, near=1)
+    said = dataclasses.replace(
+        pool, gains=(3, 0, -1), conflicts=(None, Conflict.VERSION, None), superseded=(False, True, False)
+    )
+    assert said.grades == (3, 0, -1)
+    assert pool.grades == (1, 0, 0)
+    hidden = Benchmark("b", (said,), "f").without_timestamps().pools[0]
+    assert (hidden.gains, hidden.conflicts, hidden.superseded) == (said.gains, said.conflicts, said.superseded)
+    for change, problem in (
+        ({"gains": (1, 0)}, "3 passages, 2 gains"),
+        ({"superseded": (True,)}, "3 passages, 1 superseded"),
+        ({"gains": (0, 1, 0)}, "is positive with grade 0"),
+        ({"gains": (1, 0, 2)}, "is near-topic with grade 2"),
+        ({"conflicts": (None, None, Conflict.HISTORY)}, "is near-topic; only an outdated passage"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            dataclasses.replace(pool, **change)
 
 
 def test_hidden_dates_leave_the_text_but_not_the_record():

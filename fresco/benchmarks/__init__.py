@@ -1,6 +1,7 @@
 """Open benchmarks, put two together, and cut them into splits.
 
-A benchmark is a folder with three tables, each ``NAME.parquet`` or ``NAME.jsonl``, every column text:
+A benchmark is a folder with three tables, each ``NAME.parquet`` or ``NAME.jsonl``; a column is text unless another type
+is given:
 
 ``corpus``
     ``_id``, ``title``, ``section`` (heading; empty for the lead), ``text`` (body), ``timestamp``.
@@ -8,7 +9,14 @@ A benchmark is a folder with three tables, each ``NAME.parquet`` or ``NAME.jsonl
     ``_id``, ``text``, ``timestamp``, ``task`` (EK, NEK), ``kind`` (explicit, implicit; static for NEK), ``subject``,
     ``relation``, ``answer``, and optionally ``split`` (train, validation, test; one for each subject).
 ``pools``
-    One row for each candidate: ``query-id``, ``corpus-id``, ``label`` (positive, outdated, insufficient, near-topic).
+    One row for each candidate: ``query-id``, ``corpus-id``, ``label`` (positive, outdated, insufficient, near-topic),
+    and optionally, empty or null where it is not known:
+
+    - ``grade`` (integer): how relevant the passage was judged, at least 1 for a positive, at most 0 for the others;
+    - ``conflict`` (version, history, cross-document, announced): the kind of conflict of an outdated passage, see
+      :class:`fresco.records.Conflict`;
+    - ``superseded`` (boolean): whether the passage comes from a revision that is not the newest of its page, or from
+      an old snapshot; where it is given for one candidate of a query, it is given for all of them.
 
 Timestamps are ``YYYY-MM-DDThh:mm:ssZ``; ids hold no white space. Beside the tables lies ``README.md``, a dataset card
 that declares each table as a configuration, so the same folder is a Hugging Face dataset (there, all three tables must

@@ -41,8 +41,9 @@ def is_beir(folder: Path) -> bool:
 
 
 def read_beir(name: str, folder: Path, *, seed: int = 0) -> Benchmark:
-    """Read a BEIR folder: every query NEK and static, its own subject; judged passages positive, the others near-topic.
+    """Read a BEIR folder: every query NEK and static, its own subject; relevant passages positive, others near-topic.
 
+    A passage is relevant where its grade is 1 or more. Grades other than 0 and 1 are kept (:attr:`Pool.gains`).
     A row's own date is used where it has a ``timestamp`` (at top level or in ``metadata``). Every other passage and
     query gets a random one, drawn by SHA-256 of (seed, id), so that neither the order nor the number of rows moves it.
     Queries without a relevant passage are left out. A passage that has a title and no text is its title.
@@ -60,7 +61,12 @@ def read_beir(name: str, folder: Path, *, seed: int = 0) -> Benchmark:
     corpus = read_unique(corpus_rows, lambda row: _passage(row, seed))
     queries = read_unique(query_rows, lambda row: _query(row, seed))
     qrels = _qrels_file(folder)
-    positives = _read_positives(qrels, corpus, queries)
+    grades = _read_grades(qrels, corpus, queries)
+    positives = {
+        query: relevant
+        for query, own in grades.items()
+        if (relevant := frozenset(passage for passage, grade in own.items() if grade > 0))
+    }
     judged = [query for query in queries.values() if query.id in positives]
     if not judged:
         raise FrescoError(f"{qrels}: no query has a relevant passage (score above 0)")
@@ -72,6 +78,7 @@ def read_beir(name: str, folder: Path, *, seed: int = 0) -> Benchmark:
                 (corpus[passage], Label.POSITIVE if passage in positives[query.id] else Label.NEAR_TOPIC)
                 for passage in candidates[query.id]
             ),
+            gains={passage: grades[query.id].get(passage, 0) for passage in candidates[query.id]},
         )
         for query in judged
     )
@@ -211,10 +218,9 @@ def _qrels_file(folder: Path) -> Path:
     return files[0]
 
 
-def _read_positives(
-    path: Path, corpus: Mapping[str, Passage], queries: Mapping[str, Query]
-) -> dict[str, frozenset[str]]:
-    positives: dict[str, set[str]] = defaultdict(set)
+def _read_grades(path: Path, corpus: Mapping[str, Passage], queries: Mapping[str, Query]) -> dict[str, dict[str, int]]:
+    """The grade of each judged passage, by query and passage."""
+    grades: dict[str, dict[str, int]] = defaultdict(dict)
     seen: dict[tuple[str, str], int] = {}
     for number, line in read_lines(path):
         place = f"{path}, line {number}"
@@ -222,7 +228,7 @@ def _read_positives(
         if fields == ["query-id", "corpus-id", "score"]:
             continue
         try:
-            query, passage, score = fields[0], fields[1], int(fields[2])
+            query, passage, grade = fields[0], fields[1], int(fields[2])
             if len(fields) != 3:
                 raise ValueError  # noqa: TRY301 - the same line is said of every other shape
         except (ValueError, IndexError):
@@ -236,6 +242,5 @@ def _read_positives(
                 f"{place}: {short(passage)} is judged for {short(query)} already (line {seen[query, passage]})"
             )
         seen[query, passage] = number
-        if score > 0:
-            positives[query].add(passage)
-    return {query: frozenset(passages) for query, passages in positives.items()}
+        grades[query][passage] = grade
+    return dict(grades)

@@ -10,12 +10,13 @@ from typing import TypeVar
 from fresco.benchmarks.pools import fingerprint, make_pool
 from fresco.benchmarks.tables import Row, read_jsonl, read_parquet, short
 from fresco.errors import FrescoError
-from fresco.records import Benchmark, Kind, Label, Passage, Pool, Query, Task
+from fresco.records import Benchmark, Conflict, Kind, Label, Passage, Pool, Query, Task
 
 #: The tables of a benchmark.
 TABLES = ("corpus", "queries", "pools")
 
 _Record = TypeVar("_Record", Passage, Query)
+_Value = TypeVar("_Value", int, bool)
 
 _READERS = {".parquet": read_parquet, ".jsonl": read_jsonl}
 
@@ -128,8 +129,7 @@ def _splits(rows: list[Row]) -> dict[str, str]:
 def _pools(
     queries: Mapping[str, Query], query_rows: list[Row], corpus: Mapping[str, Passage], pool_rows: list[Row]
 ) -> tuple[Pool, ...]:
-    candidates: dict[str, dict[str, Label]] = {}
-    opened: dict[str, Row] = {}
+    candidates: dict[str, dict[str, Row]] = {}
     places: dict[tuple[str, str], str] = {}
     for row in pool_rows:
         query_id, passage_id = row.text("query-id"), row.text("corpus-id")
@@ -141,14 +141,49 @@ def _pools(
             place = places[query_id, passage_id]
             raise row.error("corpus-id", f"{short(passage_id)} is in the pool of {short(query_id)} already ({place})")
         places[query_id, passage_id] = row.place
-        candidates.setdefault(query_id, {})[passage_id] = row.choice("label", Label)
-        opened.setdefault(query_id, row)
+        candidates.setdefault(query_id, {})[passage_id] = row
     pools = []
     for query, query_row in zip(queries.values(), query_rows, strict=True):
-        labels = candidates.get(query.id)
-        if labels is None:
+        if query.id not in candidates:
             raise query_row.error("_id", f"the query {short(query.id)} has no pool")
-        if Label.POSITIVE not in labels.values():
-            raise opened[query.id].error("label", f"the pool of {short(query.id)} that starts here has no positive")
-        pools.append(make_pool(query, ((corpus[passage_id], label) for passage_id, label in labels.items())))
+        pools.append(_pool(query, candidates[query.id], corpus))
     return tuple(pools)
+
+
+def _pool(query: Query, rows: Mapping[str, Row], corpus: Mapping[str, Passage]) -> Pool:
+    labels = {passage_id: row.choice("label", Label) for passage_id, row in rows.items()}
+    if Label.POSITIVE not in labels.values():
+        first = next(iter(rows.values()))
+        raise first.error("label", f"the pool of {short(query.id)} that starts here has no positive")
+    return make_pool(
+        query,
+        ((corpus[passage_id], label) for passage_id, label in labels.items()),
+        gains=_stated({own: _grade(row, labels[own]) for own, row in rows.items()}, rows, "grade"),
+        conflicts={own: conflict for own, row in rows.items() if (conflict := _conflict(row, labels[own]))},
+        superseded=_stated({own: row.optional_boolean("superseded") for own, row in rows.items()}, rows, "superseded"),
+    )
+
+
+def _grade(row: Row, label: Label) -> int | None:
+    grade = row.optional_integer("grade")
+    if grade is not None and (grade >= 1) != (label is Label.POSITIVE):
+        raise row.error(
+            "grade", f"is {grade} for a passage that is {label}; a positive has 1 or more, the others 0 or less"
+        )
+    return grade
+
+
+def _conflict(row: Row, label: Label) -> Conflict | None:
+    conflict = row.optional_choice("conflict", Conflict)
+    if conflict and label is not Label.OUTDATED:
+        raise row.error("conflict", f"is {conflict} for a passage that is {label}; only an outdated one has a conflict")
+    return conflict
+
+
+def _stated(values: Mapping[str, _Value | None], rows: Mapping[str, Row], field: str) -> dict[str, _Value]:
+    """What is said of every candidate of a query, or nothing where it is said of none."""
+    stated = {own: value for own, value in values.items() if value is not None}
+    if stated and len(stated) < len(values):
+        missing = next(own for own, value in values.items() if value is None)
+        raise rows[missing].error(field, "is missing here, but other candidates of the query have it; give it for all")
+    return stated

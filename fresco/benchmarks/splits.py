@@ -130,4 +130,4 @@ def _prefixed(pools: Iterable[Pool]) -> Iterable[Pool]:
         for passage in pool.passages:
             renamed.setdefault(passage.id, dataclasses.replace(passage, id=_PREFIX + passage.id))
         query = dataclasses.replace(pool.query, id=_PREFIX + pool.query.id)
-        yield Pool(query, tuple(renamed[passage.id] for passage in pool.passages), pool.labels)
+        yield dataclasses.replace(pool, query=query, passages=tuple(renamed[passage.id] for passage in pool.passages))

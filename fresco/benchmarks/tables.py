@@ -93,6 +93,24 @@ class Row:
         except ValueError:
             raise self.error(field, f"{short(value)} is none of {', '.join(choices)}") from None
 
+    def optional_choice(self, field: str, choices: type[_Choice]) -> _Choice | None:
+        """The field as a member of an enumeration; None where it is missing, null or empty."""
+        return None if self.fields.get(field) in (None, "") else self.choice(field, choices)
+
+    def optional_boolean(self, field: str) -> bool | None:
+        """The field as true or false; None where it is missing or null."""
+        value = self.fields.get(field)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.error(field, f"is {type(value).__name__} {short(value)}, not true or false")
+
+    def optional_integer(self, field: str) -> int | None:
+        """The field as a whole number; None where it is missing or null."""
+        value = self.fields.get(field)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        raise self.error(field, f"is {type(value).__name__} {short(value)}, not a whole number")
+
 
 def short(value: object) -> str:
     """A value for an error message: one line, at most 80 characters."""

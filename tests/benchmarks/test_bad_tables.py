@@ -30,6 +30,11 @@ def put(table: str, row: int, field: str, value: Any) -> Change:
     return lambda tables: tables[table][row].__setitem__(field, value)
 
 
+def put_optional(row: int, field: str, value: Any) -> Change:
+    """In a column that is empty elsewhere."""
+    return lambda tables: [own.update({field: value if i == row else None}) for i, own in enumerate(tables["pools"])]
+
+
 def drop(table: str, row: int, field: str) -> Change:
     return lambda tables: tables[table][row].pop(field)
 
@@ -47,6 +52,24 @@ ROWS: dict[str, tuple[Change, str, int, str]] = {
         "queries",
         2,
         "field 'timestamp': '2023-02-30T00:00:00Z' is no date of the form YYYY-MM-DDThh:mm:ssZ",
+    ),
+    "unknown conflict": (
+        put_optional(1, "conflict", "older"),
+        "pools",
+        2,
+        "field 'conflict': 'older' is none of version, history, cross-document, announced",
+    ),
+    "conflict of a positive": (
+        put_optional(0, "conflict", "version"),
+        "pools",
+        1,
+        "field 'conflict': is version for a passage that is positive; only an outdated one has a conflict",
+    ),
+    "superseded for some": (
+        put_optional(5, "superseded", True),
+        "pools",
+        5,
+        "field 'superseded': is missing here, but other candidates of the query have it; give it for all",
     ),
     "unknown task": (put("queries", 3, "task", "ek"), "queries", 4, "field 'task': 'ek' is none of EK, NEK"),
     "unknown kind": (

@@ -56,6 +56,29 @@ def test_judged_queries_become_static_pools(beir: Path) -> None:
     )
 
 
+def test_grades_are_kept(beir: Path) -> None:
+    """Where every judgement is 0 or 1 nothing changes; a pool with another grade keeps the grade of each passage."""
+    first, second = open_benchmark(str(beir)).pools
+    assert first.gains == ()
+    assert dict(zip((p.id for p in second.passages), second.gains, strict=True)) == {"d1": 0, "d2": 0, "d3": 2, "d4": 0}
+    fingerprints = [open_benchmark(str(beir)).fingerprint]
+    (beir / "qrels" / "test.tsv").write_text("a\td2\t1\nb\td3\t3\nb\td1\t-2\nb\td4\t1\n")
+    graded = open_benchmark(str(beir))
+    second = graded.pools[1]
+    assert dict(zip((p.id for p in second.passages), second.gains, strict=True)) == {
+        "d1": -2,
+        "d2": 0,
+        "d3": 3,
+        "d4": 1,
+    }
+    assert labels(second)["d1"] is Label.NEAR_TOPIC
+    fingerprints.append(graded.fingerprint)
+    (beir / "qrels" / "test.tsv").write_text("a\td2\t1\nb\td3\t1\nb\td1\t0\nb\td4\t1\n")
+    binary = open_benchmark(str(beir))
+    assert [pool.gains for pool in binary.pools] == [(), ()]
+    assert len({*fingerprints, binary.fingerprint}) == 3
+
+
 def test_own_dates_stay_and_the_others_are_drawn_by_seed_and_id(beir: Path) -> None:
     first, again, other = (open_benchmark(str(beir), seed=seed) for seed in (0, 0, 1))
     assert first == again

@@ -16,7 +16,7 @@ from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.folder import read_benchmark
 from fresco.benchmarks.tables import read_hub
 from fresco.errors import FrescoError
-from fresco.records import Kind, Label, Task, parse_timestamp
+from fresco.records import Conflict, Kind, Label, Task, parse_timestamp
 from tests.benchmarks.conftest import MakeFolder, Tables
 
 CARD = """---
@@ -90,6 +90,31 @@ def test_any_content_changes_the_fingerprint(
     before = open_benchmark(str(make_folder(tables, name="before"))).fingerprint
     tables[table][0][field] = value
     assert open_benchmark(str(make_folder(tables, name="after"))).fingerprint != before
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_optional_columns_of_the_pools(suffix: str, tables: Tables, make_folder: MakeFolder) -> None:
+    """Absent or empty they change nothing; filled in they stand in the pool, and in the fingerprint."""
+    plain = open_benchmark(str(make_folder(tables, suffix, name="plain")))
+    pool = plain.pools[0]
+    assert (pool.gains, pool.conflicts, pool.superseded) == ((), (), ())
+    for row in tables["pools"]:
+        row.update(conflict="" if suffix == ".parquet" else None, superseded=None, grade=None)
+    assert open_benchmark(str(make_folder(tables, suffix, name="empty"))).fingerprint == plain.fingerprint
+    seen = {plain.fingerprint}
+    kinds = [None, "history", None, None]
+    for column, values in (("conflict", kinds), ("superseded", [False, True, True, False]), ("grade", [3, 0, -1, 0])):
+        for row, value in zip(tables["pools"], values, strict=False):
+            row[column] = value
+        benchmark = open_benchmark(str(make_folder(tables, suffix, name=column)))
+        assert benchmark.fingerprint not in seen
+        seen.add(benchmark.fingerprint)
+    pool = benchmark.pools[0]
+    of = {p.id: i for i, p in enumerate(pool.passages)}
+    assert [pool.conflicts[of[f"p{i}"]] for i in range(4)] == [None, Conflict.HISTORY, None, None]
+    assert [pool.superseded[of[f"p{i}"]] for i in range(4)] == [False, True, True, False]
+    assert [pool.gains[of[f"p{i}"]] for i in range(4)] == [3, 0, -1, 0]
+    assert benchmark.pools[1].conflicts == ()
 
 
 def test_a_label_changes_the_fingerprint_but_not_the_order(tables: Tables, make_folder: MakeFolder) -> None:
