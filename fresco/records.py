@@ -211,6 +211,7 @@ class Benchmark:
             it lies and in whichever format.
         notes: What a reader of the results must know ("random timestamps, seed 0").
         splits: Which split a subject is assigned to (train, validation, test); empty where the data does not say.
+        edition: Which edition, where the data says so (see :mod:`fresco.benchmarks.editions`).
     """
 
     name: str
@@ -218,6 +219,7 @@ class Benchmark:
     fingerprint: str
     notes: tuple[str, ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict, hash=False)
+    edition: int | None = None
 
     def __len__(self) -> int:
         return len(self.pools)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from fresco.benchmarks.beir import is_beir, read_beir
+from fresco.benchmarks.editions import CARD, Edition, check_edition, check_fingerprint, parse_edition, read_edition
 from fresco.benchmarks.embedded import EMBEDDED, embedded_folder
 from fresco.benchmarks.folder import TABLES, has_table, read_benchmark, read_table
-from fresco.benchmarks.tables import read_hub
+from fresco.benchmarks.tables import read_hub, read_hub_file
 from fresco.errors import FrescoError
 from fresco.records import Benchmark
 
@@ -24,7 +26,7 @@ def open_benchmark(source: str, *, seed: int = 0) -> Benchmark:
         seed: Of the random dates of a BEIR folder; the others have dates of their own.
 
     Raises:
-        FrescoError: nothing fits, or what fits is wrong; the message says where.
+        FrescoError: nothing fits, or what fits is wrong or an old edition; the message says where.
     """
     try:
         return _open(source, seed)
@@ -42,7 +44,7 @@ def _open(source: str, seed: int) -> Benchmark:
         raise FrescoError(f"{source} is a file; a benchmark is a folder, so give the folder that holds it")
     # Where there is no network the hub is given up after 25 s: a path misspelt in its last part only is not asked for.
     if _HUB_ID.fullmatch(source) and not path.parent.is_dir():
-        return read_benchmark(source, lambda table: read_hub(source, table))
+        return _open_hub(source)
     raise FrescoError(
         f"there is no benchmark {source!r}: give the name of an embedded one ({', '.join(EMBEDDED)}), the path of a "
         "benchmark or BEIR folder that exists, or the id of a Hugging Face dataset (user/name)"
@@ -50,11 +52,25 @@ def _open(source: str, seed: int) -> Benchmark:
 
 
 def _open_folder(name: str, folder: Path, seed: int) -> Benchmark:
+    edition = read_edition(folder)
     if is_beir(folder) and not has_table(folder, "pools"):
-        return read_beir(name, folder, seed=seed)
+        return _of_edition(read_beir(name, folder, seed=seed), edition)
     if any(has_table(folder, table) for table in TABLES):
-        return read_benchmark(name, lambda table: read_table(folder, table))
+        return _of_edition(read_benchmark(name, lambda table: read_table(folder, table)), edition)
     raise FrescoError(
         f"{folder} is neither a benchmark (tables corpus, queries and pools, each .parquet or .jsonl) nor a BEIR "
         "folder (corpus.jsonl, queries.jsonl, qrels/*.tsv)"
     )
+
+
+def _open_hub(dataset: str) -> Benchmark:
+    card = read_hub_file(dataset, CARD)
+    edition = parse_edition(card, f"{dataset}/{CARD}") if card is not None else None
+    if edition:
+        check_edition(edition.name, edition.number, dataset)
+    return _of_edition(read_benchmark(dataset, lambda table: read_hub(dataset, table)), edition)
+
+
+def _of_edition(benchmark: Benchmark, edition: Edition | None) -> Benchmark:
+    check_fingerprint(benchmark.fingerprint, benchmark.name)
+    return dataclasses.replace(benchmark, edition=edition.number) if edition else benchmark

@@ -92,11 +92,16 @@ def combine(ek: Benchmark, nek: Benchmark) -> Benchmark:
         pools=pools,
         fingerprint=fingerprint(pools),
         notes=(
-            f"EK from {ek.name}, NEK from {nek.name}",
+            f"EK from {_edition_of(ek)}, NEK from {_edition_of(nek)}",
             *(f"{side.name}: {note}" for side in (ek, nek) for note in side.notes),
         ),
         splits={**ek_splits, **nek_splits},
+        edition=ek.edition if ek.edition == nek.edition else None,
     )
+
+
+def _edition_of(benchmark: Benchmark) -> str:
+    return benchmark.name if benchmark.edition is None else f"{benchmark.name} (edition {benchmark.edition})"
 
 
 def _side(benchmark: Benchmark, task: Task) -> tuple[Pool, ...]:

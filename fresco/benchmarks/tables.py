@@ -204,6 +204,30 @@ def read_hub(dataset: str, table: str) -> list[Row]:
     return _some(_rows(f"{dataset} (table {table})", load), f"{dataset} (table {table})")
 
 
+def read_hub_file(dataset: str, name: str) -> bytes | None:
+    """A small file of a Hugging Face dataset, through the hub's own cache; None where the dataset has none.
+
+    Args:
+        dataset: ``user/name``.
+        name: Of the file.
+
+    Raises:
+        FrescoError: the dataset cannot be reached and the file was not read before.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(dataset, name, repo_type="dataset")).read_bytes()
+    except LocalEntryNotFoundError:  # no network and not in the cache: the tables may be, and say themselves if not
+        return None
+    except EntryNotFoundError:
+        return None
+    # As for the tables: whatever httpx, the hub's client and the disk raise.
+    except Exception as error:
+        raise FrescoError(f"{dataset}: {name} cannot be read ({one_line(error.__cause__ or error)})") from error
+
+
 def _some(rows: list[Row], source: object) -> list[Row]:
     if not rows:
         raise FrescoError(f"{source}: the table has no rows")

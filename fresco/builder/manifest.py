@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition, check_manifest
 from fresco.benchmarks.tables import read_jsonl
 from fresco.builder.assemble import Assembly
 from fresco.builder.config import BuildConfig
@@ -69,6 +70,7 @@ def manifest_rows(config: BuildConfig, assembly: Assembly, aligned: Sequence[Row
     """The rows of the manifest of a benchmark."""
     yield {
         "type": "benchmark",
+        "edition": CONSTRUCTION,
         "schema_version": SCHEMA_VERSION,
         "parser_version": PARSER_VERSION,
         "tables": config.tables,
@@ -112,11 +114,13 @@ class Manifest:
     """A manifest, read and checked.
 
     Attributes:
+        edition: Of the benchmark it makes.
         header: Row of the benchmark.
         revisions: Rows of revisions.
         queries: Rows of queries.
     """
 
+    edition: Edition
     header: Mapping[str, Any]
     revisions: Sequence[Mapping[str, Any]]
     queries: Sequence[Mapping[str, Any]]
@@ -154,7 +158,8 @@ def read_manifest(path: Path) -> Manifest:
         raise FrescoError(
             f"{path}: has schema version {found['benchmark'][0]['schema_version']}, this program reads {SCHEMA_VERSION}"
         )
-    return Manifest(found["benchmark"][0], found["revision"], found["query"])
+    edition = check_manifest(found["benchmark"][0], str(path))
+    return Manifest(edition, found["benchmark"][0], found["revision"], found["query"])
 
 
 def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int = 2) -> Hydrated:
@@ -188,6 +193,7 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int =
     rows = [corpus[each] for each in sorted(used)]
     write_tables(out, {"corpus": rows, "queries": queries, "pools": pools})
     write_atomically(out / "manifest.jsonl", manifest.read_bytes())
+    write_atomically(out / CARD, read.edition.as_json())
     write_atomically(
         out / "attribution.tsv", attribution((revisions[each] for each in used), read.header["attribution"])
     )

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition
 from fresco.builder.align import align
 from fresco.builder.assemble import assemble
 from fresco.builder.card import card
@@ -260,6 +261,7 @@ class _Build:
         assembly = assemble(config, self._relations, aligned, queries, revisions, self._parser, tick)
         write_tables(config.out, assembly.tables)
         write_atomically(config.out / "attribution.tsv", attribution(assembly.revisions.values(), config.attribution))
+        write_atomically(config.out / CARD, Edition(config.out.name, CONSTRUCTION).as_json())
         write_atomically(config.out / "manifest.jsonl", lines(manifest_rows(config, assembly, aligned)))
         return lines(assembly.rows), assembly.counts
 

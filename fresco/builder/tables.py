@@ -140,7 +140,14 @@ def push_to_hub(folder: Path, dataset: str, *, private: bool = False, token: str
             folder_path=folder,
             repo_id=dataset,
             repo_type="dataset",
-            allow_patterns=["*.parquet", "README.md", "attribution.tsv", "manifest.jsonl", "funnel.json"],
+            allow_patterns=[
+                "*.parquet",
+                "README.md",
+                "attribution.tsv",
+                "manifest.jsonl",
+                "funnel.json",
+                "benchmark.json",
+            ],
             commit_message="fresco build",
         )
     except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError, ValueError) as error:

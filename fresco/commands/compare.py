@@ -67,6 +67,11 @@ def _check_same_benchmark(a: SavedRun, b: SavedRun) -> None:
     ours, theirs = a.record["benchmark"], b.record["benchmark"]
     if ours["fingerprint"] != theirs["fingerprint"]:
         raise FrescoError(
-            f"{a.folder} was scored on {ours['name']} and {b.folder} on {theirs['name']} with other content; "
+            f"{a.folder} was scored on {_named(ours)} and {b.folder} on {_named(theirs)} with other content; "
             "score both on one benchmark"
         )
+
+
+def _named(benchmark: dict[str, Any]) -> str:
+    edition = benchmark.get("edition")
+    return str(benchmark["name"]) if edition is None else f"{benchmark['name']} (edition {edition})"

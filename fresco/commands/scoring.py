@@ -162,6 +162,7 @@ def _record(
         "seconds": (finished - started).total_seconds(),
         "benchmark": {
             "name": run.benchmark.name,
+            "edition": run.benchmark.edition,
             "fingerprint": run.benchmark.fingerprint,
             "queries": len(run.benchmark),
             "passages": len(list(run.benchmark.passages())),

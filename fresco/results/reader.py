@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from fresco.benchmarks.editions import check_run
 from fresco.errors import FrescoError
 from fresco.records import SCHEMA_VERSION
 from fresco.results.writer import PER_QUERY, RECORD
@@ -32,7 +33,7 @@ def read_run(folder: Path) -> SavedRun:
     """Open a folder that ``fresco score`` wrote.
 
     Raises:
-        FrescoError: it is none, it is incomplete, or it is of another schema version.
+        FrescoError: it is none, incomplete, of another schema version, or over an old edition of a benchmark.
     """
     try:
         record = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
@@ -45,4 +46,5 @@ def read_run(folder: Path) -> SavedRun:
             f"{folder / RECORD}: schema version {record.get('schema_version')!r}, this fresco reads {SCHEMA_VERSION}; "
             "score again"
         )
+    check_run(record.get("benchmark") or {}, str(folder))
     return SavedRun(folder, record, per_query)
