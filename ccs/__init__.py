@@ -5,4 +5,28 @@ stripped of the answer and its queries' named entities are masked, a frozen mode
 is left, and the similarity to the real question is the reward. See
 :mod:`ccs.agent.trajectory` for what a rollout leaves,
 :mod:`ccs.rewards` for the reward and its audit, :mod:`ccs.retrieve` for the search engine.
+
+A function for each command stands here: :func:`index`, :func:`serve`, :func:`rollout`, :func:`reward`, :func:`audit`,
+:func:`evaluate`, :func:`train`; see :mod:`ccs.api`, which is loaded when the first of them is asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccs.api import audit, evaluate, index, reward, rollout, serve, train
+
+__all__ = ["audit", "evaluate", "index", "reward", "rollout", "serve", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from ccs import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,37 @@ def load_questions(sources: str | Sequence[str], *, limit: int | None = None) ->
         if not found:
             raise FrescoError(f"{source}: holds no question")
         questions += found[:limit]
-    counts = Counter(question.id for question in questions)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise FrescoError(f"question id {twice[0]!r} is in several of {', '.join(map(str, sources))}; ask them apart")
+    _refuse_twice(questions, [sources] if isinstance(sources, str) else sources)
     return questions
+
+
+def as_questions(value: Any, *, limit: int | None = None) -> tuple[list[Question], list[str]]:
+    """Questions from what a caller has: sources of :func:`load_questions`, questions themselves, or both.
+
+    Args:
+        value: A source, a :class:`Question`, or several.
+        limit: Only the first so many of each source; of questions themselves, of all together.
+
+    Returns:
+        The questions, and the sources that were named.
+
+    Raises:
+        FrescoError: as :func:`load_questions`, or the same id twice.
+    """
+    items = [value] if isinstance(value, str | PathLike | Question) else list(value)
+    given = [each for each in items if isinstance(each, Question)]
+    sources = [str(each) for each in items if not isinstance(each, Question)]
+    questions = [*given[:limit], *(load_questions(sources, limit=limit) if sources else [])]
+    _refuse_twice(questions, sources)
+    if not questions:
+        raise FrescoError("there is no question")
+    return questions, sources
+
+
+def _refuse_twice(questions: Sequence[Question], sources: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(each.id for each in questions).items() if count > 1]
+    if twice:
+        raise FrescoError(f"question id {twice[0]!r} is in several of {', '.join(sources)}; ask them apart")
 
 
 def _open(source: str) -> list[Question]:

@@ -110,8 +110,7 @@ class Environment:
         agent: str = "search",
         template: str | None = None,
     ) -> None:
-        if agent not in protocol.AGENTS:
-            raise FrescoError(f"there is no agent {agent!r}; choose from {', '.join(protocol.AGENTS)}")
+        protocol.check_agent(agent)
         if retriever is None and agent != "direct":
             raise FrescoError(f"the {agent} agent needs a retriever")
         limits = limits or Limits()

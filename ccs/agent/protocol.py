@@ -72,6 +72,16 @@ class Reply:
     fault: str | None = None
 
 
+def check_agent(agent: str) -> None:
+    """Refuse an agent that there is not.
+
+    Raises:
+        FrescoError: it is none of :data:`AGENTS`.
+    """
+    if agent not in AGENTS:
+        raise FrescoError(f"there is no agent {agent!r}; choose from {', '.join(AGENTS)}")
+
+
 def write_prompt(agent: str, question: str, template: str | None = None) -> str:
     """What the model reads first.
 
@@ -80,6 +90,7 @@ def write_prompt(agent: str, question: str, template: str | None = None) -> str:
         question: Its text, from outside: escaped here.
         template: Another prompt, of :func:`read_template`.
     """
+    check_agent(agent)
     if template is None:
         template = (_PROMPTS / f"{'agent' if agent == 'search' else agent}.txt").read_text(encoding="utf-8")
     return template.replace("{question}", one_line(question))

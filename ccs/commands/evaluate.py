@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from ccs.agent.question import Question
-    from ccs.agent.trajectory import Trajectory
     from ccs.evaluation.measure import Evaluation
 
 #: Columns of the table on the console; metrics.json has all.
@@ -43,50 +39,17 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Run the command."""
-    from ccs.evaluation.measure import match, measure
-    from ccs.questions import load_questions
-    from ccs.rollouts.file import read_trajectories
+    import ccs
 
-    questions = load_questions(options.questions)
-    pairs = match(read_trajectories(Path(options.trajectories)), questions)
-    grades, judge_name = _grades(options, pairs) if options.judge else (None, None)
-    evaluation = measure(pairs, grades, resamples=options.resamples, seed=options.seed)
-    evaluation.counts["questions without a trajectory"] = len({question.id for question in questions}) - len(
-        {trajectory.question_id for trajectory, _ in pairs}
-    )
+    chosen = {name: getattr(options, name) for name in ("judge", "out", "seed", "resamples")}
+    evaluation = ccs.evaluate(options.trajectories, options.questions, **chosen)
     if options.json:
         sys.stdout.writelines(f"{json.dumps(row)}\n" for row in evaluation.rows)
     else:
         _print_table(evaluation)
     left_out = {name: count for name, count in evaluation.counts.items() if name != "trajectories" and count}
     sys.stderr.writelines(f"ccs: {count} {name}\n" for name, count in left_out.items())
-    if options.out:
-        _write(options, evaluation, judge_name)
     return 0
-
-
-def _grades(
-    options: argparse.Namespace, pairs: Sequence[tuple[Trajectory, Question]]
-) -> tuple[Mapping[tuple[str, int], float | None], str]:
-    from rich.progress import Progress
-
-    from ccs.evaluation.judge import judge
-    from fresco.clients.llm import ChatClient
-    from fresco.terminal.console import make_console
-
-    asked = {
-        (trajectory.question_id, trajectory.sample): (question.text, question.answers, trajectory.answer)
-        for trajectory, question in pairs
-        if trajectory.answer is not None and question.answers
-    }
-    client = ChatClient(options.judge, cache=Path(options.out) / "judge.sqlite" if options.out else None)
-    try:
-        with Progress(console=make_console(stderr=True)) as progress:
-            task = progress.add_task("judge", total=len(set(asked.values())))
-            grades = judge(client, list(asked.values()), lambda: progress.advance(task))
-        return dict(zip(asked, grades, strict=True)), client.shown
-    finally:
-        client.close()
 
 
 def _print_table(evaluation: Evaluation) -> None:
@@ -109,28 +72,3 @@ def _print_table(evaluation: Evaluation) -> None:
         shown = [interval(row if row["value"] is not None else None) for row in figures]
         table.add_row(escape(dataset), str(asked), *map(escape, shown))
     make_console().print(table)
-
-
-def _write(options: argparse.Namespace, evaluation: Evaluation, judge_name: str | None) -> None:
-    import io
-
-    from ccs.evaluation.measure import METRICS
-    from fresco.io.files import digest, write_atomically
-    from fresco.io.provenance import environment
-
-    folder = Path(options.out)
-    parquet = io.BytesIO()
-    evaluation.per_trajectory.to_parquet(parquet, index=False)
-    write_atomically(folder / "per_question.parquet", parquet.getvalue())
-    metrics = {"schema_version": 1, "metrics": METRICS, "counts": evaluation.counts, "rows": evaluation.rows}
-    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    record = {
-        "trajectories": options.trajectories,
-        "trajectories_sha256": digest(Path(options.trajectories)),
-        "questions": options.questions,
-        "judge": judge_name,
-        "seed": options.seed,
-        "resamples": options.resamples,
-        "environment": environment(),
-    }
-    write_atomically(folder / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 
@@ -42,31 +41,12 @@ def add_index(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_index(options: argparse.Namespace) -> int:
     """Run the command."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from ccs.retrieve.index import build_index
-    from fresco.errors import FrescoError
+    import ccs
     from fresco.terminal.console import make_console
 
-    settings: dict[str, Any] = {"method": options.method}
-    if options.method == "dense":
-        if not options.model:
-            raise FrescoError("--method dense needs a model, such as --model intfloat/e5-base-v2")
-        names = ("model", "dtype", "index_type", "query_prefix", "passage_prefix")
-        settings |= {name: getattr(options, name) for name in names}
-    elif options.model:
-        raise FrescoError("--model is for --method dense; BM25 has none")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=make_console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
-        count = build_index(options.corpus, Path(options.out), settings, tell, device=options.device)
+    names = ("method", "model", "index_type", "query_prefix", "passage_prefix", "dtype", "device")
+    made = ccs.index(options.corpus, options.out, **{name: getattr(options, name) for name in names})
     console = make_console(stderr=False)
-    console.print(f"index of {count:,} passages: {options.out}", markup=False)
+    console.print(f"index of {len(made.passages):,} passages: {options.out}", markup=False)
     console.print(f"next: ccs serve --index {options.out}", markup=False)
     return 0

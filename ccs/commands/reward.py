@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
-    from ccs.agent.trajectory import Trajectory
-    from ccs.rewards.base import Reward
-    from ccs.rewards.config import RewardConfig
-    from ccs.rewards.reward_file import RewardFile
+    from ccs.rewards.run import Rewards
 
 EXIT_SOME_FAILED = 1
-_BATCH = 64  # trajectories that are rewarded together, and then written; a question's are never torn apart
 
 
 def add_reward(commands: argparse._SubParsersAction[Any]) -> None:
@@ -38,7 +32,7 @@ def add_reward(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which reward, for :func:`chosen_config`."""
+    """Add the options that say which reward."""
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--config", metavar="FILE", help="YAML; see --print-config of `ccs reward`")
     chosen.add_argument(
@@ -47,74 +41,34 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", metavar="FILE", help="SQLite file for what language models answer")
 
 
-def chosen_config(options: argparse.Namespace) -> RewardConfig:
-    """The configuration that the options name."""
-    from ccs.rewards.config import RewardConfig, parse_config, read_config
-
-    if options.config:
-        return read_config(Path(options.config))
-    return parse_config({"reward": options.reward}, "--reward") if options.reward else RewardConfig()
-
-
 def run_reward(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 where some trajectories could not be rewarded."""
-    from ccs.questions import load_questions
-    from ccs.rewards.config import dump_config, open_reward
-    from ccs.rewards.reward_file import open_reward_file
-    from ccs.rollouts.file import read_trajectories
+    import ccs
+    from ccs.rewards.config import as_config, dump_config
 
-    config = chosen_config(options)
     if options.print_config:
-        sys.stdout.write(dump_config(config))
+        chosen = {"reward": options.reward} if options.reward else options.config
+        sys.stdout.write(dump_config(as_config(chosen, "--reward")))
         return 0
     if not options.trajectories or not options.out:
         raise FrescoError("ccs reward needs --trajectories FILE and --out FILE")
-    trajectories = read_trajectories(Path(options.trajectories))
-    reward = open_reward(config, cache=Path(options.cache) if options.cache else None)
-    questions = {each.id: each for each in load_questions(options.questions)} if options.questions else None
-    if reward.needs_gold and questions is None:
-        raise FrescoError(f"the reward {reward.name} needs gold answers; give --questions")
-    with open_reward_file(Path(options.out), reward.name, reward.fingerprint) as file:
-        if file.torn:
-            sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its reward is made again\n")
-        _reward_all(reward, trajectories, questions, file)
-        return _report(options.out, reward.name, file.finish(trajectories))
+    rewards = ccs.reward(
+        options.trajectories,
+        options.reward,
+        config=options.config,
+        questions=options.questions,
+        out=options.out,
+        cache=options.cache,
+    )
+    if rewards.torn:
+        sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its reward was made again\n")
+    return _report(options.out, rewards)
 
 
-def _reward_all(reward: Reward, trajectories: Sequence[Trajectory], questions: Any, file: RewardFile) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from fresco.terminal.console import make_console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
-        task = progress.add_task("rewards", total=len(trajectories))
-        for batch in _batches(trajectories, file):
-            file.append(batch, reward.score(batch, questions))
-            progress.advance(task, len(batch))
-        progress.update(task, completed=len(trajectories))
-
-
-def _batches(trajectories: Sequence[Trajectory], file: RewardFile) -> Iterator[list[Trajectory]]:
-    groups: dict[str, list[Trajectory]] = {}
-    for trajectory in trajectories:
-        groups.setdefault(trajectory.question_id, []).append(trajectory)
-    # A group of which one is missing is rewarded again as a whole: some rewards compare its members.
-    groups = {name: group for name, group in groups.items() if not all(each in file for each in group)}
-    batch: list[Trajectory] = []
-    for group in groups.values():
-        if batch and len(batch) + len(group) > _BATCH:
-            yield batch
-            batch = []
-        batch += group
-    if batch:
-        yield batch
-
-
-def _report(out: str, name: str, rewards: Sequence[float | None]) -> int:
-    known = [value for value in rewards if value is not None]
+def _report(out: str, rewards: Rewards) -> int:
+    known = rewards.known
     failed = len(rewards) - len(known)
-    sys.stdout.write(f"{len(known)} rewards by {name}: {out}\n")
+    sys.stdout.write(f"{len(known)} rewards by {rewards.name}: {out}\n")
     if known:
         sys.stdout.write(f"  mean {statistics.fmean(known):.4f}, from {min(known):.4f} to {max(known):.4f}\n")
     if failed:

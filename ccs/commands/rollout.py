@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
-import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.errors import FrescoError
 from fresco.terminal.arguments import positive
 
 if TYPE_CHECKING:
-    from ccs.agent.environment import Limits
-    from ccs.agent.question import Question
-    from ccs.agent.trajectory import Trajectory
-    from ccs.rollouts.one import Sampling
+    from ccs.rollouts.run import Rollouts
 
 EXIT_SOME_FAILED = 1
 
@@ -87,147 +77,27 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_rollout(options: argparse.Namespace) -> int:
     """Run the command; exit code 1 where some rollouts failed."""
-    from ccs.agent.environment import Limits
-    from ccs.questions import load_questions
-    from ccs.rollouts.file import open_rollouts
-    from ccs.rollouts.one import Sampling
-    from fresco.clients.llm import ChatClient
+    import ccs
 
-    limits = Limits(
-        turns=options.max_turns,
-        top_k=options.top_k,
-        tokens=options.token_budget,
-        passages=options.max_passages,
-        observation_characters=options.observation_characters,
-    )
-    sampling = Sampling(options.api, options.max_tokens, options.temperature, options.seed)
-    questions = load_questions(options.questions, limit=options.limit)
-    client = ChatClient(
-        options.model, concurrency=options.concurrency, timeout=options.timeout, retries=options.retries
-    )
-    try:
-        identity = _identity(options, client.model, limits, sampling)
-        with open_rollouts(Path(options.out), questions, identity) as file:
-            return _collect(options, questions, client, limits, sampling, file, identity)
-    finally:
-        client.close()
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "command", "questions")}
+    rollouts = ccs.rollout(options.questions, **given)
+    if rollouts.torn:
+        sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its rollout was done again\n")
+    _report(rollouts, options.out)
+    return EXIT_SOME_FAILED if rollouts.stops.get("error") else 0
 
 
-def _collect(
-    options: argparse.Namespace,
-    questions: Sequence[Question],
-    client: Any,
-    limits: Limits,
-    sampling: Sampling,
-    file: Any,
-    identity: dict[str, Any],
-) -> int:
-    from ccs.rollouts.file import read_record, write_record
-    from ccs.rollouts.many import collect
-    from ccs.rollouts.one import roll_out
-    from fresco.io.provenance import environment
-
-    template = _template(options)
-    if file.torn:
-        sys.stderr.write(f"ccs: {options.out} ended in half a line, which was dropped; its rollout is done again\n")
-    retriever = _open_retriever(options)
-
-    def roll(question: Question, sample: int) -> Trajectory:
-        return roll_out(
-            client,
-            retriever,
-            question,
-            sample,
-            agent=options.agent,
-            limits=limits,
-            sampling=sampling,
-            template=template,
-        )
-
-    started = time.perf_counter()
-    tally = _Tally(len(questions) * options.samples)
-    with tally.bar(len(file.done)):
-        begun = collect(questions, options.samples, roll, client, file, tally.add)
-    stops = file.finish()
-    tally.report(Path(options.out), stops)
-    if not begun and read_record(Path(options.out)).get("status") == "complete":
-        return 0  # the record says how long the work took: a run that had nothing to do must not replace that
-    record = {
-        "identity": identity,
-        "status": "incomplete" if stops.get("error") else "complete",
-        "questions": options.questions,
-        "model": client.shown,
-        "retriever": getattr(retriever, "name", None),
-        "trajectories": stops,
-        "seconds": round(time.perf_counter() - started, 3),
-        "client": dict(client.totals),
-        "environment": environment(),
-    }
-    write_record(Path(options.out), record)
-    return EXIT_SOME_FAILED if stops.get("error") else 0
-
-
-class _Tally:
-    """What the user is told while and after rollouts run."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._counts: Counter[str] = Counter()
-        self._error = ""
-        self._progress: Any = None
-
-    def bar(self, done: int) -> Any:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        from fresco.terminal.console import make_console
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=make_console(stderr=True))
-        self._task = self._progress.add_task("rollouts", total=self._total, completed=done)
-        return self._progress
-
-    def add(self, trajectory: Trajectory) -> None:
-        searches = trajectory.searches
-        self._counts["searches"] += len(searches)
-        self._counts["searches that found nothing"] += sum(not turn.hits for turn in searches)
-        self._counts["malformed turns"] += trajectory.faults
-        self._error = self._error or trajectory.error
-        self._progress.advance(self._task)
-
-    def report(self, out: Path, stops: dict[str, int]) -> None:
-        sys.stdout.write(f"{sum(stops.values())} trajectories: {out}\n")
-        sys.stdout.write(f"  ended by: {', '.join(f'{name} {stops[name]}' for name in sorted(stops))}\n")
-        if self._counts:
-            sys.stdout.write(f"  in this run: {', '.join(f'{count} {name}' for name, count in self._counts.items())}\n")
-        if self._counts["searches"] and self._counts["searches"] == self._counts["searches that found nothing"]:
-            sys.stderr.write("ccs: no search found anything; does the retriever serve the right index?\n")
-        if stops.get("error"):
-            first = f" (the first with: {self._error})" if self._error else ""
-            sys.stderr.write(f"ccs: {stops['error']} rollouts failed{first}; the same command tries them again\n")
-
-
-def _identity(options: argparse.Namespace, model: str, limits: Limits, sampling: Sampling) -> dict[str, Any]:
-    """What decides a record besides its question. Addresses are left out: servers move."""
-    from ccs.agent.protocol import write_prompt
-
-    prompt = hashlib.sha256(write_prompt(options.agent, "", _template(options)).encode()).hexdigest()
-    return {"agent": options.agent, "model": model, **asdict(limits), **asdict(sampling), "prompt_sha256": prompt}
-
-
-def _template(options: argparse.Namespace) -> str | None:
-    from ccs.agent.protocol import read_template
-
-    return read_template(Path(options.prompt)) if options.prompt else None
-
-
-def _open_retriever(options: argparse.Namespace) -> Any:
-    if options.agent == "direct":
-        return None
-    if not options.retriever:
-        raise FrescoError(f"the {options.agent} agent needs --retriever URL or DIR; --agent direct needs none")
-    from ccs.retrieve import open_retriever
-
-    return open_retriever(options.retriever, timeout=options.timeout)
+def _report(rollouts: Rollouts, out: str) -> None:
+    stops, counts = rollouts.stops, rollouts.counts
+    sys.stdout.write(f"{len(rollouts)} trajectories: {out}\n")
+    sys.stdout.write(f"  ended by: {', '.join(f'{name} {stops[name]}' for name in sorted(stops))}\n")
+    if counts:
+        sys.stdout.write(f"  in this run: {', '.join(f'{count} {name}' for name, count in counts.items())}\n")
+    if counts.get("searches") and counts["searches"] == counts["searches that found nothing"]:
+        sys.stderr.write("ccs: no search found anything; does the retriever serve the right index?\n")
+    if stops.get("error"):
+        first = f" (the first with: {rollouts.error})" if rollouts.error else ""
+        sys.stderr.write(f"ccs: {stops['error']} rollouts failed{first}; the same command tries them again\n")
 
 
 def _count(text: str) -> int:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 from typing import Any
-
-#: More are answered with 503, which our client tries again: what waits is held in memory.
-_MOST_CONNECTIONS = 1024
 
 
 def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,43 +28,13 @@ def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_serve(options: argparse.Namespace) -> int:
     """Run the command."""
-    from fresco.errors import FrescoError
-
-    try:
-        import uvicorn
-
-        from ccs.retrieve.service import make_app
-    except ImportError as error:
-        raise FrescoError(f"ccs serve needs {error.name}: pip install 'fresco-ccs[ccs]'") from error
+    import ccs
     from ccs.retrieve.index import open_index
 
     index = open_index(Path(options.index), device=options.device, model=options.model)
-    index.search(["warm up"], 1)  # a model loads before the first request, not during it
-    listener = _listener(options.host, options.port)
-    host, port = listener.getsockname()[:2]
-    sys.stderr.write(f"ccs: {len(index.passages):,} passages at http://{host}:{port}/retrieve; Ctrl-C ends it\n")
-    config = uvicorn.Config(
-        make_app(index, topk=options.top_k),
-        log_level="warning",
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=10,
-    )
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn answers what is under way and then raises the signal again: that would end us as if it had failed.
-        signal.signal(sign, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+
+    def on_ready(url: str) -> None:
+        sys.stderr.write(f"ccs: {len(index.passages):,} passages at {url}; Ctrl-C ends it\n")
+
+    ccs.serve(index, host=options.host, port=options.port, top_k=options.top_k, on_ready=on_ready)
     return 0
-
-
-def _listener(host: str, port: int) -> Any:
-    import socket
-
-    from fresco.errors import FrescoError
-
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        raise FrescoError(f"--host {host} --port {port}: cannot be listened at: {error}") from error
-    return listener

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
@@ -51,9 +50,10 @@ def run_train(options: argparse.Namespace) -> int:
         return 0
     if not options.out:
         raise FrescoError("ccs train needs --out DIR")
-    from ccs.training.run import describe, train
+    import ccs
+    from ccs.training.run import describe
 
-    outcome = train(config, Path(options.out), tell=_tell)
+    outcome = ccs.train(config, options.out, tell=_tell)
     sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")
     return 0
 

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ccs.agent.protocol import one_line
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
 from fresco.clients.llm import ChatClient
+from fresco.terminal.progress import Progress, no_progress
 
 _RUBRIC = Path(__file__).parent / "prompts" / "judge.txt"
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
@@ -31,6 +34,47 @@ def judge_prompt(question: str, accepted: Sequence[str], answer: str) -> str:
 def read_grade(text: str) -> float | None:
     """1 for CORRECT, 0 for INCORRECT, None for all else; a reasoning model's thought before it is skipped."""
     return _GRADES.get(_THOUGHT.sub("", text).strip().strip(".*\"'`").lower())
+
+
+def grade_all(
+    spec: str,
+    pairs: Sequence[tuple[Trajectory, Question]],
+    *,
+    cache: Path | None = None,
+    tell: Progress = no_progress,
+) -> tuple[dict[tuple[str, int], float | None], str]:
+    """Grade every answer whose question has accepted ones.
+
+    Args:
+        spec: ``URL#MODEL`` of the judge.
+        pairs: Trajectories with their questions.
+        cache: SQLite file of its answers.
+        tell: Told of each grade.
+
+    Returns:
+        Grades by (question id, sample), and how the judge is called.
+
+    Raises:
+        FrescoError: the judge cannot be asked.
+    """
+    asked = {
+        (trajectory.question_id, trajectory.sample): (question.text, question.answers, trajectory.answer)
+        for trajectory, question in pairs
+        if trajectory.answer is not None and question.answers
+    }
+    done, total = 0, len(set(asked.values()))
+    client = ChatClient(spec, cache=cache)
+
+    def on_done() -> None:
+        nonlocal done
+        done += 1
+        tell("judge", done, total)
+
+    try:
+        grades = judge(client, list(asked.values()), on_done)
+        return dict(zip(asked, grades, strict=True)), client.shown
+    finally:
+        client.close()
 
 
 def judge(

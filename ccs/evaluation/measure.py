@@ -6,9 +6,12 @@ failure ended are left out and counted.
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,8 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.evaluation.answers import cover_match, exact_match, token_f1
 from fresco.errors import FrescoError
+from fresco.io.files import write_atomically
+from fresco.io.provenance import environment
 from fresco.stats.intervals import SubjectBootstrap, divide, percentile_interval
 
 #: Name of each figure, and what it is.
@@ -53,6 +58,33 @@ class Evaluation:
     per_trajectory: pd.DataFrame
     rows: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """:attr:`rows` as a frame: ``dataset, metric, value, ci_low, ci_high, questions``."""
+        return pd.DataFrame(self.rows)
+
+    def save(self, folder: Path, record: Mapping[str, Any] | None = None) -> None:
+        """Write ``metrics.json``, ``per_question.parquet`` and ``run.json``.
+
+        Args:
+            folder: Made where absent.
+            record: What ``run.json`` says besides the environment: where trajectories and questions came from.
+
+        Raises:
+            FrescoError: it cannot be written.
+        """
+        parquet = io.BytesIO()
+        self.per_trajectory.to_parquet(parquet, index=False)
+        metrics = {"schema_version": 1, "metrics": METRICS, "counts": self.counts, "rows": self.rows}
+        run = {**(record or {}), "environment": environment()}
+        write_atomically(folder / "per_question.parquet", parquet.getvalue())
+        write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        write_atomically(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame().pivot_table(index="dataset", columns="metric", values="value", sort=False)
+        html: str = frame._repr_html_()  # type: ignore[operator] # pandas escapes what it shows
+        return html
 
 
 def match(trajectories: Iterable[Trajectory], questions: Sequence[Question]) -> list[tuple[Trajectory, Question]]:

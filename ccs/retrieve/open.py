@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ccs.retrieve.base import Retriever
 from fresco.errors import FrescoError
+
+
+def as_retriever(value: Any, *, agent: str = "search", timeout: float = 60.0) -> Retriever | None:
+    """A retriever from what a caller has: what :func:`open_retriever` opens, or a retriever; None for ``direct``.
+
+    Raises:
+        FrescoError: the agent searches and there is none, or it cannot be opened.
+    """
+    if agent == "direct":
+        return None
+    if value is None or value == "":
+        raise FrescoError(f"the {agent} agent needs --retriever URL or DIR; --agent direct needs none")
+    if isinstance(value, str | PathLike):
+        return open_retriever(str(value), timeout=timeout)
+    retriever: Retriever = value
+    return retriever
 
 
 def open_retriever(spec: str, *, timeout: float = 60.0) -> Retriever:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,19 @@ def parse_config(content: Any, where: str = "the reward's configuration") -> Rew
     config: RewardConfig = fill(RewardConfig, content, where)
     _check(config, where)
     return config
+
+
+def as_config(value: Any, where: str = "the reward's configuration") -> RewardConfig:
+    """A configuration from what a caller has: one, a mapping, the path of a file, or None for the default.
+
+    Raises:
+        FrescoError: as :func:`read_config`.
+    """
+    if isinstance(value, RewardConfig):
+        return value
+    if isinstance(value, str | PathLike):
+        return read_config(Path(value))
+    return RewardConfig() if value is None else parse_config(value, where)
 
 
 def dump_config(config: RewardConfig) -> str:

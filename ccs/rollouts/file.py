@@ -43,6 +43,18 @@ def read_trajectories(path: Path) -> list[Trajectory]:
     return list(found.values())
 
 
+def as_trajectories(value: Any) -> list[Trajectory]:
+    """Trajectories from what a caller has: a file of them, or trajectories themselves.
+
+    Raises:
+        FrescoError: as :func:`read_trajectories`, or there is none.
+    """
+    found = read_trajectories(Path(value)) if isinstance(value, str | os.PathLike) else list(value)
+    if not found:
+        raise FrescoError("there is no trajectory")
+    return found
+
+
 class RolloutFile:
     """Collects trajectories; opened with :func:`open_rollouts`.
 

@@ -49,6 +49,10 @@ class Sampling:
     temperature: float = 1.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.api not in APIS:
+            raise FrescoError(f"api is {self.api!r}; it is one of {', '.join(APIS)}")
+
     def seed_of(self, question: Question, sample: int) -> int:
         """The seed of one rollout, the same whatever else is rolled out."""
         text = f"{self.seed}\0{question.id}\0{sample}"

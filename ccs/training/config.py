@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -198,13 +200,31 @@ def read_train_config(spec: str, changes: Sequence[str] = ()) -> TrainConfig:
         path = PRESETS / f"{spec}.yaml"
         if not path.is_file():
             raise FrescoError(f"--config {spec}: no such file, nor a preset; presets are {', '.join(presets())}")
-    content = read_yaml(path)
+    return _read(read_yaml(path), spec, changes)
+
+
+def _read(content: Any, where: str, changes: Sequence[str]) -> TrainConfig:
     for change in changes:
         _apply(content, change)
-    _check_rewards(content, spec)
-    config: TrainConfig = fill(TrainConfig, content, spec)
-    _check(config, spec)
+    _check_rewards(content, where)
+    config: TrainConfig = fill(TrainConfig, content, where)
+    _check(config, where)
     return config
+
+
+def as_train_config(value: Any, changes: Sequence[str] = ()) -> TrainConfig:
+    """A configuration from what a caller has: one, a mapping, a file or the name of a preset.
+
+    Raises:
+        FrescoError: as :func:`read_train_config`, or changes to a configuration that is made already.
+    """
+    if isinstance(value, TrainConfig):
+        if changes:
+            raise FrescoError("changes are for a file, a preset or a mapping; use dataclasses.replace on a TrainConfig")
+        return value
+    if isinstance(value, str | PathLike):
+        return read_train_config(str(value), changes)
+    return _read(copy.deepcopy(dict(value)), "the configuration", changes)
 
 
 def presets() -> list[str]:

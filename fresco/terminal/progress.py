@@ -7,6 +7,7 @@ how much there is. Libraries take such a callback and know nothing of consoles; 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -47,13 +48,20 @@ def progress_bars(
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [TextColumn(unit)] if unit else []
     columns += [TimeElapsedColumn(), TimeRemainingColumn()]
-    with RichProgress(*columns, console=make_console(stderr=True), transient=transient, disable=not shown) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = RichProgress(*columns, console=make_console(stderr=True), transient=transient, disable=not shown)
+    tasks: dict[str, TaskID] = {}
+    adding = threading.Lock()
 
-        def tell(what: str, done: int, total: int | None = None, /) -> None:
-            key = "" if one_bar else what
+    def tell(what: str, done: int, total: int | None = None, /) -> None:
+        key = "" if one_bar else what
+        with adding:
             if key not in tasks:
+                bars.start()  # not before: a job that fails at once would leave an empty line above its error
                 tasks[key] = bars.add_task(escape(what), total=total)
-            bars.update(tasks[key], description=escape(what), completed=done, total=total)
+        bars.update(tasks[key], description=escape(what), completed=done, total=total)
 
+    try:
         yield tell
+    finally:
+        if tasks:
+            bars.stop()
