@@ -1,6 +1,7 @@
-"""What is reported: the names of the metrics as users write them, and the scopes over which they are averaged.
+"""What is reported unless something else is asked for: which measures, over which queries, in which columns.
 
-No heavy import here: the command line reads these names before anything is scored.
+No heavy import here: the command line reads these names before anything is scored. What a measure is stands in its own
+file of :mod:`fresco.metrics.measures`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from typing import Final
 
 from fresco.records import Kind, Task
 
-#: Measures of relevance, on both tasks.
-RANKING: Final = ("MAP", "MRR@5", "MRR@10", "nDCG@5", "nDCG@10", "Hit@1", "Hit@5", "Hit@10")
-#: Measures of staleness, on EK alone; see :mod:`fresco.metrics.staleness`.
-STALENESS: Final = ("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift", "stale@1", "current>obsolete")
-#: Every metric name.
-METRICS: Final = (*RANKING, *STALENESS)
-#: The metrics that each query has a value for. A lift is a ratio of means and belongs to a set of queries.
-PER_QUERY: Final = tuple(name for name in METRICS if name != "ObsoleteLift")
-#: Where a smaller value is the better one.
-LOWER_IS_BETTER: Final = frozenset({"ObsoleteRatio", "ObsoleteLift", "stale@1"})
-#: The metric by which re-rankers are compared unless another one is asked for.
+#: The measures of every run, in the order of its rows.
+STANDARD: Final = (
+    *("MAP", "MRR@5", "MRR@10", "nDCG@5", "nDCG@10", "Hit@1", "Hit@5", "Hit@10"),
+    *("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift", "stale@1", "current>obsolete"),
+)
+#: The measures that are told apart by kind of conflict where the benchmark says which kind a passage is.
+BY_CONFLICT: Final = ("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift", "stale@1", "current>obsolete")
+#: The measures that are also taken over superseded passages where the benchmark says which passages are.
+OF_SUPERSEDED: Final = ("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift")
+#: The measure by which re-rankers are compared unless another one is asked for.
 PRIMARY: Final = "MAP"
+#: The columns of the table of results behind those of the primary measure, over all EK queries.
+HEADLINES: Final = ("stale@1", "current>obsolete", "ObsoleteLift")
 
 #: The kind that stands for every query of a task.
 ALL: Final = "all"
@@ -31,8 +33,3 @@ SCOPES: Final = (
     (str(Task.EK), ALL),
     (str(Task.NEK), ALL),
 )
-
-
-def metrics_of(task: str) -> tuple[str, ...]:
-    """The metrics that are defined for the queries of a task."""
-    return METRICS if task == Task.EK else RANKING

@@ -11,7 +11,8 @@ import pandas as pd
 
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_of, rounded_frame, select
-from fresco.metrics.catalog import LOWER_IS_BETTER, PER_QUERY, PRIMARY, SCOPES
+from fresco.metrics.catalog import PRIMARY, SCOPES
+from fresco.metrics.measures import Measure, measures_among, parse_measure
 from fresco.stats.arrays import FloatArray
 from fresco.stats.intervals import SubjectBootstrap
 from fresco.stats.significance import ALPHA, holm, letters, randomization_test
@@ -37,7 +38,7 @@ def compare_all(
     per_query: pd.DataFrame, metric: str = PRIMARY, *, seed: int = 0, resamples: int = 1000
 ) -> pd.DataFrame:
     """Every pair of re-rankers of one evaluation; the columns are :data:`COLUMNS`."""
-    _check_metric(metric, per_query)
+    metric = _comparable(metric, per_query).name
     rows: list[dict[str, object]] = []
     for task, kind in SCOPES:
         values = _by_reranker(select(per_query, task, kind), metric)
@@ -63,8 +64,8 @@ def compare(
     Args:
         per_query_a: ``Evaluation.per_query`` of the first run.
         per_query_b: That of the second.
-        metric: One that each query has (:data:`fresco.metrics.catalog.PER_QUERY`). A query counts where both values
-            are defined, each with the same weight.
+        metric: Notation of a measure that each query has and both frames hold. A query counts where both values are
+            defined, each with the same weight.
         pairs: Which re-ranker of A is set against which of B. By default each name that both runs hold against itself,
             and the names that only A holds against the names that only B holds.
         seed: Of resampling and of sign flips.
@@ -77,7 +78,7 @@ def compare(
     Raises:
         FrescoError: unknown metric, no query in common, nothing to pair.
     """
-    _check_metric(metric, per_query_a, per_query_b)
+    metric = _comparable(metric, per_query_a, per_query_b).name
     names_a, names_b = (list(dict.fromkeys(frame["reranker"])) for frame in (per_query_a, per_query_b))
     if pairs is None:
         only_a = [name for name in names_a if name not in names_b]
@@ -115,13 +116,13 @@ def groups(comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRI
         ``metric``, ``task``, ``kind``, ``reranker``, ``value``, ``letters``, best first in each scope. Two re-rankers
         of a scope share a letter if and only if their ``p_holm`` is at least 0.05.
     """
-    rows = []
+    measure, rows = parse_measure(metric), []
     for task, kind in SCOPES:
         scope = select(per_query, task, kind)
         means = pd.Series(
-            {name: mean_of(own, metric) for name, own in scope.groupby("reranker", sort=False)}, dtype=float
+            {name: mean_of(own, measure) for name, own in scope.groupby("reranker", sort=False)}, dtype=float
         )
-        means = means.sort_values(ascending=metric in LOWER_IS_BETTER, kind="stable", na_position="last")
+        means = means.sort_values(ascending=measure.lower_is_better, kind="stable", na_position="last")
         own = comparisons[(comparisons["task"] == task) & (comparisons["kind"] == kind)]
         apart = own[own["p_holm"] < ALPHA]
         display = letters([str(name) for name in means.index], list(zip(apart["a"], apart["b"], strict=True)))
@@ -177,6 +178,18 @@ def _subjects(values: pd.DataFrame) -> list[str]:
     return [str(subject) for _, subject in values.index]
 
 
-def _check_metric(metric: str, *frames: pd.DataFrame) -> None:
-    if metric not in PER_QUERY or any(metric not in frame.columns for frame in frames):
-        raise FrescoError(f"cannot compare by {metric!r}: choose one of {', '.join(PER_QUERY)}")
+def _comparable(metric: str, *frames: pd.DataFrame) -> Measure:
+    """The measure of that notation, if every frame has its values."""
+    held = [[own.name for own in measures_among(list(frame.columns))] for frame in frames]
+    choice = f"choose one of {', '.join(name for name in held[0] if all(name in own for own in held))}"
+    try:
+        measure = parse_measure(metric)
+    except FrescoError as error:
+        raise FrescoError(f"cannot compare by {metric!r}: {choice} ({error})") from error
+    if not measure.per_query:
+        raise FrescoError(f"cannot compare by {metric!r}: no single query has a value of it; {choice}")
+    if any(measure.name not in frame.columns for frame in frames):
+        raise FrescoError(
+            f"cannot compare by {metric!r}: the results do not hold it; score with --measure {metric}, or {choice}"
+        )
+    return measure

@@ -16,11 +16,13 @@ from fresco.metrics.bias import PreferenceRegression, differences
 from fresco.metrics.catalog import ALL, PRIMARY, SCOPES
 from fresco.metrics.compare import compare_all, groups
 from fresco.metrics.counterfactual import counterfactual, probe_pools
-from fresco.metrics.pairs import ConflictPairs, conflict_pairs
-from fresco.metrics.ranking import ranking_metrics
+from fresco.metrics.measures import Measure, parse_measure
+from fresco.metrics.measures.stale import Stale
+from fresco.metrics.pairs import conflict_pairs
 from fresco.metrics.selfcheck import check_per_query, check_rows, count_column
-from fresco.metrics.staleness import by_age_gap, staleness_metrics
+from fresco.metrics.staleness import by_age_gap
 from fresco.metrics.ties import Tiers
+from fresco.metrics.values import chosen_measures, measure_pools
 from fresco.records import Benchmark, Kind, Label, Pool, Task
 from fresco.stats.arrays import FloatArray
 
@@ -36,9 +38,10 @@ class Evaluation:
         per_query: A row for each re-ranker and query: ``reranker``, ``query_id``, ``task``, ``kind``, ``subject``,
             ``relation``, ``n_passages`` and the counts by label, ``n_tied`` (passages that share their score with
             another one), ``ties_matter``, ``rank`` (expected, of the first positive), ``top_label`` (``tied`` where
-            several labels share the top), and a column for each metric that a query has, NaN where undefined.
+            several labels share the top), and a column for each measure that a query has, NaN where undefined.
         rows: Means with intervals: ``reranker``, ``task``, ``kind``, ``metric``, ``value``, ``ci_low``, ``ci_high``,
-            ``n`` (queries behind the value); None where undefined.
+            ``n`` (queries behind the value); None where undefined. A measure that is confined to one kind of conflict
+            is named so, ``stale(of=version)@1``, and its row says it in ``conflict`` too.
         age_gap: ``reranker``, ``metric``, ``bin``, ``value``, ``ci_low``, ``ci_high``, ``n``; see
             :func:`fresco.metrics.staleness.by_age_gap`.
         comparisons: Pairs of re-rankers by the primary metric; see :func:`fresco.metrics.compare.compare_all`.
@@ -72,6 +75,7 @@ def evaluate(
     *,
     probes: Sequence[Pool] | None = None,
     probe_scores: Mapping[str, Scores] | None = None,
+    measures: Sequence[Measure] = (),
     primary: str = PRIMARY,
     seed: int = 0,
     resamples: int = 1000,
@@ -84,7 +88,9 @@ def evaluate(
         probes: The counterfactual probes that were scored; :func:`~fresco.metrics.counterfactual.probe_pools` of the
             benchmark where None.
         probe_scores: Re-ranker name to the scores of the probes; a re-ranker may be missing.
-        primary: Metric of comparisons and groups.
+        measures: Beside the standard set and what the data adds to it, see
+            :func:`fresco.metrics.values.chosen_measures`.
+        primary: Notation of the measure of comparisons and groups, computed if need be.
         seed: Of resampling and of sign flips. The same input and seed give the same result.
         resamples: Of every bootstrap.
 
@@ -100,21 +106,22 @@ def evaluate(
     flat = {name: np.concatenate(own) for name, own in checked.items()}
     pairs = conflict_pairs(pools)
     subjects = [pool.query.subject for pool in pools]
+    measures = chosen_measures(pools, [*measures, *_primary(primary)])
 
     facts = _facts(pools)
     frames, gaps, ties = [], [], {}
     for name, own in checked.items():
-        frame, tiers = _per_query(name, pools, own, pairs, flat[name], facts)
+        frame, tiers = _per_query(name, pools, own, measures, facts)
         frames.append(frame)
         ties[name] = _count_ties(tiers)
-        stale = frame["stale@1"].to_numpy(np.float64)
+        stale = frame[Stale().name].to_numpy(np.float64)
         gap = by_age_gap(pairs, subjects, flat[name], stale, resamples=resamples, seed=seed)
         gap.insert(0, "reranker", name)
         gaps.append(gap)
     per_query = pd.concat(frames, ignore_index=True)
-    check_per_query(per_query)
-    rows = mean_rows(per_query, seed=seed, resamples=resamples)
-    check_rows(rows, one_positive=bool((per_query["n_positive"] == 1).all()))
+    check_per_query(per_query, measures)
+    rows = mean_rows(per_query, measures, seed=seed, resamples=resamples)
+    check_rows(rows, measures=measures, one_positive=bool((per_query["n_positive"] == 1).all()))
 
     comparisons = compare_all(per_query, primary, seed=seed, resamples=resamples)
     bias: dict[str, dict[str, Any]] = {}
@@ -146,6 +153,13 @@ def evaluate(
         ties=ties,
         warnings=_warnings(ties, per_query),
     )
+
+
+def _primary(metric: str) -> list[Measure]:
+    try:
+        return [parse_measure(metric)]
+    except FrescoError as error:
+        raise FrescoError(f"cannot compare by {metric!r}: {error}") from error
 
 
 def _check_queries(pools: Sequence[Pool]) -> None:
@@ -200,16 +214,12 @@ def _per_query(
     name: str,
     pools: Sequence[Pool],
     scores: Scores,
-    pairs: ConflictPairs,
-    flat: FloatArray,
+    measures: Sequence[Measure],
     facts: pd.DataFrame,
 ) -> tuple[pd.DataFrame, list[Tiers]]:
-    tiers = []
+    tiers = [Tiers.of(pool, own) for pool, own in zip(pools, scores, strict=True)]
     tops = []
     for pool, own in zip(pools, scores, strict=True):
-        positive = np.fromiter((label is Label.POSITIVE for label in pool.labels), np.bool_, len(pool))
-        outdated = np.fromiter((label is Label.OUTDATED for label in pool.labels), np.bool_, len(pool))
-        tiers.append(Tiers.of(own, positive, outdated))
         top = {str(pool.labels[index]) for index in np.flatnonzero(own == own.max())}
         tops.append(top.pop() if len(top) == 1 else "tied")
     frame = facts.assign(
@@ -217,8 +227,7 @@ def _per_query(
         ties_matter=[tier.ties_matter for tier in tiers],
         rank=[tier.expected_rank for tier in tiers],
         top_label=tops,
-        **ranking_metrics(pools, scores, tiers),
-        **staleness_metrics(pools, tiers, pairs, flat),
+        **measure_pools(measures, tiers),
     )
     frame.insert(0, "reranker", name)
     return frame, tiers

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fresco.errors import FrescoError
-from fresco.metrics.catalog import ALL, METRICS, SCOPES, metrics_of
+from fresco.metrics.catalog import ALL, SCOPES
+from fresco.metrics.measures import Measure, families, notations, parse_measure
 from fresco.records import Task
 
 _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -20,9 +21,7 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
 }
 _PREFIX: Final = re.compile(r"(?P<task>[A-Za-z]+)(?:/(?P<kind>[A-Za-z]+))?\s*:\s*")
-# Metric names may hold an operator themselves (current>obsolete), so they are matched before it.
-_NAMES: Final = "|".join(re.escape(name) for name in sorted(METRICS, key=len, reverse=True))
-_CONDITION: Final = re.compile(rf"(?P<metric>{_NAMES})\s*(?P<op>>=|<=|>|<)\s*(?P<number>\S+)")
+_BOUND: Final = re.compile(r"\s*(?P<op>>=|<=|>|<)\s*(?P<number>\S+)")
 _EXAMPLE: Final = 'write for example "stale@1>0.2" or "EK/implicit:MAP<0.5"'
 
 
@@ -32,7 +31,7 @@ class Condition:
 
     Attributes:
         text: As the user wrote it.
-        metric: One of :data:`fresco.metrics.catalog.METRICS`.
+        measure: The measure; it must be among those that are computed.
         op: ``>``, ``>=``, ``<`` or ``<=``.
         bound: The number.
         task: EK or NEK; None for EK, or for NEK where the results hold no EK.
@@ -40,7 +39,7 @@ class Condition:
     """
 
     text: str
-    metric: str
+    measure: Measure
     op: str
     bound: float
     task: str | None = None
@@ -58,10 +57,10 @@ class Condition:
         """
         tasks = {row["task"] for row in rows}
         task = self.task or (str(Task.EK) if Task.EK in tasks or Task.NEK not in tasks else str(Task.NEK))
-        own = [row for row in rows if (row["task"], row["kind"], row["metric"]) == (task, self.kind, self.metric)]
+        own = [row for row in rows if (row["task"], row["kind"], row["metric"]) == (task, self.kind, self.measure.name)]
         if not own:
             raise FrescoError(
-                f"--fail-if {self.text!r}: the results hold no {self.metric} for {task}/{self.kind}; "
+                f"--fail-if {self.text!r}: the results hold no {self.measure} for {task}/{self.kind}; "
                 "choose a metric and queries that were scored"
             )
         meets = _OPERATORS[self.op]
@@ -85,20 +84,33 @@ def parse_condition(text: str) -> Condition:
             scopes = ", ".join(f"{t}/{k}" for t, k in SCOPES)
             raise FrescoError(f"--fail-if {text!r}: no queries {task}/{kind}; choose one of {scopes}, EK, NEK")
         rest = rest[prefix.end() :]
-    match = _CONDITION.fullmatch(rest)
+    name = _measure_of(rest)
+    if not name:
+        unknown = re.split(r"[<>=\s]", rest, maxsplit=1)[0]
+        raise FrescoError(
+            f"--fail-if {text!r}: unknown metric {unknown!r}; choose one of {', '.join(notations())}; {_EXAMPLE}"
+        )
+    match = _BOUND.fullmatch(rest[len(name) :])
     if not match:
-        if not any(rest.startswith(name) for name in METRICS):
-            name = re.split(r"[<>=\s]", rest, maxsplit=1)[0]
-            raise FrescoError(
-                f"--fail-if {text!r}: unknown metric {name!r}; choose one of {', '.join(METRICS)}; {_EXAMPLE}"
-            )
         raise FrescoError(f"--fail-if {text!r}: expected METRIC, one of > >= < <=, and a number; {_EXAMPLE}")
-    if task is not None and match["metric"] not in metrics_of(task):
-        raise FrescoError(f"--fail-if {text!r}: {match['metric']} is not defined for {task}; {_EXAMPLE}")
+    try:
+        measure = parse_measure(name)
+    except FrescoError as error:
+        raise FrescoError(f"--fail-if {text!r}: {error}; {_EXAMPLE}") from error
+    if task is not None and task not in measure.tasks:
+        raise FrescoError(f"--fail-if {text!r}: {measure} is not defined for {task}; {_EXAMPLE}")
     try:
         bound = float(match["number"])
     except ValueError:
         bound = math.nan
     if not math.isfinite(bound):
         raise FrescoError(f"--fail-if {text!r}: {match['number']!r} is not a number; {_EXAMPLE}")
-    return Condition(text, match["metric"], match["op"], bound, task, kind)
+    return Condition(text, measure, match["op"], bound, task, kind)
+
+
+def _measure_of(text: str) -> str:
+    """The notation at the start of the text, or nothing."""
+    # Names may hold an operator themselves (current>obsolete), so known ones are matched, longest first.
+    names = "|".join(re.escape(name) for name in sorted(families(), key=len, reverse=True))
+    found = re.match(rf"(?:{names}|[\w.]+:\w+)(?:\([^()]*\))?(?:@\d+)?(?=[\s<>=]|$)", text)
+    return found[0] if found else ""

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fresco.metrics.ranking import expected_map
+from fresco.metrics.measures.average_precision import AveragePrecision
 from fresco.metrics.ties import Tiers
 from fresco.records import Label, Passage, Pool, Query, Task, format_timestamp
 
@@ -65,8 +65,7 @@ class RankingError:
 
 def average_precision(pool: Pool, scores: npt.NDArray[np.float64]) -> float:
     """The pool's average precision, expected over the orders of the tied."""
-    labels = np.array(pool.labels)
-    return expected_map(Tiers.of(scores, labels == Label.POSITIVE, labels == Label.OUTDATED))
+    return AveragePrecision().value(Tiers.of(pool, scores))
 
 
 def minibatch(training: Sequence[Pool], size: int, rng: random.Random) -> list[Pool]:

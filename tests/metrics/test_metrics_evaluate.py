@@ -11,10 +11,11 @@ import pytest
 from metrics_samples import N, O, P, benchmark, make_pool, random_benchmark
 
 from fresco.errors import FrescoError
-from fresco.metrics.catalog import METRICS, RANKING, SCOPES
+from fresco.metrics.catalog import SCOPES, STANDARD
 from fresco.metrics.compare import compare
 from fresco.metrics.counterfactual import probe_pools
 from fresco.metrics.evaluate import evaluate
+from fresco.metrics.measures import parse_measure
 from fresco.metrics.selfcheck import InvariantError, check_per_query, check_rows
 from fresco.metrics.staleness import GAP_BINS
 from fresco.metrics.threshold import parse_condition
@@ -58,7 +59,8 @@ def test_rows_have_every_scope_and_metric_once(evaluation):
         (name, task, kind, metric)
         for name in ("good", "newest", "constant")
         for task, kind in SCOPES
-        for metric in (METRICS if task == "EK" else RANKING)
+        for metric in STANDARD
+        if task in parse_measure(metric).tasks
     ]
     assert keys == expected
     assert {tuple(row) for row in evaluation.rows} == {
@@ -302,7 +304,14 @@ def test_a_value_that_is_undefined_meets_no_condition():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("stale>0.2", "unknown metric 'stale'; choose one of MAP, "),
+        ("stail@1>0.2", "unknown metric 'stail@1'; choose one of current>obsolete, Hit@k, MAP[@k], "),
+        ("stale>0.2", "measure 'stale': needs a cutoff, as in stale@10"),
+        ("stale@0>0.2", "cutoff is 0; it must be a whole number above 0"),
+        ("Hit(of=version)@1<0.2", "'of=version' is no option of it; it takes rel=..."),
+        (
+            "stale(of=older)@1>0.2",
+            "of is 'older'; choose one of version, history, cross-document, announced, superseded",
+        ),
         ("EK/explict:MAP>0.2", "no queries EK/explict"),
         ("NEK/implicit:MAP>0.2", "no queries NEK/implicit"),
         ("XY:MAP>0.2", "no queries XY/all"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import ir_measures
@@ -11,27 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metrics_samples import I, N, O, P, labels_lists, make_pool
 
-from fresco.metrics.pairs import conflict_pairs
-from fresco.metrics.ranking import EXPECTATIONS, MEASURES, ranking_metrics
-from fresco.metrics.staleness import obsolete_ratio, staleness_metrics
+from fresco.metrics.catalog import STANDARD
+from fresco.metrics.measures import families, parse_measure, parse_measures
 from fresco.metrics.ties import Tiers
+from fresco.metrics.values import measure_pools
 from fresco.records import Task
 
 
 def tiers_of(pool, scores):
-    return Tiers.of(
-        np.asarray(scores, float),
-        np.array([label is P for label in pool.labels]),
-        np.array([label is O for label in pool.labels]),
-    )
+    return Tiers.of(pool, np.asarray(scores, float))
 
 
-def all_metrics(pool, scores):
-    scores = np.asarray(scores, float)
-    tiers = [tiers_of(pool, scores)]
-    ranking = ranking_metrics([pool], [scores], tiers)
-    stale = staleness_metrics([pool], tiers, conflict_pairs([pool]), scores)
-    return {name: values[0] for name, values in {**ranking, **stale}.items()}
+def all_metrics(pool, scores, names=STANDARD):
+    values = measure_pools(parse_measures(names), [tiers_of(pool, scores)])
+    return {name: own[0] for name, own in values.items()}
 
 
 @given(labels_lists(), st.randoms(use_true_random=False))
@@ -43,14 +37,59 @@ def test_parity_with_ir_measures_where_nothing_is_tied(labels, random):
     random.shuffle(scores)
     pool = make_pool(labels)
     assert not tiers_of(pool, scores).tied
-    qrels = {"q": {str(i): int(label is P) for i, label in enumerate(labels)}}
+    check_parity(pool, scores)
+
+
+@given(st.lists(st.integers(-2, 4), min_size=1, max_size=30).filter(lambda grades: max(grades) > 0), st.integers())
+@settings(max_examples=150)
+def test_parity_with_ir_measures_on_grades(grades, seed):
+    pool = graded(grades)
+    check_parity(pool, np.random.default_rng(abs(seed)).permutation(len(grades)).astype(float))
+
+
+PARITY = {
+    "MAP": ir_measures.AP,
+    "MAP@3": ir_measures.AP @ 3,
+    "MAP(rel=2)": ir_measures.AP(rel=2),
+    "MRR": ir_measures.RR,
+    "MRR@7": ir_measures.RR @ 7,
+    "MRR(rel=3)@5": ir_measures.RR(rel=3) @ 5,
+    "nDCG": ir_measures.nDCG,
+    "nDCG@5": ir_measures.nDCG @ 5,
+    "nDCG@20": ir_measures.nDCG @ 20,
+    "Hit@1": ir_measures.Success @ 1,
+    "Hit@3": ir_measures.Success @ 3,
+    "Hit(rel=2)@10": ir_measures.Success(rel=2) @ 10,
+    "Recall@10": ir_measures.R @ 10,
+    "Recall(rel=2)@4": ir_measures.R(rel=2) @ 4,
+    "P@5": ir_measures.P @ 5,
+    "P(rel=3)@20": ir_measures.P(rel=3) @ 20,
+    "R-precision": ir_measures.Rprec,
+    "R-precision(rel=2)": ir_measures.Rprec(rel=2),
+}
+
+
+def check_parity(pool, scores):
+    qrels = {"q": {str(i): grade for i, grade in enumerate(pool.grades)}}
     run = {"q": {str(i): -float((scores > own).sum()) for i, own in enumerate(scores)}}
-    reference = ir_measures.calc_aggregate(list(MEASURES.values()), qrels, run)
-    ours = ranking_metrics([pool], [scores], [tiers_of(pool, scores)])
-    for name, measure in MEASURES.items():
-        assert ours[name][0] == pytest.approx(reference[measure], abs=1e-9)
+    reference = ir_measures.calc_aggregate(list(PARITY.values()), qrels, run)
+    ours = all_metrics(pool, scores, PARITY)
+    for name, measure in PARITY.items():
+        assert ours[name] == pytest.approx(reference[measure], abs=1e-12), name
         # The closed form needs no tie to be right.
-        assert EXPECTATIONS[name](tiers_of(pool, scores)) == pytest.approx(reference[measure], abs=1e-9)
+        closed = parse_measure(name).value(tiers_of(pool, scores))
+        assert closed == pytest.approx(reference[measure], abs=1e-12), name
+
+
+def test_every_measure_that_has_a_reference_is_held_against_it():
+    with_reference = {type(own) for own in map(parse_measure, PARITY)}
+    everywhere = [own() for own in families().values()]
+    assert {type(own) for own in everywhere if own.reference() is not None} == with_reference
+
+
+def graded(grades, **options):
+    pool = make_pool([P if grade > 0 else O if grade == 0 else N for grade in grades], **options)
+    return dataclasses.replace(pool, gains=tuple(grades))
 
 
 def orders(scores):
@@ -147,7 +186,7 @@ def test_tied_passages_are_counted():
     harmless = tiers_of(pool, [9, 8, 1, 1, 1])
     assert harmless.tied == 3
     assert not harmless.ties_matter
-    assert obsolete_ratio(tiers_of(pool, [0, 1, 1, 2, 2])) == 0.25
+    assert parse_measure("ObsoleteRatio").value(tiers_of(pool, [0, 1, 1, 2, 2])) == 0.25
 
 
 def test_large_tied_pools_stay_exact():

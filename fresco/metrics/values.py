@@ -1,0 +1,103 @@
+"""The values of measures, pool by pool: ir_measures where the order is certain, else the exact expectation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fresco.errors import FrescoError
+from fresco.metrics.catalog import BY_CONFLICT, OF_SUPERSEDED, STANDARD
+from fresco.metrics.measures import Measure, parse_measures
+from fresco.metrics.ties import SUPERSEDED, Tiers
+from fresco.records import Conflict, Pool, Task
+from fresco.stats.arrays import FloatArray
+
+
+def chosen_measures(pools: Sequence[Pool], extra: Sequence[Measure] = ()) -> list[Measure]:
+    """The measures of a run.
+
+    Args:
+        pools: Whose data decides whether there is a kind of conflict to tell apart, and superseded passages.
+        extra: What the user asked for beside the standard set.
+
+    Returns:
+        Each once: the standard set, by kind of conflict, of superseded passages, the extra ones, what they need.
+    """
+    evolving = [pool for pool in pools if pool.query.task is Task.EK]
+    present = {kind for pool in evolving for kind in pool.conflicts}
+    confined: list[tuple[str, Sequence[str]]] = [(str(kind), BY_CONFLICT) for kind in Conflict if kind in present]
+    if any(pool.superseded for pool in evolving):
+        confined.append((SUPERSEDED, OF_SUPERSEDED))
+    measures = parse_measures(STANDARD)
+    for of, names in confined:
+        measures += [dataclasses.replace(measure, of=of) for measure in parse_measures(names)]  # type: ignore[call-arg]
+    measures += extra
+    return list(dict.fromkeys([*measures, *(need for measure in measures for need in measure.needs())]))
+
+
+def measure_pools(measures: Sequence[Measure], tiers: Sequence[Tiers]) -> dict[str, FloatArray]:
+    """Every measure that a single query has.
+
+    Args:
+        measures: What to compute.
+        tiers: The pools, grouped by score.
+
+    Returns:
+        Name of the measure to values, shape (pools,), NaN where undefined and for tasks that a measure is not for.
+
+    Raises:
+        FrescoError: a measure of somebody else fails.
+    """
+    values: dict[str, FloatArray] = {}
+    references = {}
+    certain = [index for index, tier in enumerate(tiers) if not tier.tied]
+    for measure in measures:
+        if not measure.per_query:
+            continue
+        reference = measure.reference()
+        if reference is not None:
+            references[reference] = measure
+        values[measure.name] = np.array(
+            [
+                _value(measure, tier)
+                if tier.pool.query.task in measure.tasks and (tier.tied or reference is None)
+                else np.nan
+                for tier in tiers
+            ]
+        )
+    for reference, index, value in _by_ir_measures(list(references), certain, tiers):
+        measure = references[reference]
+        if tiers[index].pool.query.task in measure.tasks:
+            values[measure.name][index] = value
+    return values
+
+
+def _value(measure: Measure, tiers: Tiers) -> float:
+    try:
+        return float(measure.value(tiers))
+    except Exception as error:
+        if type(measure).__module__.startswith("fresco."):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FrescoError(f"measure {measure}, query {tiers.pool.query.id!r}: it failed: {said}") from error
+
+
+def _by_ir_measures(
+    references: Sequence[Any], certain: Sequence[int], tiers: Sequence[Tiers]
+) -> Iterator[tuple[Any, int, float]]:
+    if not certain or not references:
+        return
+    import ir_measures
+
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for index in certain:
+        tier = tiers[index]
+        qrels[str(index)] = {str(i): grade for i, grade in enumerate(tier.pool.grades) if grade}
+        # Ranks, not scores: trec_eval compares float32 and would tie, by id, what differs in float64.
+        run[str(index)] = {str(i): -float(rank) for i, rank in enumerate(tier.place.tolist())}
+    for result in ir_measures.iter_calc(list(references), qrels, run):
+        yield result.measure, int(result.query_id), float(result.value)
