@@ -164,10 +164,14 @@ class _Build:
             self._progress("facts", done, len(titles))
             sampled = self._sample(title)
             if not sampled:
-                problems["page without a revision in the window"] += 1
+                listed = any(self._config.since <= each.timestamp for each in self._history(title))
+                problems["page without usable text" if listed else "page without a revision in the window"] += 1
                 continue
             read = self._parse(sampled, whole=False, problems=problems)
             pages = [(each, page) for each in sampled if each in read and (page := self._page(each, whole=False))]
+            if not pages:  # its texts are missing, hidden, no wikitext, or more than the parser can take
+                problems["page without usable text"] += 1
+                continue
             ends = [*(each.timestamp for each, _ in pages[1:]), None]
             dated = [Dated(each.timestamp, end, page.infoboxes) for (each, page), end in zip(pages, ends, strict=True)]
             yield from facts_of_page(sampled[0].title, dated, self._relations)

@@ -23,7 +23,7 @@ from fresco.builder.wikipedia import Mirror
 from fresco.errors import FrescoError
 from fresco.io.files import locked, read_rows
 from fresco.records import Label, Task, parse_timestamp
-from tests.builder.own_pages import CLUBS, club_rows, write
+from tests.builder.own_pages import CLUBS, club_rows, row, write
 
 REFERENCE = parse_timestamp("2025-01-01T23:59:59Z")
 
@@ -66,6 +66,30 @@ def test_the_benchmark_opens_and_asks_both_ways(built: BuildConfig) -> None:
         assert pool.query.answer == CLUBS[pool.query.subject][-1].strip("[]")
         explicit = any(word in pool.query.content.lower() for word in ("current", "latest", "most recent"))
         assert explicit == (pool.query.kind == "explicit")
+
+
+@pytest.mark.parametrize(
+    ("more", "counted"),
+    [
+        ({"content": None}, "page without usable text"),
+        ({"content": '{"a": 1}', "model": "json"}, "page without usable text"),
+        ({"content": None, "sha1": "1" * 40}, "page without usable text"),
+        ({"sha1": "0" * 40}, "page without usable text"),
+        ({"content": "{{Infobox company|" + "{{a|" * 20_000}, "revision that the parser gave up on"),
+        ({"revision_timestamp": "2030-01-01T00:00:00Z"}, "page without a revision in the window"),
+    ],
+)
+def test_a_page_without_usable_text_costs_that_page(
+    more: dict[str, object], counted: str, config: BuildConfig, built: BuildConfig, tmp_path: Path
+) -> None:
+    bad = {**row("Aaa Works", 99, 9900, "2024-03-01T10:00:00Z", "Text."), **more}
+    dump = write(tmp_path / "d.jsonl", [bad, *club_rows()])
+    with Mirror(dump, tmp_path / "c.sqlite") as mirror:
+        found = build(replace(config, out=tmp_path / "b", time_limit=1.5), mirror)
+    assert found.problems[counted] == 1 + (counted.startswith("revision"))  # asked for again as a near topic
+    assert {pool.query.subject for pool in open_benchmark(str(tmp_path / "b")).pools} == {
+        pool.query.subject for pool in open_benchmark(str(built.out)).pools
+    }
 
 
 def test_labels_say_what_the_passages_say(built: BuildConfig) -> None:
@@ -217,8 +241,8 @@ def test_an_embedding_model_finds_the_hard_negatives(dump: Path, built: BuildCon
         lexical = replace(dense, out=tmp_path / "l", embedder=None)
         build(lexical, mirror)
     for folder in (dense.out, lexical.out):
-        for row in read_rows(folder / "stages" / "5-pools.jsonl"):
-            scores = [score for _, _, score in row["pool"][1:]]
+        for each in read_rows(folder / "stages" / "5-pools.jsonl"):
+            scores = [score for _, _, score in each["pool"][1:]]
             assert scores == sorted(scores, reverse=True)
     chosen = [read_tables(folder)["pools"] for folder in (dense.out, lexical.out)]
     assert chosen[0] != chosen[1]

@@ -35,7 +35,9 @@ def rows(path: Path, on_damage: OnDamage, progress: Progress | None = None) -> I
                 break
         start = head.removeprefix(_BOM).lstrip()[:1]
         if start == b"<":
-            yield from xml_rows(path, chain([head], stream))
+            # Files that were split by hand begin with blank lines, which XML forbids before its declaration only.
+            bare = head.removeprefix(_BOM).lstrip()
+            yield from xml_rows(path, chain([bare if bare.startswith(b"<?xml") else head], stream))
         elif start == b"{":
             yield from json_rows(path, chain([head.removeprefix(_BOM)], stream), on_damage)
         else:

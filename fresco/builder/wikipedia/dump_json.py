@@ -1,7 +1,7 @@
 """JSON Lines with one revision in a line.
 
 Fields: ``title``, ``revision_id``, ``revision_timestamp``, ``content`` (wikitext) and optionally ``page_id``, ``sha1``
-(hex) and ``is_redirect``.
+(hex), ``is_redirect`` and ``model`` (``wikitext`` where absent). A ``content`` of ``null`` is a text that is not there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from fresco.builder.revisions import Revision
 from fresco.builder.wikipedia.dump_row import LONGEST, DumpRow, dump_row
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError
+from fresco.builder.wikipedia.report import Reason
 from fresco.records import parse_timestamp
 
 #: Told of damage; returns to go on behind it.
@@ -60,8 +61,12 @@ def _json_row(line: bytes) -> DumpRow:
     if not isinstance(values, dict):
         raise TypeError(f"a {type(values).__name__}, not an object")
     title, content = values["title"], values["content"]
-    if not isinstance(title, str) or not isinstance(content, str) or not title.strip():
+    if not isinstance(title, str) or not isinstance(content, str | None) or not title.strip():
         raise TypeError("'title' and 'content' must be strings, the title not empty")
+    model = str(values.get("model") or "wikitext")
+    reason = None if model == "wikitext" else Reason.NOT_WIKITEXT
+    if content is None:
+        reason = Reason.TEXT_MISSING
     revision = Revision(
         title=title,
         page_id=int(values.get("page_id") or 0),
@@ -69,4 +74,5 @@ def _json_row(line: bytes) -> DumpRow:
         timestamp=parse_timestamp(str(values["revision_timestamp"])),
         sha1=str(values.get("sha1") or "").lower(),
     )
-    return dump_row(revision, content, flagged=bool(values.get("is_redirect")))
+    detail = model if reason is Reason.NOT_WIKITEXT else ""
+    return dump_row(revision, content or "", flagged=bool(values.get("is_redirect")), reason=reason, detail=detail)

@@ -21,8 +21,14 @@ from fresco.records import parse_timestamp
 # Where the fields stand, from the root on. Second slots of a revision lie in <content> and are passed over.
 _FIELDS = {
     "page/title", "page/ns", "page/id", "page/revision/id", "page/revision/timestamp", "page/revision/sha1",
-    "page/revision/model", "page/revision/text",
+    "page/revision/model", "page/revision/text", "siteinfo/namespaces/namespace",
 }  # fmt: skip
+#: MediaWiki's own names, for an export that carries neither <ns> nor a list of its namespaces.
+_NAMESPACES = (
+    "talk", "user", "user talk", "project", "project talk", "wikipedia", "wikipedia talk", "file", "file talk", "image",
+    "image talk", "mediawiki", "mediawiki talk", "template", "template talk", "help", "help talk", "category",
+    "category talk", "portal", "portal talk", "module", "module talk", "draft", "draft talk", "media", "special",
+)  # fmt: skip
 
 
 class _Export:
@@ -38,6 +44,8 @@ class _Export:
         self._length = 0
         self._values: dict[str, str] = {}
         self._text_attributes: dict[str, str] = {}
+        self._slots = False
+        self._namespaces = set(_NAMESPACES)
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
@@ -82,8 +90,11 @@ class _Export:
         elif path == "page/revision":
             self._values = {key: value for key, value in self._values.items() if key.count("/") == 1}
             self._text_attributes = {}
+            self._slots = False
         elif path == "page/revision/text":
             self._text_attributes = attributes
+        elif path == "page/revision/content":
+            self._slots = True
         self._field = path if path in _FIELDS else ""
         self._pieces = []
         self._length = 0
@@ -96,9 +107,11 @@ class _Export:
                 raise self.damaged(f"<{self._open[-1]}> longer than {LONGEST} characters")
 
     def _end(self, name: str) -> None:
-        if self._field:
+        if self._field.startswith("siteinfo"):
+            self._namespaces.add("".join(self._pieces).strip().casefold())
+        elif self._field:
             self._values[self._field] = "".join(self._pieces)
-            self._field = ""
+        self._field = ""
         self._open.pop()
         if name == "revision" and self._open and self._open[-1] == "page":
             self._close_revision()
@@ -107,9 +120,10 @@ class _Export:
         values = self._values
         self.count += 1
         try:
-            if int(values.get("page/ns") or 0) != 0:
+            if not self._is_article():
                 return
-            stated = values.get("page/revision/sha1") or self._text_attributes.get("sha1", "")
+            # The revision's own hash is of all its slots together; that of <text> is of the text.
+            stated = self._text_attributes.get("sha1") or ("" if self._slots else values.get("page/revision/sha1", ""))
             revision = Revision(
                 title=values["page/title"],
                 page_id=int(values.get("page/id") or 0),
@@ -125,6 +139,14 @@ class _Export:
             self._done.append(dump_row(revision, text, reason=reason, detail=detail))
         except (KeyError, ValueError) as error:
             raise self.damaged(f"a revision with a bad or missing field ({error})") from error
+
+    def _is_article(self) -> bool:
+        """Whether the page is in the article namespace; exports before 0.6 say so only by the title's prefix."""
+        stated = self._values.get("page/ns", "").strip()
+        if stated:
+            return int(stated) == 0
+        prefix, colon, _ = self._values["page/title"].partition(":")
+        return not colon or prefix.replace("_", " ").strip().casefold() not in self._namespaces
 
     def _model(self) -> str:
         return self._values.get("page/revision/model", "wikitext")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fresco.builder.wikipedia import Mirror, Reason
+from fresco.builder.wikipedia.cache import text_sha1
 from fresco.errors import FrescoError
 from tests.builder.conftest import shared
 from tests.builder.wikipedia.dump_samples import (
@@ -63,6 +64,73 @@ def test_any_text_survives_both_formats(texts: list[str]) -> None:
         for path in (write(folder, "x", xml_bytes(rows)), write(folder, "j", jsonl_bytes(rows))):
             with Mirror(path, folder / "c.sqlite") as mirror:
                 assert [text for _, text in mirror.texts(mirror.history("Page"))] == [row["content"] for row in rows]
+
+
+# What a revision's hash is of, which pages are articles, and what stands before the root
+
+
+def _one_page(
+    attributes: str = "", *, slot: str = "", own: str = "", page: str = "<ns>0</ns>", title: str = "A"
+) -> bytes:
+    """An export of one page with one revision, whose text is ``first``."""
+    return (
+        "<mediawiki><siteinfo><namespaces><namespace key='0'/><namespace key='10'>Vorlage</namespace></namespaces>"
+        f"</siteinfo><page><title>{title}</title>{page}<id>1</id><revision><id>1</id>"
+        f"<timestamp>2020-01-01T00:00:00Z</timestamp><text{attributes}>first</text>{slot}{own}</revision></page>"
+        "</mediawiki>"
+    ).encode()
+
+
+def _base36(text: str) -> str:
+    number, digits = int(text_sha1(text), 16), ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits
+
+
+FIRST = _base36("first")
+SLOT = "<content><role>extra</role><model>json</model><text sha1='abc'>{}</text></content>"
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (_one_page(f" sha1='{FIRST}'", slot=SLOT, own=f"<sha1>{_base36('both')}</sha1>"), ["first"]),
+        (_one_page(slot=SLOT, own=f"<sha1>{_base36('both')}</sha1>"), ["first"]),
+        (_one_page(own=f"<sha1>{FIRST}</sha1>"), ["first"]),
+        (_one_page(own=f"<sha1>{_base36('other')}</sha1>"), []),
+        (_one_page(f" sha1='{_base36('other')}'", slot=SLOT), []),
+    ],
+)
+def test_a_text_is_compared_with_its_own_hash(data: bytes, texts: list[str], tmp_path: Path) -> None:
+    with Mirror(write(tmp_path, "d.xml", data), tmp_path / "c.sqlite") as mirror:
+        assert [text for _, text in mirror.texts(mirror.history("A"))] == texts
+
+
+@pytest.mark.parametrize(
+    ("title", "page", "article"),
+    [
+        ("A", "", True),
+        ("Star Trek: Picard", "", True),
+        ("Template:A", "", False),
+        ("User talk:A", "", False),
+        ("Vorlage:A", "", False),
+        ("Template:A", "<ns>0</ns>", True),
+        ("A", "<ns>10</ns>", False),
+    ],
+)
+def test_articles_are_told_without_a_namespace_number(title: str, page: str, article: bool, tmp_path: Path) -> None:
+    with Mirror(write(tmp_path, "d.xml", _one_page(page=page, title=title)), tmp_path / "c.sqlite") as mirror:
+        assert list(mirror.titles()) == ([title] if article else [])
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\r\n\r\n", b" \t\n", b"\xef\xbb\xbf\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("declaration", [b"<?xml version='1.0'?>\n", b""])
+def test_blank_lines_before_the_root_are_nothing(before: bytes, declaration: bytes, tmp_path: Path) -> None:
+    data = before + declaration + _one_page()
+    with Mirror(write(tmp_path, "d.xml", data), tmp_path / "c.sqlite") as mirror:
+        assert list(mirror.titles()) == ["A"]
 
 
 # Damage
