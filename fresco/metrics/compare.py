@@ -38,9 +38,10 @@ def compare_all(
     per_query: pd.DataFrame, metric: str = PRIMARY, *, seed: int = 0, resamples: int = 1000
 ) -> pd.DataFrame:
     """Every pair of re-rankers of one evaluation; the columns are :data:`COLUMNS`."""
-    metric = _comparable(metric, per_query).name
+    measure = _comparable(metric, per_query)
+    metric = measure.name
     rows: list[dict[str, object]] = []
-    for task, kind in SCOPES:
+    for task, kind in _scopes(measure):
         values = _by_reranker(select(per_query, task, kind), metric)
         pairs = [
             _Paired(str(a), str(b), values[a].to_numpy(np.float64), values[b].to_numpy(np.float64))
@@ -78,7 +79,8 @@ def compare(
     Raises:
         FrescoError: unknown metric, no query in common, nothing to pair.
     """
-    metric = _comparable(metric, per_query_a, per_query_b).name
+    measure = _comparable(metric, per_query_a, per_query_b)
+    metric = measure.name
     names_a, names_b = (list(dict.fromkeys(frame["reranker"])) for frame in (per_query_a, per_query_b))
     if pairs is None:
         only_a = [name for name in names_a if name not in names_b]
@@ -90,7 +92,7 @@ def compare(
         if missing := sorted(chosen - set(names)):
             raise FrescoError(f"no re-ranker {missing[0]!r} in the run; it holds {', '.join(map(repr, names))}")
     rows: list[dict[str, object]] = []
-    for task, kind in SCOPES:
+    for task, kind in _scopes(measure):
         left = _by_reranker(select(per_query_a, task, kind), metric)
         right = _by_reranker(select(per_query_b, task, kind), metric)
         common = left.index.intersection(right.index, sort=False)
@@ -100,7 +102,10 @@ def compare(
         ]
         rows += _rows(paired, _subjects(left), metric, task, kind, seed=seed, resamples=resamples)
     if not rows:
-        raise FrescoError("the two runs have no query in common: compare runs over the same benchmark")
+        what = " and ".join(sorted(measure.tasks)) if len(measure.tasks) == 1 else ""
+        raise FrescoError(
+            f"the two runs have no {what + ' ' if what else ''}query in common: compare runs over the same benchmark"
+        )
     return _table(rows)
 
 
@@ -117,7 +122,7 @@ def groups(comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRI
         of a scope share a letter if and only if their ``p_holm`` is at least 0.05.
     """
     measure, rows = parse_measure(metric), []
-    for task, kind in SCOPES:
+    for task, kind in _scopes(measure):
         scope = select(per_query, task, kind)
         means = pd.Series(
             {name: mean_of(own, measure) for name, own in scope.groupby("reranker", sort=False)}, dtype=float
@@ -131,6 +136,10 @@ def groups(comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRI
             for name, value in zip(display, means.tolist(), strict=True)
         ]
     return rounded_frame(pd.DataFrame(rows, columns=["metric", "task", "kind", "reranker", "value", "letters"]))
+
+
+def _scopes(measure: Measure) -> list[tuple[str, str]]:
+    return [(task, kind) for task, kind in SCOPES if task in measure.tasks]
 
 
 def _rows(

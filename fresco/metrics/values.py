@@ -25,7 +25,13 @@ def chosen_measures(pools: Sequence[Pool], extra: Sequence[Measure] = ()) -> lis
 
     Returns:
         Each once: the standard set, by kind of conflict, of superseded passages, the extra ones, what they need.
+
+    Raises:
+        FrescoError: the data cannot give an extra one.
     """
+    for measure in extra:
+        if lacking := measure.lacks(pools):
+            raise FrescoError(f"measure {measure}: the benchmark has no {lacking}")
     evolving = [pool for pool in pools if pool.query.task is Task.EK]
     present = {kind for pool in evolving for kind in pool.conflicts}
     confined: list[tuple[str, Sequence[str]]] = [(str(kind), BY_CONFLICT) for kind in Conflict if kind in present]

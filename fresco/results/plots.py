@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.metrics.catalog import PRIMARY
 from fresco.metrics.evaluate import Evaluation
+from fresco.metrics.measures import parse_measure
+from fresco.metrics.measures.stale import Stale
 from fresco.results.table import find
 
 if TYPE_CHECKING:
@@ -50,13 +53,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 def _quality(evaluation: Evaluation) -> Figure:
     names = _names(evaluation)
-    panels = [panel for panel in _PANELS if any(find(evaluation.rows, name, *panel[1:], "MAP") for name in names)]
+    panels = [panel for panel in _PANELS if any(find(evaluation.rows, name, *panel[1:], PRIMARY) for name in names)]
     figure = new_figure(1.5 + 2.8 * len(panels), 1.2 + 0.35 * len(names))
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, task, kind) in zip(axes, panels, strict=True):
         for place, name in enumerate(names):
-            _point(axis, find(evaluation.rows, name, task, kind, "MAP"), place, horizontal=True)
-        axis.set(title=title, xlabel="MAP [95 %]", xlim=(0, 1))
+            _point(axis, find(evaluation.rows, name, task, kind, PRIMARY), place, horizontal=True)
+        axis.set(title=title, xlabel=f"{PRIMARY} [95 %]", xlim=parse_measure(PRIMARY).bounds)
         axis.set_yticks(range(len(names)), names)
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
@@ -64,7 +67,8 @@ def _quality(evaluation: Evaluation) -> Figure:
 
 
 def _stale_by_age(evaluation: Evaluation) -> Figure:
-    frame = evaluation.age_gap.query("metric == 'stale@1' and n > 0")
+    stale, gaps = Stale(), evaluation.age_gap
+    frame = gaps[(gaps["metric"] == stale.name) & (gaps["n"] > 0)]
     bins = list(frame["bin"].unique())
     figure = new_figure(7.5, 4.0)
     axis = figure.subplots()
@@ -80,7 +84,7 @@ def _stale_by_age(evaluation: Evaluation) -> Figure:
     axis.set_xticks(range(len(bins)), bins)
     axis.set(
         xlabel="age gap between the current passage and the newest outdated one",
-        ylabel="stale@1: an outdated passage on top",
+        ylabel=f"{stale}: an outdated passage on top",
         ylim=(-0.02, 1.02),
     )
     axis.grid(axis="y", alpha=0.3)

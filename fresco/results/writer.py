@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.records import Label
 from fresco.results.plots import draw_plots
 from fresco.scoring.pipeline import RerankerRun, Run
 
@@ -111,8 +110,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _qrels(run: Run) -> Iterator[str]:
     for pool in run.benchmark.pools:
-        for passage, label in zip(pool.passages, pool.labels, strict=True):
-            yield f"{_field(pool.query.id)} 0 {_field(passage.id)} {int(label is Label.POSITIVE)}\n"
+        for passage, grade in zip(pool.passages, pool.grades, strict=True):
+            yield f"{_field(pool.query.id)} 0 {_field(passage.id)} {grade}\n"
 
 
 def _trec(run: Run, reranker: RerankerRun) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fresco.errors import FrescoError
 from fresco.metrics.ties import SUPERSEDED, Tiers
-from fresco.records import Conflict, Task
+from fresco.records import Conflict, Pool, Task
 from fresco.stats.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -111,6 +111,12 @@ class Measure(ABC):
         """The measures whose columns its mean reads beside its own."""
         return ()
 
+    def lacks(self, pools: Sequence[Pool]) -> str:
+        """What it is that these pools do not have, so that none of them can have a value; nothing where one can."""
+        if any(pool.query.task in self.tasks for pool in pools):
+            return ""
+        return f"{' and '.join(sorted(self.tasks))} queries"
+
     def parts(self, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Numerator and denominator, query by query: a mean is the ratio of their sums. By default a plain mean."""
         return frame[self.name].fillna(0).to_numpy(np.float64), self.defined(frame).astype(np.float64)
@@ -188,6 +194,15 @@ class Staleness(Measure):
     def conflict(self) -> Conflict | None:
         """The kind of conflict that it is confined to."""
         return Conflict(self.of) if self.of in tuple(Conflict) else None
+
+    def lacks(self, pools: Sequence[Pool]) -> str:
+        """See :meth:`Measure.lacks`."""
+        own = [pool for pool in pools if pool.query.task in self.tasks]
+        if self.of == SUPERSEDED and not any(pool.superseded for pool in own):
+            return "word of which passages are superseded"
+        if self.conflict and not any(self.conflict in pool.conflicts for pool in own):
+            return f"outdated passage whose kind of conflict is {self.conflict}"
+        return super().lacks(pools)
 
     def value(self, tiers: Tiers) -> float:
         """See :meth:`Measure.value`."""
