@@ -69,11 +69,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the engine says of one turn: tokens (None where it does not count) and seconds."""
+    """What the engine says of one turn.
+
+    Attributes:
+        prompt_tokens: None where it does not count.
+        completion_tokens: Likewise.
+        seconds: That it took.
+        cut: Whether the engine ended it at its most tokens, so that the model had more to say.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     seconds: float = 0.0
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class Environment:
         retriever: Searches; None where the agent is ``direct``.
         limits: The budget.
         agent: One of :data:`ccs.agent.protocol.AGENTS`; ``rag`` searches once for the question, and neither it nor
-            ``direct`` may search further.
+            ``direct`` may search further; a reply of theirs without tags is their answer.
         template: Text of another prompt, of :func:`ccs.agent.protocol.read_template`.
     """
 
@@ -187,6 +195,9 @@ class Environment:
         assert self._question is not None and not self._stop and self._pending is None, "no turn is awaited"
         generation = generation or Generation()
         reply = protocol.read_reply(text)
+        if self._agent in protocol.PLAIN_AGENTS and not generation.cut:
+            plain = protocol.plain_answer(reply)
+            reply = reply if plain is None else replace(reply, answer=plain, fault=None)
         last = self._is_last()
         turn = Turn(
             reply.text,

@@ -19,14 +19,15 @@ from fresco.errors import FrescoError
 TURN_ENDS = ("</search>", "</answer>")
 #: What an agent may be: it searches as it likes; one search with the question itself; no search.
 AGENTS = ("search", "rag", "direct")
+#: Agents that were published without tags: a reply without them is their answer.
+PLAIN_AGENTS = ("rag", "direct")
 #: Characters of an information block that each passage needs at least, to say anything.
 SHORTEST_PASSAGE = 80
 
 _PROMPTS = Path(__file__).parent / "prompts"
 _TAG = re.compile(r"</?(?:think|search|information|answer)>")
+_THOUGHT_TAG = re.compile(r"</?think>")
 _OWN_INFORMATION = re.compile(r"<\s*/?\s*information\b", re.IGNORECASE)
-# Reasoning models' templates may open the thought in the prompt, so its first tag may be the closing one.
-_THOUGHTS = re.compile(r"(?:</think>)?(?:<think></think>)*")
 # The less-than sign and the two characters that compatibility normalization, which some tokenizers do, turns into it.
 _OPENERS = str.maketrans(dict.fromkeys("<\ufe64\uff1c", "\u2039"))
 # Control tokens without a less-than sign: Mistral's, BERT's, Moonlight's, EXAONE's ([|user|]). No other bracket is
@@ -35,6 +36,9 @@ _BRACKETED = re.compile(
     r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID|ARGS|MODEL_SETTINGS|THINK|"
     r"IMG(?:_BREAK|_END)?|(?:BEGIN_|NEXT_|REPEAT_)?AUDIO(?:_TEXT)?|TRANSCRIBE|STREAMING_(?:PAD|WORD)|PREFIX|MIDDLE|"
     r"SUFFIX|control_\d+|CLS|SEP|MASK|PAD|UNK|BOS|EOS|EOT|(?:start|end)_header_id|\|[a-z]+\|)\])"
+)
+_ANSWER_LINE = re.compile(
+    r"^\W*(?:the |my )?(?:final |short )?answer(?: is)?\s*[:\uff1a]\W*(?=\w)", re.IGNORECASE | re.MULTILINE
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CUT = " [...]"
@@ -142,16 +146,67 @@ def last_call() -> str:
 def read_reply(text: str) -> Reply:
     """Read one turn of the model.
 
-    The result is the same whether the engine stopped at :data:`TURN_ENDS` or generated on, but for the fault of a
-    model that goes on to write its own information. Never fails: what cannot be read is a fault.
+    What stands before the last ``</think>`` of the turn is thought, and a tag that is quoted there is no action. But
+    for that the result is the same whether the engine stopped at :data:`TURN_ENDS` or generated on; only the fault of
+    a model that goes on to write its own information is seen in the latter alone. Never fails: what cannot be read is
+    a fault.
     """
     text = well_formed(text)
-    end = min((at + len(tag) for tag in TURN_ENDS if (at := text.find(tag)) >= 0), default=len(text))
+    thought = _thought_end(text)
+    end = min((at + len(tag) for tag in TURN_ENDS if (at := text.find(tag, thought)) >= 0), default=len(text))
     kept, rest = text[:end], text[end:]
     if own := _OWN_INFORMATION.search(kept):
         return Reply(kept[: own.start()], fault="own information")
-    reply = _read_action(kept)
+    reply = _read_action(kept, thought)
     return replace(reply, fault=reply.fault or "own information") if _OWN_INFORMATION.search(rest) else reply
+
+
+def plain_answer(reply: Reply) -> str | None:
+    """The answer in a turn without tags, as an agent of :data:`PLAIN_AGENTS` gives it.
+
+    It is what follows the thought; where a line begins with "Answer:", the rest of the last such line. A model that
+    opened the tag of the answer and ended has answered, too.
+
+    Returns:
+        None where the turn acts, breaks a rule, or says nothing beyond its thought.
+    """
+    if reply.fault not in ("no action", "unclosed answer") or in_thought(reply.text):
+        return None
+    said = reply.text[_thought_end(reply.text) :]
+    said = said[said.rfind("<answer>") + len("<answer>") :] if reply.fault == "unclosed answer" else said
+    lines = list(_ANSWER_LINE.finditer(said))
+    if lines:
+        said = said[lines[-1].end() :].partition("\n")[0]
+    return " ".join(_CONTROL.sub(" ", said).split()).strip("*` ") or None
+
+
+def in_thought(text: str) -> bool:
+    """Whether a turn that the engine stopped at :data:`TURN_ENDS` has a thought that it opened and did not close.
+
+    The tag is then one that the thought quotes: an engine that can go on from a text should.
+    """
+    return text.rfind("<think>") > text.rfind("</think>")
+
+
+def _thought_end(text: str) -> int:
+    """Where the thought of a turn ends: after its last ``</think>``; 0 where there is none.
+
+    Templates of reasoning models open the thought in the prompt, so a ``</think>`` needs no opening tag. The turn is
+    over where an action outside a thought is followed by a new thought or by information: what an engine without stop
+    strings goes on to write there is no part of it.
+    """
+    end, opened, acted = 0, False, False
+    for match in _TAG.finditer(text):
+        tag = match.group()
+        if tag == "</think>":
+            end, opened, acted = match.end(), False, False
+        elif acted and tag in ("<think>", "<information>", "</information>"):
+            break
+        elif tag == "<think>":
+            opened = True
+        elif tag in TURN_ENDS:
+            acted = acted or not opened
+    return end
 
 
 def escape(text: str) -> str:
@@ -174,20 +229,20 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _read_action(text: str) -> Reply:
-    matches = list(_TAG.finditer(text))
+def _read_action(text: str, start: int) -> Reply:
+    """The action in a turn whose thought ends at ``start``."""
+    matches = list(_TAG.finditer(text, start))
     tags = [match.group() for match in matches]
-    pair = "".join(tags[-2:])
-    if pair not in ("<search></search>", "<answer></answer>"):
+    if "".join(tags[-2:]) not in ("<search></search>", "<answer></answer>"):
         return Reply(text, fault=_shortfall(tags))
-    if not _THOUGHTS.fullmatch("".join(tags[:-2])):
+    if tags[:-2]:
         return Reply(text, fault="tags out of place")
     opening, closing = matches[-2:]
     body = " ".join(_CONTROL.sub(" ", text[opening.end() : closing.start()]).split())
     name = opening.group()[1:-1]
     if not body:
         return Reply(text, fault=f"empty {name}")
-    thought = _TAG.sub("", text[: opening.start()]).strip()
+    thought = _THOUGHT_TAG.sub("", text[: opening.start()]).strip()
     return Reply(text, thought, query=body) if name == "search" else Reply(text, thought, answer=body)
 
 

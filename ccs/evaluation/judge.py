@@ -99,5 +99,5 @@ def judge(
     distinct = list(dict.fromkeys(prompts))
     asked = [{"messages": prompt, "temperature": 0.0, "max_tokens": _MAX_TOKENS} for prompt in distinct]
     answers = client.map(asked, lambda *_: on_done() if on_done else None)
-    grades = {prompt: read_grade(answer.text) for prompt, answer in zip(distinct, answers, strict=True)}
+    grades = {prompt: read_grade(answer.final or "") for prompt, answer in zip(distinct, answers, strict=True)}
     return [grades[prompt] for prompt in prompts]

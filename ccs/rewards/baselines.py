@@ -118,7 +118,7 @@ class SelfConfidence:
         self._characters = characters
         self.name = f"self-confidence:{client.model}"
         digest = hashlib.sha256(_ANSWERING.encode()).hexdigest()[:16]
-        self.fingerprint = f"self-confidence-2|{client.model}|{digest}|{characters}"
+        self.fingerprint = f"self-confidence-2|{client.identity}|{digest}|{characters}"
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.rewards.base.Reward`."""
@@ -156,7 +156,7 @@ class ConstitutionalJudge:
         self._characters = characters
         self.name = f"constitution:{client.model}"
         digest = hashlib.sha256(self._template.encode()).hexdigest()[:16]
-        self.fingerprint = f"constitution-2|{client.model}|{digest}|{characters}"
+        self.fingerprint = f"constitution-2|{client.identity}|{digest}|{characters}"
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.rewards.base.Reward`; None where no answer of the judge held a grade."""
@@ -172,7 +172,7 @@ class ConstitutionalJudge:
         prompt = _fill(self._template, parts)
         for attempt in range(_ATTEMPTS):
             reply = self._client.chat(prompt, temperature=0.7 if attempt else 0.0, max_tokens=_MAX_TOKENS, seed=attempt)
-            found = _GRADE.search(reply.text.strip())
+            found = _GRADE.search((reply.final or "").strip())
             if found and float(found.group(1)) <= _HIGHEST_GRADE:
                 return float(found.group(1)) / _HIGHEST_GRADE
         return None

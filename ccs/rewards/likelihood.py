@@ -112,7 +112,7 @@ class LikelihoodReward:
         self._scorer = PromptScorer(client)
         self.name = f"likelihood:{client.model}"
         digest = hashlib.sha256(_BEFORE.encode()).hexdigest()[:16]
-        self.fingerprint = f"likelihood-1|{client.model}|{digest}|{characters}|{bottleneck.fingerprint}"
+        self.fingerprint = f"likelihood-1|{client.identity}|{digest}|{characters}|{bottleneck.fingerprint}"
         self._empty: dict[str, float] = {}
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:

@@ -23,7 +23,6 @@ PROMPT = Path(__file__).parent / "prompts" / "reconstruct.txt"
 _PLACE = "{trace}"
 _MAX_TOKENS = 2048  # one sentence, and what a reasoning model thinks before it
 _LONGEST = 600  # characters of a reconstruction; a model that copies passages must not be matched on all of them
-_THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
 
 
@@ -97,7 +96,7 @@ class LlmReconstructor:
         self.name = f"llm:{self._client.model}"
         digest = hashlib.sha256(self._template.encode()).hexdigest()[:16]
         options = f"{samples}|{temperature}|{characters}|{seed}"
-        self.fingerprint = f"llm-1|{self._client.model}|{digest}|{options}"
+        self.fingerprint = f"llm-1|{self._client.identity}|{digest}|{options}"
 
     def reconstruct(self, traces: Sequence[Trace]) -> list[list[str] | None]:
         """See :class:`Reconstructor`; a trace that several trajectories share is asked for once.
@@ -121,7 +120,12 @@ class LlmReconstructor:
         answer = self._client.chat(
             prompt, temperature=self._temperature, max_tokens=_MAX_TOKENS, seed=self._seed + sample
         )
-        return one_line(_THOUGHT.sub("", answer.text))[:_LONGEST]
+        if answer.final is None:
+            raise FrescoError(
+                f"{self._client.shown} was cut after {_MAX_TOKENS} tokens, before it had written the question; switch "
+                "its thoughts off (URL#MODEL&enable_thinking=false), or choose another model or prompt"
+            )
+        return one_line(answer.final)[:_LONGEST]
 
     def close(self) -> None:
         """End the connections."""

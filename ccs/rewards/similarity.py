@@ -157,7 +157,7 @@ class Judge:
         self._client = ChatClient(spec, cache=cache)
         self.name = f"judge:{self._client.shown}"
         digest = hashlib.sha256(self._prompt.encode()).hexdigest()[:16]
-        self.fingerprint = f"judge-1|{self._client.model}|{digest}"
+        self.fingerprint = f"judge-1|{self._client.identity}|{digest}"
         self.unreadable = 0
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
@@ -184,7 +184,7 @@ class Judge:
         prompt = re.sub("|".join(map(re.escape, filled)), lambda match: filled[match.group()], self._prompt)
         for attempt in range(_ATTEMPTS):
             answer = self._client.chat(prompt, temperature=0.7 if attempt else 0.0, max_tokens=512, seed=attempt)
-            found = _GRADE.search(answer.text.strip())
+            found = _GRADE.search((answer.final or "").strip())
             if found and float(found.group(1)) <= _HIGHEST_GRADE:
                 return float(found.group(1)) / _HIGHEST_GRADE
         return None

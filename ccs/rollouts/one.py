@@ -70,6 +70,10 @@ class _Context:
     def said(self) -> str:
         return "".join(reply + observation for reply, observation in self.exchanges)
 
+    def going_on(self, begun: str) -> _Context:
+        """The same with a turn that the model has begun."""
+        return _Context(self.prompt, [*self.exchanges, (begun, "")])
+
     def messages(self, api: str) -> list[dict[str, str]]:
         turns = [("user", self.prompt)]
         if api == "chat":
@@ -142,16 +146,27 @@ def _generate(
         "stop": list(protocol.TURN_ENDS),
     }
     started = time.perf_counter()
+    answer = _ask(client, context, sampling, options)
+    text, usage = _closed(answer), dict(answer.usage)
+    # A stop string that a thought quotes is not the end of the turn, where the server can go on from a text.
+    while sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and protocol.in_thought(text):
+        written = usage.get("completion_tokens", most)
+        if written >= most:
+            break
+        answer = _ask(client, context.going_on(text), sampling, {**options, "max_tokens": most - written})
+        text += _closed(answer)
+        usage["completion_tokens"] = written + answer.usage.get("completion_tokens", most)
+    seconds = time.perf_counter() - started
+    cut = answer.finish_reason == "length"
+    return text, Generation(usage.get("prompt_tokens"), usage.get("completion_tokens"), seconds, cut)
+
+
+def _ask(client: ChatClient, context: _Context, sampling: Sampling, options: Mapping[str, Any]) -> ChatAnswer:
     if sampling.api == "completions":
-        answer = client.completions(context.prompt + context.said, **options)
-    else:
-        if sampling.api == "continue" and context.exchanges:
-            options |= {"continue_final_message": True, "add_generation_prompt": False}
-        answer = client.chat(context.messages(sampling.api), **options)
-    usage = answer.usage
-    return _closed(answer), Generation(
-        usage.get("prompt_tokens"), usage.get("completion_tokens"), time.perf_counter() - started
-    )
+        return client.completions(context.prompt + context.said, **options)
+    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    more = going_on if sampling.api == "continue" and context.exchanges else {}
+    return client.chat(context.messages(sampling.api), **options, **more)
 
 
 def _closed(answer: ChatAnswer) -> str:

@@ -156,7 +156,7 @@ def run_rollouts(
     Raises:
         FrescoError: the file is of another run, or the servers are gone; what was done is kept.
     """
-    identity = plan.identity(client.model)
+    identity = plan.identity(client.identity)
 
     def roll(question: Question, sample: int) -> Trajectory:
         settings = {"agent": plan.agent, "limits": plan.limits, "sampling": plan.sampling, "template": plan.template}

@@ -6,18 +6,22 @@ many processes ask. Draw several samples of one prompt with different ``seed``.
 
 A server is named on the command line as ``URL#MODEL``, as in ``http://127.0.0.1:8000/v1#Qwen/Qwen3-8B``; without
 ``#MODEL`` the server is asked for the one model that it serves. After the model, options may follow:
-``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``.
+``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``. Two of them go with every request: ``enable_thinking``
+(``false`` switches the thoughts of Qwen3 and its like off, through the chat template) and ``extra_body``, a JSON object
+of further fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written ``%26``).
 """
 
 from __future__ import annotations
 
+import json
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fresco.clients.answer_cache import AnswerCache, request_key
 from fresco.clients.json_api import Endpoint, JsonClient
@@ -27,7 +31,29 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _MOST_AT_ONCE = 1000  # a thread and an open file each; systems allow 1024 files unless told otherwise
 _SHOWN_MODELS = 5
-_OPTIONS: Mapping[str, Callable[[str], Any]] = {"key": str, "concurrency": int, "timeout": float, "retries": int}
+_OURS = {"model", "messages", "prompt", "stream"}  # fields that extra_body cannot set
+_THOUGHT = re.compile(r".*</think>", re.DOTALL)
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _object(text: str) -> dict[str, Any]:
+    content = json.loads(unquote(text))
+    if not isinstance(content, dict) or content.keys() & _OURS:
+        raise ValueError(text)
+    return content
+
+
+_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "key": str,
+    "concurrency": int,
+    "timeout": float,
+    "retries": int,
+    "enable_thinking": _truth,
+    "extra_body": _object,
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,17 @@ class ChatAnswer:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cached: bool = False
     error: FrescoError | None = None
+
+    @property
+    def final(self) -> str | None:
+        """:attr:`text` without the thought before it; None where the server cut it before the thought had ended.
+
+        A chat template may open the thought in the prompt, so what was cut and holds no ``</think>`` is taken for one:
+        it is no finished answer in either case.
+        """
+        if "</think>" in self.text:
+            return _THOUGHT.sub("", self.text)
+        return None if self.finish_reason == "length" or "<think>" in self.text else self.text
 
 
 class ChatClient:
@@ -100,6 +137,10 @@ class ChatClient:
             patience=patience,
         )
         self.concurrency = concurrency
+        self._extra: dict[str, Any] = dict(options.get("extra_body", {}))
+        if "enable_thinking" in options:
+            kwargs = {"enable_thinking": options["enable_thinking"]}
+            self._extra["chat_template_kwargs"] = {**self._extra.get("chat_template_kwargs", {}), **kwargs}
         self._places = threading.BoundedSemaphore(self.concurrency)
         self._lock = threading.Lock()
         self._totals = {"requests": 0, "cached": 0, "prompt_tokens": 0, "completion_tokens": 0}
@@ -114,6 +155,11 @@ class ChatClient:
     def shown(self) -> str:
         """``URL#MODEL`` without its secrets, for records and errors."""
         return f"{self._home.shown}#{self.model}"
+
+    @property
+    def identity(self) -> str:
+        """The model and what goes with every request, for fingerprints."""
+        return f"{self.model}&{json.dumps(self._extra, sort_keys=True)}" if self._extra else self.model
 
     @property
     def totals(self) -> Mapping[str, int]:
@@ -238,7 +284,9 @@ class ChatClient:
             self._cache.close()
 
     def _ask(self, path: str, fields: Mapping[str, Any], text: Callable[[Mapping[str, Any]], Any]) -> ChatAnswer:
-        payload = {"model": self.model, **{name: value for name, value in fields.items() if value is not None}}
+        given = {name: value for name, value in fields.items() if value is not None}
+        extra = self._extra if path.startswith("chat") else _without_template(self._extra)
+        payload = {"model": self.model, **given, **extra}  # what the user names goes before what we would send
         key = request_key(path, payload)
         raw = self._cache.get(key) if self._cache else None
         cached = raw is not None
@@ -307,6 +355,11 @@ def _parse(spec: str) -> tuple[str, str | None, dict[str, Any]]:
     except ValueError:
         pass  # Endpoint says what is wrong with it
     return address, model or None, options
+
+
+def _without_template(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with a request that no chat template is applied to."""
+    return {name: value for name, value in extra.items() if name != "chat_template_kwargs"}
 
 
 def _message_text(choice: Mapping[str, Any]) -> Any:

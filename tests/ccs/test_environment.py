@@ -122,6 +122,37 @@ def test_the_rag_agent_searches_once_for_the_question() -> None:
     assert (trajectory.stop, len(trajectory.searches)) == ("turns", 1)
 
 
+@pytest.mark.parametrize("agent", ["rag", "direct"])
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("Lake  Victoria", "Lake Victoria"),
+        ("<think>a <search> tag?</think>\nLake Victoria.", "Lake Victoria."),
+        ("opened in the prompt</think>Lake Victoria", "Lake Victoria"),
+        ("The Nile flows from it.\n**Final answer:** Lake Victoria\n", "Lake Victoria"),
+        ("answer is: Lake Victoria", "Lake Victoria"),
+        ("<think>so</think><answer>Lake Victoria", "Lake Victoria"),
+        ("<think>cut off in the thou", None),
+        ("<think>only thought</think>  ", None),
+        ("<search>Nile</search>", None),
+        ("<information>made up</information> Lake Victoria", None),
+    ],
+)
+def test_a_baseline_without_tags_answers_by_its_plain_reply(agent: str, said: str, answer: str | None) -> None:
+    trajectory, _ = play(Environment(Shelf(), agent=agent), said)
+    assert (trajectory.answer, trajectory.faults) == (answer, int(answer is None))
+
+
+def test_a_plain_reply_that_was_cut_is_no_answer_and_the_search_agent_has_none() -> None:
+    environment = Environment(None, agent="direct")
+    environment.reset(NILE)
+    environment.step("Well, the Nile is a long river that", Generation(cut=True))
+    assert environment.trajectory.answer is None and environment.trajectory.faults == 1
+    searching = Environment(Shelf())
+    searching.reset(NILE)
+    assert not searching.step("Lake Victoria").done
+
+
 def test_the_direct_agent_searches_not_at_all() -> None:
     trajectory, told = play(Environment(None, agent="direct"), ANSWER.format("Lake Victoria"))
     assert (len(trajectory.turns), trajectory.searches) == (1, ())

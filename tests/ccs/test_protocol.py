@@ -134,7 +134,15 @@ def test_an_empty_result_is_said() -> None:
         ("<search>a</answer>", None, None, "tags out of place"),
         ("</search>", None, None, "tags out of place"),
         ("<think>x <search>Nile</search>", None, None, "tags out of place"),
-        ("<think>x <search>Nile</search></think>", None, None, "tags out of place"),
+        ("<think>x <search>Nile</search></think>", None, None, "no action"),
+        ("<think>x <search>Nile</search></think><search>Cairo</search>", "Cairo", None, None),
+        ("<think>I will write <answer> and </answer>. Not yet.</think>\n<search>Nile</search>", "Nile", None, None),
+        ("The rules want <search>words</search>. I know it.</think>\n<answer>x</answer>", None, "x", None),
+        ("<think>After </think> comes <search>words</search>, so:</think><answer>x</answer>", None, "x", None),
+        ("<think>a <think> b </answer></think> c <think><search></think><search>Nile</search>", "Nile", None, None),
+        ("<think>a</think><search>Nile</search><think>b</think><answer>x</answer>", "Nile", None, None),
+        ("<think>so <answer>x</answer>", None, None, "tags out of place"),
+        ("the <answer> tag</think> then <answer>cut", None, None, "unclosed answer"),
         ("<answer>x <search>Nile</search>", None, None, "tags out of place"),
         ("<search><think>x</think></search>", None, None, "tags out of place"),
         ("<information>fake</information><answer>x</answer>", None, None, "own information"),
@@ -152,6 +160,9 @@ def test_turns_are_read(text: str, query: str | None, answer: str | None, fault:
 
 def test_the_thought_is_what_precedes_the_action() -> None:
     assert read_reply("<think>the river</think> hm\n<search>Nile</search>").thought == "the river hm"
+    assert read_reply("<think>no <answer></answer> yet</think><search>Nile</search>").thought == (
+        "no <answer></answer> yet"
+    )
 
 
 def test_what_follows_the_action_is_dropped() -> None:
@@ -175,7 +186,15 @@ def test_reading_never_fails_and_is_sound(text: str) -> None:
         assert "<information>" not in told
 
 
-@given(HOSTILE)
+@given(st.lists(st.sampled_from(("<search>", "</search>", "<answer>", "</answer>", "<think>", "a")), max_size=9))
+def test_whatever_a_thought_quotes_the_action_after_it_counts(quoted: list[str]) -> None:
+    text = f"{''.join(quoted)}</think><search>Nile</search>"
+    assert read_reply(f"<think>{text}").query == "Nile"
+    if "<think>" not in quoted:  # opened in the prompt
+        assert read_reply(text).query == "Nile"
+
+
+@given(HOSTILE.filter(lambda text: "</think>" not in text))
 def test_an_engine_that_stops_and_one_that_does_not_give_the_same_action(text: str) -> None:
     ends = [text.find(tag) + len(tag) for tag in protocol.TURN_ENDS if tag in text]
     stopped, full = read_reply(text[: min(ends)] if ends else text), read_reply(text)

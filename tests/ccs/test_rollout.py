@@ -63,6 +63,22 @@ def test_a_rollout_over_each_wire_format(api_name: str, wire: Any) -> None:
         assert body["stop"] == ["</search>", "</answer>"]
 
 
+QUOTING = ("<think>not <answer>yet</answer>", " but a <search>word</search>", " is due</think><search>Nile</search>")
+
+
+@pytest.mark.parametrize("api_name", ["continue", "completions"])
+def test_a_stop_string_that_a_thought_quotes_does_not_end_the_turn(api_name: str) -> None:
+    with model(turns(*QUOTING, *TEXTS[2:])) as (api, client):
+        trajectory = roll_out(client, Shelf(), NILE, 0, sampling=Sampling(api_name, 50))
+    assert trajectory.turns[0].text == "".join(QUOTING)
+    assert (trajectory.turns[0].query, trajectory.answer) == ("Nile", "Lake Victoria")
+    first, second, begun = api.bodies()[:3]
+    assert first["max_tokens"] == 50 > second["max_tokens"] > begun["max_tokens"]
+    assert trajectory.turns[0].completion_tokens > 50 - begun["max_tokens"]
+    seen = begun["prompt"] if "prompt" in begun else begun["messages"][-1]["content"]
+    assert seen.endswith("".join(QUOTING[:2]))
+
+
 def test_what_the_model_reads() -> None:
     with model(turns(*TEXTS)) as (api, client):
         roll_out(client, Shelf(), NILE, 0)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fresco.clients.llm import ChatClient
+from fresco.clients.llm import ChatAnswer, ChatClient
 from fresco.errors import FrescoError
 from tests.servers import rerank_api as faults
 from tests.servers.chat_api import ChatApi, serve, words_of
@@ -252,6 +252,10 @@ def test_the_model_is_the_only_one_or_must_be_named(api: ChatApi) -> None:
         ("http://[::1/v1#m", "the URL cannot be read"),
         ("http://127.0.0.1:9", "no server answers at http://127.0.0.1:9/v1"),
         ("http://127.0.0.1:9#m&speed=3", "option 'speed' after the model: unknown or malformed; known are key="),
+        ("http://127.0.0.1:9#m&enable_thinking=perhaps", "option 'enable_thinking' after the model"),
+        ("http://127.0.0.1:9#m&extra_body={", "option 'extra_body' after the model"),
+        ("http://127.0.0.1:9#m&extra_body=[1]", "option 'extra_body' after the model"),
+        ('http://127.0.0.1:9#m&extra_body={"model":"other"}', "option 'extra_body' after the model"),
         ("http://127.0.0.1:9#m&concurrency=many", "option 'concurrency' after the model"),
         ("http://127.0.0.1:9#m&concurrency=0", "give 1 to 1000 requests"),
         ("http://127.0.0.1:9#m&concurrency=1001", "give 1 to 1000 requests"),
@@ -259,6 +263,36 @@ def test_the_model_is_the_only_one_or_must_be_named(api: ChatApi) -> None:
 )
 def test_bad_specs_are_one_line(spec: str, said: str) -> None:
     assert said in failure(lambda: ChatClient(spec))
+
+
+def test_what_the_spec_adds_goes_with_every_request(api: ChatApi, tmp_path: Path) -> None:
+    api.script = lambda body: "fine"
+    extra = '{"top_k":20,"chat_template_kwargs":{"a":"x%26y"}}'
+    plain = ChatClient(f"{api.url}#tiny/chat", cache=tmp_path / "answers.sqlite")
+    client = ChatClient(
+        f"{api.url}#tiny/chat&enable_thinking=false&extra_body={extra}", cache=tmp_path / "answers.sqlite"
+    )
+    assert not plain.chat("hello").cached and not client.chat("hello").cached
+    client.completions("hello", max_tokens=1)
+    without, chat, completion = api.bodies()
+    assert (chat["top_k"], chat["chat_template_kwargs"]) == (20, {"a": "x&y", "enable_thinking": False})
+    assert completion["top_k"] == 20 and "chat_template_kwargs" not in completion and "top_k" not in without
+    assert plain.identity == "tiny/chat" != client.identity and '"enable_thinking": false' in client.identity
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "final"),
+    [
+        ("a</think> b </think>c", "stop", "c"),
+        ("<think>a</think>b", "length", "b"),
+        ("<think>a", "length", None),
+        ("a", "length", None),
+        ("<think>a", "stop", None),
+        ("a", "", "a"),
+    ],
+)
+def test_the_final_text_is_what_follows_the_thought(text: str, reason: str, final: str | None) -> None:
+    assert ChatAnswer(text, finish_reason=reason).final == final
 
 
 def test_a_file_that_is_no_cache_is_one_line(tmp_path: Path) -> None:

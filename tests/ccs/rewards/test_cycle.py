@@ -201,3 +201,28 @@ def test_masked_queries_leak_less_than_the_question():
         for options in (MaskOptions(), MaskOptions(shared_words=True))
     )
     assert 1 > one(visible, pasted) > one(hidden, pasted)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "value"),
+    [
+        (f"<think>Perhaps {QUESTION}", "length", None),
+        (f"Perhaps {QUESTION}", "length", None),  # the template may have opened the thought
+        (f"<think>Perhaps {QUESTION}", "stop", None),
+        (f"<think>Perhaps</think>{QUESTION}", "length", 1.0),
+        (QUESTION, "stop", 1.0),
+    ],
+)
+def test_an_answer_cut_inside_a_thought_is_not_scored(text, reason, value, tmp_path):
+    def script(body):
+        if OFF_TOPIC.splitlines()[1] in words_of(body):
+            return "No idea at all"
+        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}
+        return {"choices": [choice], "model": body["model"]}
+
+    with chat_api.serve(script) as api:
+        reward = CycleReward(Bottleneck(None), _llm(api, tmp_path), TokenF1())
+        assert reward.score([perfect(), trail(("x", [OFF_TOPIC]))])[0] == value
+        if value is None:
+            with pytest.raises(FrescoError, match="enable_thinking=false"):
+                reward.score([perfect(sample=1)])
