@@ -1,8 +1,36 @@
-"""Score re-rankers for retrieval-augmented generation on knowledge that changes."""
+"""Score re-rankers for retrieval-augmented generation on knowledge that changes.
+
+The front door is :mod:`fresco.api`, each of its functions reached as ``fresco.NAME``: ``score``, ``evaluate``,
+``optimize``, ``build``, ``open_benchmark``, ``load``.
+"""
+
+from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fresco.api import Result, load, open_benchmark, score
+    from fresco.errors import FrescoError
 
 try:
     __version__ = version("fresco-ccs")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+__all__ = ["FrescoError", "Result", "__version__", "load", "open_benchmark", "score"]
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: `import fresco`, and with it every `fresco --help`, does not wait for pandas.
+    if name in __all__:
+        from fresco import api
+
+        value = getattr(api, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

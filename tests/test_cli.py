@@ -127,6 +127,7 @@ class Slow:
     name = "slow"
     takes_instruction = False
     pointwise = True
+    fingerprint = "slow-1"  # without one nothing is kept between runs
 
     def score(self, query, passages, instruction=None):
         time.sleep(0.02)

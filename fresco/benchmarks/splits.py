@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
 
 from fresco.benchmarks.folder import Split
 from fresco.benchmarks.pools import fingerprint
@@ -19,9 +18,7 @@ _ENDS = ((0.2, Split.TRAIN), (0.5, Split.VALIDATION), (1.0, Split.TEST))
 _PREFIX = "nek:"
 
 
-def select_split(
-    benchmark: Benchmark, split: Literal["all", "train", "validation", "test"], *, seed: int = 0
-) -> Benchmark:
+def select_split(benchmark: Benchmark, split: str, *, seed: int = 0) -> Benchmark:
     """The pools of one split.
 
     The unit is the subject, so the explicit and the implicit query of one fact are always together. A subject that the

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fresco.errors import FrescoError
-
-if TYPE_CHECKING:
-    from fresco.results.reader import SavedRun
+from fresco.terminal.options import add_seed
 
 
 def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
@@ -18,7 +14,7 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
     compare.add_argument("a", metavar="A", help="folder of a run")
     compare.add_argument("b", metavar="B", help="folder of another run on the same benchmark")
     compare.add_argument("--metric", default="MAP", help="which to compare (default: MAP)")
-    compare.add_argument("--seed", type=int, default=0, help="of the randomization test")
+    add_seed(compare, "the randomization test")
     compare.set_defaults(run=run_compare)
 
 
@@ -27,12 +23,11 @@ def run_compare(options: argparse.Namespace) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from fresco.metrics.compare import compare
-    from fresco.results.reader import read_run
+    from fresco.api import load
     from fresco.terminal.console import make_console
 
-    a, b = read_run(Path(options.a)), read_run(Path(options.b))
-    _check_same_benchmark(a, b)
+    a, b = load(options.a), load(options.b)
+    frame = a.compare(b, options.metric, seed=options.seed)
     table = Table(
         "A",
         "B",
@@ -46,7 +41,7 @@ def run_compare(options: argparse.Namespace) -> int:
         title_justify="left",
         header_style="bold",
     )
-    for row in compare(a.per_query, b.per_query, options.metric, seed=options.seed).to_dict("records"):
+    for row in frame.to_dict("records"):
         table.add_row(
             escape(row["a"]),
             escape(row["b"]),
@@ -61,17 +56,3 @@ def run_compare(options: argparse.Namespace) -> int:
     console.print(table)
     console.print("[dim]paired randomization over subjects; Holm over the pairs of one kind of query[/]")
     return 0
-
-
-def _check_same_benchmark(a: SavedRun, b: SavedRun) -> None:
-    ours, theirs = a.record["benchmark"], b.record["benchmark"]
-    if ours["fingerprint"] != theirs["fingerprint"]:
-        raise FrescoError(
-            f"{a.folder} was scored on {_named(ours)} and {b.folder} on {_named(theirs)} with other content; "
-            "score both on one benchmark"
-        )
-
-
-def _named(benchmark: dict[str, Any]) -> str:
-    edition = benchmark.get("edition")
-    return str(benchmark["name"]) if edition is None else f"{benchmark['name']} (edition {edition})"

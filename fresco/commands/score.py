@@ -1,12 +1,24 @@
-"""``fresco score``: its options."""
+"""``fresco score``: re-rankers on a benchmark, as a table and a folder."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fresco.terminal.arguments import positive
 from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fresco.metrics.threshold import Condition
+    from fresco.results.result import Result
+
+# What is heavy is imported where it is used: `fresco --help` and a typing mistake should not wait for pandas.
 
 
 def add_score(commands: argparse._SubParsersAction[Any]) -> None:
@@ -30,13 +42,11 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument("--limit", type=positive, metavar="N", help="only about N queries, whole subjects, drawn by seed")
     what.add_argument("--timestamps", default="text", choices=("text", "none"), help="none hides the dates")
     what.add_argument("--instruction", metavar="TEXT", help="for re-rankers that take one; @FILE reads a file")
-
     what.add_argument(
         "--instructions",
         metavar="FILE",
         help="a front.json of `fresco optimize`, or a list: a row for each instruction",
     )
-
     add_models(score)
 
     out = score.add_argument_group("results")
@@ -52,11 +62,85 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     )
     add_seed(out, "random dates, random orders and resampling")
     add_resamples(out)
-    score.set_defaults(run=_run)
+    score.set_defaults(run=run_score)
 
 
-def _run(options: argparse.Namespace) -> int:
-    # Imported late: `fresco --help` and a typing mistake should not wait for pandas.
-    from fresco.commands.scoring import run_score
+def run_score(options: argparse.Namespace) -> int:
+    """Run the command; see :func:`fresco.cli.main` for the exit codes."""
+    from fresco import api
+    from fresco.commands.instructions import print_transfer
+    from fresco.metrics.threshold import parse_condition
+    from fresco.terminal.console import make_console
 
-    return run_score(options)
+    conditions = [parse_condition(text) for text in options.fail_if]
+    result = api.score(
+        options.reranker,
+        options.benchmark,
+        nek=options.nek,
+        split=options.split,
+        limit=options.limit,
+        timestamps=options.timestamps,
+        instruction=_text(options.instruction),
+        instructions=options.instructions,
+        baselines=not options.no_baselines,
+        store=options.store,
+        device=options.device,
+        dtype=options.dtype,
+        max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        seed=options.seed,
+        resamples=options.resamples,
+        out=options.out,
+        results="fresco-results",
+        overwrite=options.overwrite,
+    )
+    console = make_console(stderr=options.json)
+    _print_result(console, result, verdicts=bool(options.reranker and not options.instructions))
+    if not options.reranker:
+        console.print("next: your own model, with pip install 'fresco-ccs\\[models]' and then")
+        console.print("      fresco score --reranker cross-encoder:BAAI/bge-reranker-v2-m3")
+    if options.instructions:
+        print_transfer(console, result.evaluation, result.record["instructions"])
+    if options.json:
+        sys.stdout.writelines(json.dumps(row) + "\n" for row in result.evaluation.rows)
+    return _check(conditions, result)
+
+
+def _text(instruction: str | None) -> str | None:
+    """The instruction itself, where the option names a file."""
+    from fresco.errors import FrescoError
+
+    if instruction is None or not instruction.startswith("@"):
+        return instruction
+    try:
+        return Path(instruction[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrescoError(f"--instruction {instruction}: cannot read it as UTF-8 text: {error}") from error
+
+
+def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
+    from rich.markup import escape
+
+    from fresco.results.result import LEGEND
+
+    console.print(result.table(console.width))
+    console.print(f"[dim]{escape(LEGEND)}[/]")
+    for note in result.notes:
+        console.print(f"note: {escape(note)}")
+    for warning in result.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    for name in result.named if verdicts else ():
+        console.print()
+        for line in result.verdict(name):
+            console.print(escape(line))
+    console.print(
+        f"\nresults: {escape(str(result.folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)"
+    )
+
+
+def _check(conditions: Sequence[Condition], result: Result) -> int:
+    rows = [row for row in result.evaluation.rows if row["reranker"] in result.named]
+    failed = [(condition, row) for condition in conditions for row in condition.holds(rows)]
+    for condition, row in failed:
+        sys.stderr.write(f"fresco: --fail-if {condition.text}: {row['reranker']} has {row['value']:.4f}\n")
+    return 1 if failed else 0

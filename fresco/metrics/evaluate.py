@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,18 @@ class Evaluation:
         frames = {name: getattr(self, name).to_dict("records") for name in ("age_gap", "comparisons", "groups")}
         plain = {"rows": self.rows, **frames, "bias": self.bias, "ties": self.ties, "warnings": self.warnings}
         return {key: _plain(value) for key, value in plain.items()}
+
+    @classmethod
+    def from_json_dict(cls, content: Mapping[str, Any], per_query: pd.DataFrame) -> Evaluation:
+        """What :meth:`to_json_dict` gave, with the per-query values beside it.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+        parts: dict[str, Any] = {field.name: content[field.name] for field in fields(cls) if field.name != "per_query"}
+        for name in ("age_gap", "comparisons", "groups"):
+            parts[name] = pd.DataFrame(parts[name])
+        return cls(per_query=per_query, **parts)
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fresco.errors import FrescoError
+from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LIBRARIES = ("torch", "transformers", "sentence_transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
 _CONFIGS = (".json", ".txt", ".model", ".jinja")  # configs, vocabularies, templates: they change scores too
-_Model = TypeVar("_Model")
+_Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,23 @@ def find_model(family: str, model: str, settings: Settings, revision: str | None
     return ModelFiles(family, model, None, _hub_commit(family, model, revision))
 
 
+#: What the families read facts of before anything is loaded.
+Model = ModelFiles | ModelInMemory
+
+
+def find_or_hold(family: str, model: str | Any, settings: Settings, revision: str | None = None) -> Model:
+    """:func:`find_model` for a name; for an object of sentence-transformers, the object."""
+    if isinstance(model, str):
+        return find_model(family, model, settings, revision)
+    return ModelInMemory(family, model)
+
+
 def library_versions() -> str:
     """Major versions of the libraries that compute scores, as one word for a fingerprint."""
     return ",".join(f"{name}{importlib.metadata.version(name).split('.')[0]}" for name in _LIBRARIES)
 
 
-def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = True) -> _Model:
+def load(files: ModelFiles, make: Callable[[], _Loaded], *, all_weights: bool = True) -> _Loaded:
     """Run a library's loader, without its progress bars, and turn what it raises into one line.
 
     Args:
@@ -240,6 +252,14 @@ def token_limit(spec: str, model: Any, tokenizer: Any, wanted: int | None, defau
     if not 0 < wanted <= positions:
         raise FrescoError(f"--max-length {wanted}: {spec} reads 1 to {positions} tokens")
     return wanted
+
+
+def length_limit(files: Model, model: Any, tokenizer: Any, settings: Settings) -> int:
+    """:func:`token_limit` as the user set it: by an option for a model on disk, on the object for a loaded one."""
+    spec = f"{files.family}:{files.model}"
+    if isinstance(files, ModelInMemory):
+        return token_limit(spec, model, tokenizer, None, files.limit)
+    return token_limit(spec, model, tokenizer, settings.max_length)
 
 
 def release(device: torch.device | None) -> None:

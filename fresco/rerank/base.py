@@ -22,8 +22,8 @@ Everything else is optional and looked up by name:
 ``fit(passages)``
     Called once with every passage of the benchmark before the first score (corpus statistics).
 ``fingerprint`` (str)
-    Identity of everything that can change a score: weights, template, settings. Stored scores are found by it. A
-    plug-in without one is identified by its class and the source file it stands in.
+    Identity of everything that can change a score: weights, template, settings. Stored scores are found by it. The
+    scores of a re-ranker without one are not kept between runs: it might read its weights from a file that changed.
 ``describe()``
     A mapping for the run's record: model, revision, dtype, device, template.
 ``close()``
@@ -32,10 +32,7 @@ Everything else is optional and looked up by name:
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from fresco.records import Pair, Passage, Query
@@ -94,15 +91,25 @@ def is_pointwise(reranker: Reranker) -> bool:
     return bool(getattr(reranker, "pointwise", False))
 
 
+def own_fingerprint(reranker: Reranker) -> str | None:
+    """What the re-ranker itself says its scores depend on; None where it, or the one under its wrappers, says nothing.
+
+    Scores without one are good for one run: nobody can tell whether the next one would make the same.
+    """
+    own = getattr(reranker, "fingerprint", None)
+    if isinstance(own, str) and own:
+        return own
+    base = getattr(reranker, "base", None)
+    return None if base is None else own_fingerprint(base)
+
+
 def fingerprint(reranker: Reranker) -> str:
-    """What stored scores are found by; see the module's text for ``fingerprint``."""
+    """What stored scores are found by, and what the record says; see the module's text for ``fingerprint``."""
     own = getattr(reranker, "fingerprint", None)
     if isinstance(own, str) and own:
         return own
     kind = type(reranker)
-    source = inspect.getsourcefile(kind)
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else "no-source"
-    return f"{kind.__module__}:{kind.__qualname__}:{reranker.name}:{digest}"
+    return f"{kind.__module__}:{kind.__qualname__}:{reranker.name}:unknown"
 
 
 def describe(reranker: Reranker) -> Mapping[str, Any]:

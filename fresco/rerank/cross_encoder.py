@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair, Passage, Query
@@ -44,20 +45,20 @@ class CrossEncoderReranker:
 
     pointwise = True
 
-    def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:
+    def __init__(self, model: str | Any, settings: Settings, *, revision: str | None = None) -> None:
         """Check the model's files; weights load at the first score.
 
         Args:
-            model: A folder or a Hugging Face model id.
+            model: A folder, a Hugging Face model id, or a ``CrossEncoder`` that is loaded already.
             settings: Device, dtype, lengths.
             revision: Branch, tag or commit of a hub model.
 
         Raises:
             FrescoError: the model cannot be found, or is no cross-encoder.
         """
-        self.name = f"{_FAMILY}:{model}"
         self._settings = settings
-        self._files = loading.find_model(_FAMILY, model, settings, revision)
+        self._files = loading.find_or_hold(_FAMILY, model, settings, revision)
+        self.name = f"{_FAMILY}:{self._files.model}"
         _check_head(self._files)
         self._templated = _has_template(self._files)
         self.takes_instruction = self._templated or _declares_prompts(self._files)
@@ -123,22 +124,9 @@ class CrossEncoderReranker:
 class _Loaded:
     """A loaded model as :class:`fresco.models.batching.BatchModel`."""
 
-    def __init__(self, files: loading.ModelFiles, settings: Settings) -> None:
-        from sentence_transformers import CrossEncoder
-        from torch.nn import Identity
-
-        self.device = loading.torch_device(settings)
-        self._model: Any = loading.load(
-            files,
-            lambda: CrossEncoder(
-                files.location,
-                revision=files.revision,
-                device=str(self.device),
-                activation_fn=Identity(),
-                model_kwargs={"dtype": loading.torch_dtype(settings)},
-                trust_remote_code=False,
-            ).eval(),
-        )
+    def __init__(self, files: loading.Model, settings: Settings) -> None:
+        self._model = files.loaded.eval() if isinstance(files, ModelInMemory) else _load_model(files, settings)
+        self.device: torch.device = self._model.device
         spec = f"{_FAMILY}:{files.model}"
         if self._model.num_labels != 1:
             raise FrescoError(f"{spec} has {self._model.num_labels} outputs; a re-ranker has one (num_labels=1)")
@@ -148,7 +136,7 @@ class _Loaded:
         self.pad_id: int = self._tokenizer.pad_token_id
         self.padding_side: Literal["left", "right"] = self._tokenizer.padding_side
         self.dtype = str(self._model.dtype).removeprefix("torch.")
-        self.limit = loading.token_limit(spec, self._model.transformers_model, self._tokenizer, settings.max_length)
+        self.limit = loading.length_limit(files, self._model.transformers_model, self._tokenizer, settings)
         self.truncated = 0
         self._disarm = Disarm(self._tokenizer)
         self._prompt = ""
@@ -159,7 +147,7 @@ class _Loaded:
         # Only pooling wants to know where a prompt ends; a classifier's prompt is text before the query.
         self._glues = plain and getattr(first, "transformer_task", "") == "sequence-classification"
         self._plain = plain
-        if plain:
+        if plain and not isinstance(files, ModelInMemory):  # the user's own object keeps its layers
             trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
 
     def instruct(self, instruction: str | None) -> None:
@@ -209,11 +197,29 @@ class _Loaded:
         return Tokens(ids, None if types is None else types[0].tolist())
 
 
+def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
+    from sentence_transformers import CrossEncoder
+    from torch.nn import Identity
+
+    device = loading.torch_device(settings)
+    return loading.load(
+        files,
+        lambda: CrossEncoder(
+            files.location,
+            revision=files.revision,
+            device=str(device),
+            activation_fn=Identity(),
+            model_kwargs={"dtype": loading.torch_dtype(settings)},
+            trust_remote_code=False,
+        ).eval(),
+    )
+
+
 def _generates(module: Any) -> bool:
     return getattr(module, "transformer_task", "") == "text-generation"
 
 
-def _check_head(files: loading.ModelFiles) -> None:
+def _check_head(files: loading.Model) -> None:
     """Refuse what the library would load with a head of random weights."""
     if files.json(_SENTENCE_TRANSFORMERS).get("model_type") == "CrossEncoder":
         return
@@ -227,7 +233,7 @@ def _check_head(files: loading.ModelFiles) -> None:
         )
 
 
-def _has_template(files: loading.ModelFiles) -> bool:
+def _has_template(files: loading.Model) -> bool:
     """Whether the library lays the pair out with a chat template; told by the files alone."""
     modalities = files.json("sentence_bert_config.json").get("modality_config")
     if modalities is not None:
@@ -235,13 +241,13 @@ def _has_template(files: loading.ModelFiles) -> bool:
     return files.has("chat_template.jinja") or bool(files.json("tokenizer_config.json").get("chat_template"))
 
 
-def _declares_prompts(files: loading.ModelFiles) -> bool:
+def _declares_prompts(files: loading.Model) -> bool:
     """Whether the model was made to be given prompts: the library saves them with it."""
     prompts = files.json(_SENTENCE_TRANSFORMERS).get("prompts")
     return isinstance(prompts, dict) and any(isinstance(text, str) and text for text in prompts.values())
 
 
-def _default_prompt(files: loading.ModelFiles) -> str | None:
+def _default_prompt(files: loading.Model) -> str | None:
     """The prompt that the library takes where none is given, without white space around it."""
     config = files.json(_SENTENCE_TRANSFORMERS)
     prompts, name = config.get("prompts"), config.get("default_prompt_name")

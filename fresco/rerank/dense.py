@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import plan, token_budget
+from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, shorten
 from fresco.records import Pair, Passage, Query
@@ -36,23 +37,24 @@ class Dense:
     takes_instruction = False
     pointwise = True
 
-    def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:
+    def __init__(self, model: str | Any, settings: Settings, *, revision: str | None = None) -> None:
         """Check the model's files; weights load at the first score.
 
         Args:
-            model: A folder or a Hugging Face model id.
+            model: A folder, a Hugging Face model id, or a ``SentenceTransformer`` that is loaded already.
             settings: Device, dtype, lengths.
             revision: Branch, tag or commit of a hub model.
 
         Raises:
             FrescoError: the model cannot be found, or is no embedding model.
         """
-        self.name = f"{_FAMILY}:{model}"
         self._settings = settings
-        self._files = loading.find_model(_FAMILY, model, settings, revision)
+        self._files = loading.find_or_hold(_FAMILY, model, settings, revision)
+        self.name = f"{_FAMILY}:{self._files.model}"
         if self._files.architecture.endswith("ForSequenceClassification"):
             raise FrescoError(
-                f"{self.name}: {self._files.architecture} scores pairs and embeds nothing; try cross-encoder:{model}"
+                f"{self.name}: {self._files.architecture} scores pairs and embeds nothing; "
+                f"try cross-encoder:{self._files.model}"
             )
         self._loaded: _Loaded | None = None
 
@@ -113,31 +115,18 @@ class Dense:
 class _Loaded:
     """A loaded model."""
 
-    def __init__(self, files: loading.ModelFiles, settings: Settings) -> None:
-        from sentence_transformers import SentenceTransformer
-
+    def __init__(self, files: loading.Model, settings: Settings) -> None:
         self._name = f"{_FAMILY}:{files.model}"
-        self.device = loading.torch_device(settings)
-        self._model: Any = loading.load(
-            files,
-            lambda: SentenceTransformer(
-                files.location,
-                revision=files.revision,
-                device=str(self.device),
-                model_kwargs={"dtype": loading.torch_dtype(settings)},
-                trust_remote_code=False,
-            ).eval(),
-            all_weights=False,  # many checkpoints lack a pooler, which no embedding uses
-        )
+        self._model = files.loaded.eval() if isinstance(files, ModelInMemory) else _load_model(files, settings)
+        self.device: torch.device = self._model.device
         self._tokenizer = self._model.tokenizer
         if not getattr(self._tokenizer, "is_fast", False):
             raise FrescoError(f"{self._name}: its tokenizer must be a fast one (tokenizer.json)")
         self.dtype = str(self._model.dtype).removeprefix("torch.")
         self.similarity = str(self._model.similarity_fn_name)
-        self.limit = loading.token_limit(
-            self._name, self._model.transformers_model, self._tokenizer, settings.max_length
-        )
-        self._model.max_seq_length = self.limit
+        self.limit = loading.length_limit(files, self._model.transformers_model, self._tokenizer, settings)
+        if not isinstance(files, ModelInMemory):
+            self._model.max_seq_length = self.limit
         self._budget = token_budget(self.device, settings.batch_tokens)
         self._disarm = Disarm(self._tokenizer)
         self.truncated = 0
@@ -215,3 +204,20 @@ class _Loaded:
                     f"query {each.id} is longer than the {self.limit} tokens {self._name} reads; raise --max-length"
                 )
         return inputs, lengths
+
+
+def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    device = loading.torch_device(settings)
+    return loading.load(
+        files,
+        lambda: SentenceTransformer(
+            files.location,
+            revision=files.revision,
+            device=str(device),
+            model_kwargs={"dtype": loading.torch_dtype(settings)},
+            trust_remote_code=False,
+        ).eval(),
+        all_weights=False,  # many checkpoints lack a pooler, which no embedding uses
+    )

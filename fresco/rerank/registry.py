@@ -161,7 +161,7 @@ def open_reranker(spec: str, settings: Settings) -> Reranker:
     if family in FAMILIES:
         return FAMILIES[family].build(rest, settings)
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=spec):
-        return _checked(spec, _construct(spec, _imported(spec, entry.load), settings))
+        return checked(spec, construct(spec, _imported(spec, entry.load), settings))
     if rest:
         return _plug_in(spec, family, rest, settings)
     known = ", ".join(row.spec for row in FAMILIES.values())
@@ -181,7 +181,7 @@ def _plug_in(spec: str, module_name: str, attribute: str, settings: Settings) ->
     module = _imported(spec, lambda: importlib.import_module(module_name))
     if not hasattr(module, attribute):
         raise FrescoError(f"--reranker {spec}: module {module_name} has no {attribute}; write module:Class")
-    return _checked(spec, _construct(spec, getattr(module, attribute), settings))
+    return checked(spec, construct(spec, getattr(module, attribute), settings))
 
 
 def _imported(spec: str, load: Callable[[], Any]) -> Any:
@@ -196,7 +196,17 @@ def _imported(spec: str, load: Callable[[], Any]) -> Any:
         raise FrescoError(f"--reranker {spec}: importing it failed: {_one_line(error)}") from error
 
 
-def _construct(spec: str, make: Any, settings: Settings) -> Any:
+def construct(spec: str, make: Any, settings: Settings) -> Any:
+    """Make a plug-in from its class.
+
+    Args:
+        spec: How the user wrote it, for error messages.
+        make: The class; it is given the settings if its constructor names them.
+        settings: Of models.
+
+    Raises:
+        FrescoError: it is none, or its constructor fails.
+    """
     if not callable(make):
         raise FrescoError(f"--reranker {spec}: {make!r} is no class; write module:Class")
     try:
@@ -208,7 +218,12 @@ def _construct(spec: str, make: Any, settings: Settings) -> Any:
         raise FrescoError(f"--reranker {spec}: making it failed: {_one_line(error)}") from error
 
 
-def _checked(spec: str, reranker: Any) -> Reranker:
+def checked(spec: str, reranker: Any) -> Reranker:
+    """The object, if it has what a re-ranker has.
+
+    Raises:
+        FrescoError: it lacks a member.
+    """
     missing = [member for member in ("name", "takes_instruction", "score") if not hasattr(reranker, member)]
     if missing:
         raise FrescoError(

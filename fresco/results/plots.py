@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,14 @@ def draw_plots(evaluation: Evaluation, folder: Path) -> None:
     """Write ``quality`` and, where the benchmark evolves, ``stale_by_age`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     with plot_style():
-        save_figure(_quality(evaluation), folder / "quality")
-        if (evaluation.age_gap["n"] > 0).any():
-            save_figure(_stale_by_age(evaluation), folder / "stale_by_age")
+        for name in plots_of(evaluation):
+            save_figure(PLOTS[name](evaluation), folder / name)
+
+
+def plots_of(evaluation: Evaluation) -> list[str]:
+    """The names of the plots that the benchmark gives reason for; see :data:`PLOTS`."""
+    evolves = bool((evaluation.age_gap["n"] > 0).any())
+    return [name for name in PLOTS if evolves or name != "stale_by_age"]
 
 
 def plot_style() -> AbstractContextManager[None]:
@@ -46,9 +51,9 @@ def save_figure(figure: Figure, stem: Path) -> None:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches."""
-    from matplotlib.figure import Figure
+    from fresco.results.figure import NotebookFigure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return NotebookFigure(figsize=(width, height), layout="constrained")
 
 
 def _quality(evaluation: Evaluation) -> Figure:
@@ -102,6 +107,10 @@ def _point(axis: Any, row: Any, place: float, *, horizontal: bool = False, **sty
         axis.errorbar(value, place, xerr=errors, **style)
     else:
         axis.errorbar(place, value, yerr=errors, **style)
+
+
+#: How each plot is drawn, by the name of its files.
+PLOTS: Mapping[str, Callable[[Evaluation], Figure]] = {"quality": _quality, "stale_by_age": _stale_by_age}
 
 
 def _names(evaluation: Evaluation) -> Sequence[str]:

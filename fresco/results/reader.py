@@ -1,35 +1,21 @@
-"""Read a run's folder back, for ``fresco compare``."""
+"""Read a run's folder back."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from fresco.benchmarks.editions import check_run
 from fresco.errors import FrescoError
+from fresco.metrics.evaluate import Evaluation
 from fresco.records import SCHEMA_VERSION
-from fresco.results.writer import PER_QUERY, RECORD
+from fresco.results.result import Result
+from fresco.results.writer import METRICS, PER_QUERY, RECORD
 
 
-@dataclass(frozen=True)
-class SavedRun:
-    """A run as its folder holds it."""
-
-    folder: Path
-    record: dict[str, Any]
-    per_query: pd.DataFrame
-
-    @property
-    def rerankers(self) -> list[str]:
-        """Names, in the order in which they were scored."""
-        return list(self.per_query["reranker"].unique())
-
-
-def read_run(folder: Path) -> SavedRun:
+def read_run(folder: Path) -> Result:
     """Open a folder that ``fresco score`` wrote.
 
     Raises:
@@ -37,6 +23,7 @@ def read_run(folder: Path) -> SavedRun:
     """
     try:
         record = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        metrics = dict(json.loads((folder / METRICS).read_text(encoding="utf-8")))
         per_query = pd.read_parquet(folder / PER_QUERY)
     except (OSError, ValueError, TypeError) as error:  # ArrowInvalid is a ValueError
         said = " ".join(str(error).split())
@@ -47,4 +34,7 @@ def read_run(folder: Path) -> SavedRun:
             "score again"
         )
     check_run(record.get("benchmark") or {}, str(folder))
-    return SavedRun(folder, record, per_query)
+    try:
+        return Result(Evaluation.from_json_dict(metrics, per_query), record, folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FrescoError(f"{folder / METRICS}: holds no {error}; score again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -45,23 +46,45 @@ def results_table(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, ti
         title: Above the table.
         width: Of the console, in characters; a narrow one gets the values without their intervals.
     """
+    cells = table_cells(rows, rerankers, groups, intervals=width >= WIDE)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    longest = max(len(name) for name in rerankers)
+    table.add_column("re-ranker", overflow="fold", min_width=min(longest, 30))
+    for header in cells.headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, row in zip(rerankers, cells.rows, strict=True):
+        table.add_row(escape(name), *(escape(f"{figure} {letters}".rstrip()) for figure, letters in row))
+    return table
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What stands in the table, whatever it is drawn with.
+
+    Attributes:
+        headers: Of the columns after the re-ranker's name, two lines each: what, and the measure.
+        rows: For each re-ranker a figure with its interval (``0.621 [.58 .66]``, or a dash) and its letters, by column.
+    """
+
+    headers: list[str]
+    rows: list[list[tuple[str, str]]]
+
+
+def table_cells(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, *, intervals: bool = True) -> Cells:
+    """The columns that the benchmark has queries for, and a row for each re-ranker; see :func:`results_table`."""
     columns = [column for column in _COLUMNS if any(_matches(row, column) for row in rows)]
     letters = {
         (row["reranker"], row["task"], row["kind"], row["metric"]): row["letters"] for row in groups.to_dict("records")
     }
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    longest = max(len(name) for name in rerankers)
-    table.add_column("re-ranker", overflow="fold", min_width=min(longest, 30))
-    for header, *_ in columns:
-        table.add_column(header, justify="right", no_wrap=True)
+    found = []
     for name in rerankers:
-        cells = []
+        own = []
         for _, task, kind, metric in columns:
             row = find(rows, name, task, kind, metric)
-            cell = interval(row if row is None or width >= WIDE else {**row, "ci_low": None})
-            cells.append(escape(f"{cell} {letters.get((name, task, kind, metric), '')}".rstrip()))
-        table.add_row(escape(name), *cells)
-    return table
+            figure = interval(row if row is None or intervals else {**row, "ci_low": None})
+            own.append((figure, letters.get((name, task, kind, metric), "")))
+        found.append(own)
+    return Cells([header for header, *_ in columns], found)
 
 
 def _matches(row: Mapping[str, Any], column: tuple[str, str, str, str]) -> bool:

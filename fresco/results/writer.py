@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ METRICS = "metrics.json"
 PER_QUERY = "per_query.parquet"
 QRELS = "qrels.trec"
 CLAIM = ".claim.json"  # there from the start of a run until its folder is complete
+_FOLDERS = ("runs", "plots")
 _SCRATCH = ".writing-"
 
 
@@ -70,9 +71,29 @@ def write_run(run: Run, folder: Path, record: dict[str, Any]) -> None:
         FrescoError: disk full or folder gone; what the folder held before is untouched, and the scores stay in the
             store.
     """
+    _fill(folder, lambda scratch: _write_all(run, scratch, record))
+
+
+def copy_run(source: Path, folder: Path) -> None:
+    """Write what the folder of another run holds into ``folder``, with the same care.
+
+    Raises:
+        FrescoError: as for :func:`write_run`.
+    """
+
+    def copy(scratch: Path) -> None:
+        for name in (QRELS, PER_QUERY, METRICS, RECORD):
+            shutil.copyfile(source / name, scratch / name)
+        for name in _FOLDERS:
+            shutil.copytree(source / name, scratch / name)
+
+    _fill(folder, copy)
+
+
+def _fill(folder: Path, write: Callable[[Path], None]) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
-            _write_all(run, Path(scratch), record)
+            write(Path(scratch))
             _move_all(Path(scratch), folder)
     except OSError as error:
         raise FrescoError(
@@ -93,7 +114,7 @@ def _write_all(run: Run, folder: Path, record: dict[str, Any]) -> None:
 
 
 def _move_all(scratch: Path, folder: Path) -> None:
-    for name in ("runs", "plots"):  # files of re-rankers that an earlier run had and this one has not
+    for name in _FOLDERS:  # files of re-rankers that an earlier run had and this one has not
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / RECORD).unlink(missing_ok=True)
     for entry in sorted(scratch.iterdir(), key=lambda path: path.name == RECORD):

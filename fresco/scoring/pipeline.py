@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from fresco.metrics.counterfactual import probe_pools
 from fresco.metrics.evaluate import Evaluation, evaluate
 from fresco.records import Benchmark, Candidates
-from fresco.rerank.base import Reranker, describe
+from fresco.rerank.base import Reranker, describe, own_fingerprint
 from fresco.scoring.runner import Scored, fit, score
 from fresco.scoring.store import ScoreStore
 from fresco.terminal.progress import Progress, no_progress
@@ -94,16 +95,27 @@ def _score_one(
 ) -> RerankerRun:
     fit(reranker, benchmark.passages())
     try:
-        outcome = score(
-            reranker,
-            pools,
-            store,
-            instruction=instruction if reranker.takes_instruction else None,
-            progress=partial(progress, reranker.name),
-        )
+        with _store_for(reranker, store) as own:
+            outcome = score(
+                reranker,
+                pools,
+                own,
+                instruction=instruction if reranker.takes_instruction else None,
+                progress=partial(progress, reranker.name),
+            )
         description = describe(reranker)
     finally:
         close = getattr(reranker, "close", None)
         if callable(close):  # a model's memory goes back before the next one loads
             close()
     return RerankerRun(reranker.name, outcome.scores[: len(benchmark.pools)], outcome, description)
+
+
+@contextmanager
+def _store_for(reranker: Reranker, store: ScoreStore) -> Iterator[ScoreStore]:
+    """The user's store; for a re-ranker that cannot say what its scores depend on, one that ends with the run."""
+    if own_fingerprint(reranker) is not None:
+        yield store
+        return
+    with ScoreStore(":memory:") as passing:
+        yield passing

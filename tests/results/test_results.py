@@ -28,7 +28,7 @@ def test_a_run_is_read_back(run, tmp_path):
     write_run(run, tmp_path, {"schema_version": 1, "identity": "a"})
     saved = read_run(tmp_path)
     assert saved.rerankers == ["random", "newest"]
-    assert len(saved.per_query) == 12
+    assert len(saved.per_query()) == 12
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == run.evaluation.rows
 
 

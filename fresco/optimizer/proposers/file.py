@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,29 @@ def read_instructions(path: Path) -> list[Candidate]:
     except (OSError, UnicodeDecodeError) as error:
         raise FrescoError(f"{path}: cannot read instructions from it: {error}") from error
     rows = _from_json(path, content) if content.lstrip()[:1] in ("[", "{") else _from_lines(content)
-    found: dict[str, Candidate] = {}
-    for where, name, text in rows:
-        cleaned = _checked(f"{path}, {where}", text)
-        found.setdefault(cleaned, Candidate(name or f"i{len(found) + 1}", cleaned))
+    found = _distinct(str(path), rows)
     if not found:
         raise FrescoError(f"{path}: holds no instruction; write one a line, or a JSON list of strings")
+    return found
+
+
+def check_instructions(texts: Sequence[str]) -> list[Candidate]:
+    """Instructions that are no file's, under the same rules.
+
+    Raises:
+        FrescoError: there is none, or one is no line of text.
+    """
+    found = _distinct("instructions", ((f"item {number}", "", text) for number, text in enumerate(texts, start=1)))
+    if not found:
+        raise FrescoError("instructions: an empty list; give at least one, or leave the option out")
+    return found
+
+
+def _distinct(source: str, rows: Iterable[tuple[str, str, Any]]) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    for where, name, text in rows:
+        cleaned = _checked(f"{source}, {where}", text)
+        found.setdefault(cleaned, Candidate(name or f"i{len(found) + 1}", cleaned))
     return list(found.values())
 
 

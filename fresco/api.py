@@ -1,0 +1,156 @@
+"""The front door: what the commands do, as functions with the same names.
+
+    import fresco
+
+    result = fresco.score("cross-encoder:BAAI/bge-reranker-v2-m3")
+    result                          # the table, in a notebook
+    result.to_frame()               # every figure
+
+Each is reached as ``fresco.NAME``; this module is imported when the first of them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fresco.benchmarks import open_benchmark
+from fresco.benchmarks.part import Part
+from fresco.errors import FrescoError
+from fresco.models.settings import Settings
+from fresco.optimizer.transfer import Transfer
+from fresco.records import Benchmark
+from fresco.rerank.base import Reranker
+from fresco.rerank.open import BASELINES, open_rerankers
+from fresco.results.reader import read_run
+from fresco.results.record import run_record
+from fresco.results.result import Result
+from fresco.results.writer import claim, slug, write_run
+from fresco.scoring.job import Job
+from fresco.scoring.store import ScoreStore, default_store
+from fresco.terminal.progress import Progress, no_progress, progress_bars
+
+__all__ = ["FrescoError", "Result", "load", "open_benchmark", "score"]
+
+
+def score(
+    what: Any = None,
+    benchmark: str | Benchmark = "mini",
+    *,
+    nek: str | Benchmark | None = None,
+    split: str = "all",
+    limit: int | None = None,
+    timestamps: str = "text",
+    instruction: str | None = None,
+    instructions: str | Path | Sequence[str] | None = None,
+    baselines: bool | Iterable[Any] = True,
+    store: str | Path | None = None,
+    progress: bool | Progress = True,
+    device: str | None = None,
+    dtype: str = "float32",
+    max_length: int | None = None,
+    batch_tokens: int = 16384,
+    seed: int = 0,
+    resamples: int = 1000,
+    out: str | Path | None = None,
+    results: str | Path | None = None,
+    overwrite: bool = False,
+) -> Result:
+    """Score re-rankers on a benchmark of changing and static knowledge.
+
+    Interrupted at any point, the same call goes on where it stopped: scores are kept in the store.
+
+    Args:
+        what: A spec such as ``"cross-encoder:BAAI/bge-reranker-v2-m3"`` (``fresco rerankers`` lists them); an object
+            or a class with ``name``, ``takes_instruction`` and ``score`` (:mod:`fresco.rerank.base`); a
+            ``sentence_transformers`` ``CrossEncoder`` or ``SentenceTransformer``; an object of the ``rerankers``
+            library; a function ``f(query: str, passages: list[str]) -> list[float]``; a mapping from a name to any of
+            these; a list of them. None scores the baselines alone.
+        benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
+        nek: Another benchmark or BEIR folder as the static side.
+        split: ``all``, ``train``, ``validation`` or ``test``.
+        limit: Only about so many queries, whole subjects, drawn by ``seed``.
+        timestamps: ``text``: each text ends with its date; ``none``: dates are hidden.
+        instruction: For the re-rankers that take one.
+        instructions: A ``front.json`` of ``fresco optimize``, another file, or a list: a row for each of them.
+        baselines: Whether the baselines are scored, too; or which re-rankers to score as baselines.
+        store: File of the score store; ``$FRESCO_STORE`` or one in the user's cache folder where None.
+        progress: Whether to show bars; or a function of what is scored, pairs done and pairs in all.
+        device: For models that a spec names, as are the next three; a loaded model keeps its own. ``cpu``, ``cuda``,
+            ``cuda:1``, ``mps``; the best there is where None.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
+        max_length: Longest input in tokens; the model's own limit where None.
+        batch_tokens: Tokens in one forward pass.
+        seed: Of random dates, random orders and resampling.
+        resamples: Bootstrap samples for each interval.
+        out: Folder to write the result to, claimed before the work; see :meth:`Result.save`.
+        results: Instead of ``out``: a folder in which the result gets one of its own, named after the run.
+        overwrite: Replace what the folder holds.
+
+    Returns:
+        Figures with intervals, per-query values, plots.
+
+    Raises:
+        FrescoError: something cannot be opened, or a re-ranker failed; one line that says how to mend it.
+    """
+    started = datetime.now(UTC)
+    settings = Settings(device, dtype, max_length, batch_tokens, seed)
+    beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
+    named, rerankers = open_rerankers(what, settings, beside)
+    _check_instruction(instruction, rerankers)
+    transfer = _transfer(instruction, instructions)
+    if transfer:
+        rerankers = transfer.expand(rerankers)
+        named = transfer.rows_of(named)
+    part = Part(split, limit, timestamps, seed)
+    opened = part.open(benchmark, nek)
+    texts = transfer.texts if transfer else ()
+    job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples)
+    if out is None and results is not None:
+        out = Path(results) / f"{slug(opened.name)}-{job.identity[:8]}"
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        claim(folder, job.identity, overwrite=overwrite)
+    with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
+        run = job.run(kept, tell)
+    record = run_record(job, run, started, str(kept.path))
+    if transfer:
+        record["instructions"] = transfer.record(run.evaluation)
+    if folder is not None:
+        write_run(run, folder, record)
+    return Result(run.evaluation, record, folder, run)
+
+
+def load(folder: str | Path) -> Result:
+    """Open the folder of a run.
+
+    Raises:
+        FrescoError: it is none, it is incomplete, or it is of another schema version.
+    """
+    return read_run(Path(folder))
+
+
+def _check_instruction(instruction: str | None, rerankers: Sequence[Reranker]) -> None:
+    if instruction is None:
+        return
+    if not instruction.strip():
+        raise FrescoError("--instruction is empty; leave it out for the model's default")
+    if not any(reranker.takes_instruction for reranker in rerankers):
+        raise FrescoError("--instruction: no re-ranker of this run takes one; `fresco rerankers` lists which do")
+
+
+def _transfer(instruction: str | None, instructions: str | Path | Sequence[str] | None) -> Transfer | None:
+    if instructions is None:
+        return None
+    if instruction is not None:
+        raise FrescoError("--instruction and --instructions: give one of them; the default is a row anyway")
+    return Transfer(instructions)
+
+
+def _shown(progress: bool | Progress, unit: str = "") -> AbstractContextManager[Progress]:
+    if isinstance(progress, bool):
+        return progress_bars(unit=unit) if progress else nullcontext(no_progress)
+    return nullcontext(progress)

@@ -1,0 +1,58 @@
+"""The benchmark of one run: opened, its static side replaced, cut to a split, cut short, its dates hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fresco.benchmarks.open import open_benchmark
+from fresco.benchmarks.sample import limit_queries
+from fresco.benchmarks.splits import combine, select_split
+from fresco.errors import FrescoError
+from fresco.records import Benchmark
+
+#: What dates a re-ranker's text carries.
+TIMESTAMPS = ("text", "none")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a benchmark is scored.
+
+    Attributes:
+        split: ``all``, ``train``, ``validation`` or ``test``.
+        limit: About so many queries, whole subjects; None for all.
+        timestamps: ``text``: as the last line of each text; ``none``: hidden.
+        seed: Of random dates, of the splits that the data does not say, and of the queries that are kept.
+    """
+
+    split: str = "all"
+    limit: int | None = None
+    timestamps: str = "text"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.timestamps not in TIMESTAMPS:
+            raise FrescoError(f"--timestamps {self.timestamps}: choose {' or '.join(TIMESTAMPS)}")
+        if self.limit is not None and self.limit <= 0:
+            raise FrescoError(f"--limit {self.limit}: give a number of queries above zero")
+
+    def open(self, benchmark: str | Benchmark, nek: str | Benchmark | None = None) -> Benchmark:
+        """Open it.
+
+        Args:
+            benchmark: See :func:`fresco.benchmarks.open_benchmark`; or one that is open.
+            nek: Gives the static side in its place.
+
+        Raises:
+            FrescoError: it cannot be opened, or nothing is left of it.
+        """
+        whole = self._opened(benchmark)
+        if nek is not None:
+            whole = combine(whole, self._opened(nek))
+        part = select_split(whole, self.split, seed=self.seed)
+        if self.limit:
+            part = limit_queries(part, self.limit, seed=self.seed)
+        return part.without_timestamps() if self.timestamps == "none" else part
+
+    def _opened(self, benchmark: str | Benchmark) -> Benchmark:
+        return benchmark if isinstance(benchmark, Benchmark) else open_benchmark(str(benchmark), seed=self.seed)

@@ -1,0 +1,115 @@
+"""From whatever a user names or holds to the re-rankers of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fresco.errors import FrescoError
+from fresco.rerank.adapters import Renamed, adapt
+from fresco.rerank.base import Reranker
+from fresco.rerank.registry import checked, construct, open_reranker
+
+if TYPE_CHECKING:
+    from fresco.models.settings import Settings
+
+#: Scored beside whatever the user names: reading a model's row needs these.
+BASELINES = ("random", "newest", "bm25", "half-life:bm25,365")
+
+
+def open_rerankers(
+    what: Any, settings: Settings, baselines: Iterable[Any] = BASELINES
+) -> tuple[list[str], list[Reranker]]:
+    """The re-rankers of one run.
+
+    Args:
+        what: A spec; a re-ranker (:class:`fresco.rerank.base.Reranker`) or its class; a ``CrossEncoder`` or
+            ``SentenceTransformer``; an object of the ``rerankers`` library; a function of a query and its passages; a
+            mapping from a name to any of these; a list of them; None for the baselines alone.
+        settings: For what is opened by a spec.
+        baselines: Scored first; one that is named besides is scored once.
+
+    Returns:
+        The names of the re-rankers asked for (of the baselines where ``what`` is None), and all of them.
+
+    Raises:
+        FrescoError: something cannot be opened, two have one name, or nothing is left to score.
+    """
+    baselines = list(baselines)
+    asked = _listed(what)
+    wanted = [(name, given) for name, given in [*((None, each) for each in baselines), *asked]]
+    opened: dict[tuple[str | None, Any], Reranker] = {}
+    for name, given in wanted:
+        key = (name, given if isinstance(given, str) else id(given))
+        if key not in opened:
+            opened[key] = as_reranker(given, settings, name)
+    if not opened:
+        raise FrescoError("--no-baselines leaves nothing to score; name a re-ranker with --reranker SPEC")
+    _check_names(opened)
+    named = asked or [(None, each) for each in baselines]
+    return (
+        [opened[name, given if isinstance(given, str) else id(given)].name for name, given in named],
+        list(opened.values()),
+    )
+
+
+def as_reranker(given: Any, settings: Settings, name: str | None = None) -> Reranker:
+    """One re-ranker; see :func:`open_rerankers` for what may be given.
+
+    Args:
+        given: What is to be scored.
+        settings: For a spec.
+        name: Of its row; None for its own.
+
+    Raises:
+        FrescoError: it is none of these, or cannot be opened.
+    """
+    reranker = _opened(given, settings)
+    return reranker if name is None or name == reranker.name else Renamed(reranker, name)
+
+
+def _opened(given: Any, settings: Settings) -> Reranker:
+    if isinstance(given, str):
+        return open_reranker(given, settings)
+    shown = f"the re-ranker {type(given).__name__}"
+    if isinstance(given, type) and hasattr(given, "score"):
+        return checked(f"the re-ranker {given.__name__}", construct(f"the re-ranker {given.__name__}", given, settings))
+    if hasattr(given, "takes_instruction"):
+        return checked(shown, given)
+    adapted = adapt(given, settings)
+    if adapted is not None:
+        return adapted
+    if hasattr(given, "score") or hasattr(given, "name"):
+        return checked(shown, given)
+    raise FrescoError(
+        f"a {type(given).__name__} is no re-ranker; give a spec such as 'bm25', a re-ranker, a CrossEncoder or "
+        "SentenceTransformer, an object of the rerankers library, or a function f(query, passages) -> scores"
+    )
+
+
+def _listed(what: Any) -> list[tuple[str | None, Any]]:
+    if what is None:
+        return []
+    if isinstance(what, Mapping):
+        for name in what:
+            if not isinstance(name, str) or not name.strip() or "\n" in name:
+                raise FrescoError(f"{name!r} is no name of a re-ranker; give one line of text")
+        return list(what.items())
+    if isinstance(what, Path):
+        raise FrescoError(f"{what} is a path; name a model in a folder by its family, as in cross-encoder:{what}")
+    if isinstance(what, Sequence) and not isinstance(what, str):
+        return [entry for each in what for entry in (_listed(each) if isinstance(each, Mapping) else [(None, each)])]
+    return [(None, what)]
+
+
+def _check_names(opened: Mapping[tuple[str | None, Any], Reranker]) -> None:
+    by_name: dict[str, str] = {}
+    for (name, given), reranker in opened.items():
+        own = given if isinstance(given, str) else name or reranker.name
+        if reranker.name in by_name:
+            raise FrescoError(
+                f"--reranker {by_name[reranker.name]} and --reranker {own} both call themselves {reranker.name!r}; "
+                "score them in two runs, or give one another name"
+            )
+        by_name[reranker.name] = own

@@ -1,0 +1,69 @@
+"""What a run of ``fresco score`` is asked for, once everything is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fresco.benchmarks.part import Part
+from fresco.models.settings import Settings
+from fresco.records import Benchmark
+from fresco.rerank.base import Reranker
+from fresco.scoring.pipeline import Run, score_benchmark
+from fresco.scoring.store import ScoreStore
+from fresco.terminal.progress import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        benchmark: What is scored.
+        part: Which part of it that is.
+        rerankers: All that are scored.
+        named: The names of those that the user asked for.
+        settings: Of models and draws.
+        instruction: For the re-rankers that take one.
+        instructions: The texts that have rows of their own.
+        resamples: Bootstrap samples for each interval.
+    """
+
+    benchmark: Benchmark
+    part: Part
+    rerankers: Sequence[Reranker]
+    named: Sequence[str]
+    settings: Settings
+    instruction: str | None = None
+    instructions: Sequence[str] = ()
+    resamples: int = 1000
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over what makes two jobs the same run: such a run may replace the other's folder."""
+        settings = self.settings
+        parts: list[Any] = [
+            self.benchmark.name,
+            self.benchmark.fingerprint,
+            self.part.timestamps,
+            [self.instruction, *self.instructions] if self.instructions else self.instruction,
+            [reranker.name for reranker in self.rerankers],
+            [settings.dtype, settings.max_length, settings.seed, self.resamples],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def run(self, store: ScoreStore, progress: Progress) -> Run:
+        """Score and measure; see :func:`fresco.scoring.pipeline.score_benchmark`."""
+        return score_benchmark(
+            self.benchmark,
+            self.rerankers,
+            store,
+            instruction=self.instruction,
+            seed=self.settings.seed,
+            resamples=self.resamples,
+            progress=progress,
+        )
