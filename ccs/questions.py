@@ -1,17 +1,21 @@
 """Questions from a file or the Hugging Face hub.
 
-A file holds JSON Lines, plain or packed (``.gz``, ``.xz``), with the fields ``id``, ``question``, ``answers`` (or
-``golden_answers``), and where known ``dataset`` and ``passages`` (each with ``title``, perhaps ``id``, and ``gold``,
-true for the evidence). The sets that search agents are evaluated on come by name from one collection, FlashRAG's
+A file holds JSON Lines, plain or packed (``.gz``, ``.xz``), or Parquet, with the fields ``id``, ``question``,
+``answers`` (or ``golden_answers``, or Search-R1's ``reward_model.ground_truth.target``), and where known ``dataset``
+(or ``data_source``) and ``passages`` (each with ``title``, perhaps ``id``, and ``gold``, true for the evidence). DPR's
+TSV is read too (``nq-test.qa.csv``): a question and a list of its answers, named by its line. The sets that search
+agents are evaluated on come by name from one collection, FlashRAG's
 (huggingface.co/datasets/RUC-NLPIR/FlashRAG_datasets), which Search-R1 uses as well.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from ccs.agent.question import Question
 from fresco.errors import FrescoError
 from fresco.io.hub import NAME, read_rows
 from fresco.io.jsonlines import read_objects
+from fresco.io.tables import kind_of, named_rows, read_parquet, read_tsv
 
 #: Names of sets, with the split that papers report: the test set, or the development set where no test set is open.
 DATASETS = {
@@ -35,6 +40,7 @@ DATASETS = {
 _COLLECTION = "RUC-NLPIR/FlashRAG_datasets"
 _NAMED = re.compile(rf"(?P<config>{'|'.join(DATASETS)})(?:@(?P<split>[\w.-]+))?")
 _ANSWERS = ("answers", "golden_answers")
+_LONGEST_LIST = 100_000  # characters of a list of answers
 
 
 def load_questions(sources: str | Sequence[str], *, limit: int | None = None) -> list[Question]:
@@ -94,16 +100,56 @@ def _refuse_twice(questions: Sequence[Question], sources: Sequence[str]) -> None
 def _open(source: str) -> list[Question]:
     path = Path(source)
     if path.is_file():
-        return [_question(row, where, path.name.partition(".")[0]) for where, row in read_objects(path, "question")]
+        readers = {".parquet": read_parquet, ".tsv": _tsv, ".csv": _tsv}
+        rows = readers[kind](path) if (kind := kind_of(path)) in readers else read_objects(path, "question")
+        return [_question(row, where, path.name.partition(".")[0]) for where, row in rows]
     if named := _NAMED.fullmatch(source):
         config = named["config"]
         return read_hub_questions(_COLLECTION, config, named["split"] or DATASETS[config])
-    if (hub := NAME.fullmatch(source)) and not path.suffix.startswith((".json", ".gz", ".xz")):
+    if (hub := NAME.fullmatch(source)) and not path.suffix.startswith(
+        (".json", ".gz", ".xz", ".tsv", ".csv", ".parquet")
+    ):
         return read_hub_questions(hub["repo"], hub["config"], hub["split"] or "test")
     raise FrescoError(
-        f"there are no questions {source!r}: give a JSON Lines file that exists, one of {', '.join(DATASETS)}, or a "
+        f"there are no questions {source!r}: give a file that exists (JSON Lines, Parquet, DPR's TSV), one of "
+        f"{', '.join(DATASETS)}, or a "
         "Hugging Face dataset (user/name:config@split)"
     )
+
+
+def _tsv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """DPR's rows, ``question <tab> ['answer', ...]``; or those below a header that names its columns."""
+    rows = read_tsv(path)
+    where, first = next(rows, (str(path), []))
+    if "question" in first:
+        for place, named in named_rows(rows, first):
+            row: dict[str, Any] = {"id": place.rpartition(":")[2], **named}
+            for field in _ANSWERS:
+                if row.get(field):
+                    row[field] = _list(row[field], f"{place}: {field}")
+            yield place, row
+        return
+    for place, cells in chain([(where, first)], rows):
+        if len(cells) != 2:
+            raise FrescoError(
+                f"{place}: {len(cells)} cells; a question and the list of its answers, as in DPR's nq-test.qa.csv, or "
+                "a header with question and answers is wanted"
+            )
+        number = place.rpartition(":")[2]
+        yield place, {"id": number, "question": cells[0], "answers": _list(cells[1], f"{place}: answers")}
+
+
+def _list(text: str, what: str) -> list[str]:
+    """A list as Python or JSON writes it; a text that is none is one answer."""
+    if not text.lstrip().startswith("["):
+        return [text]
+    try:
+        found = ast.literal_eval(text.strip()) if len(text) <= _LONGEST_LIST else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise FrescoError(f"{what} is {text!r:.60}; a list of texts such as ['a', 'b'] is wanted")
+    return found
 
 
 def read_hub_questions(repo: str, config: str | None, split: str) -> list[Question]:
@@ -123,21 +169,47 @@ def read_hub_questions(repo: str, config: str | None, split: str) -> list[Questi
 
 
 def _question(row: Mapping[str, Any], where: str, dataset: str) -> Question:
-    name = row.get("id")
+    name = _name(row)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise FrescoError(f"{where}: id is {name!r}; text or a whole number is wanted, another for each question")
-    text = row.get("question")
+    text = row["question"] if row.get("question") is not None else _prompted(row)
     if not isinstance(text, str) or not one_line(text):
         raise FrescoError(f"{where}: question is {text!r}; text is wanted")
-    dataset = row["dataset"] if isinstance(row.get("dataset"), str) else dataset
+    dataset = next((row[each] for each in ("dataset", "data_source") if isinstance(row.get(each), str)), dataset)
     field = next((field for field in _ANSWERS if row.get(field) is not None), "answers")
+    answers = row.get(field)
+    if answers is None and (target := _inside(row, "reward_model", "ground_truth", "target")) is not None:
+        field, answers = "reward_model.ground_truth.target", target
     return Question(
         id=well_formed(str(name)),
         text=well_formed(text),
-        answers=_texts(row.get(field), f"{where}: {field}"),
+        answers=_texts(answers, f"{where}: {field}"),
         gold=_gold(row, where),
         dataset=well_formed(dataset),
     )
+
+
+def _name(row: Mapping[str, Any]) -> Any:
+    """The row's id; where it has none, its number in verl's ``extra_info``."""
+    if row.get("id") is not None:
+        return row["id"]
+    number = _inside(row, "extra_info", "index")
+    return None if number is None else f"{_inside(row, 'extra_info', 'split') or 'row'}_{number}"
+
+
+def _prompted(row: Mapping[str, Any]) -> Any:
+    """The question at the end of a prompt of Search-R1's, where a row has it nowhere else."""
+    prompt = row.get("prompt")
+    last = prompt[-1] if isinstance(prompt, list) and prompt else None
+    content = last.get("content") if isinstance(last, Mapping) else None
+    _, mark, text = content.rpartition("Question:") if isinstance(content, str) else ("", "", "")
+    return text.strip() if mark else None
+
+
+def _inside(row: Any, *path: str) -> Any:
+    for field in path:
+        row = row.get(field) if isinstance(row, Mapping) else None
+    return row
 
 
 def _texts(value: Any, what: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 
@@ -18,7 +19,8 @@ def add_index(commands: argparse._SubParsersAction[Any]) -> None:
         "--corpus",
         required=True,
         metavar="C",
-        help="JSON Lines (.jsonl, .gz, .xz), Parquet or a Hugging Face dataset; id with contents, or title and text",
+        help="JSON Lines or TSV (.jsonl, .tsv, .gz, .xz), Parquet or a Hugging Face dataset; id with contents, or "
+        "title and text",
     )
     index.add_argument("--out", required=True, metavar="DIR", help="folder of the index")
     index.add_argument("--method", default="bm25", choices=("bm25", "dense"))
@@ -48,5 +50,8 @@ def run_index(options: argparse.Namespace) -> int:
     made = ccs.index(options.corpus, options.out, **{name: getattr(options, name) for name in names})
     console = make_console(stderr=False)
     console.print(f"index of {len(made.passages):,} passages: {options.out}", markup=False)
+    if skipped := {why: count for why, count in made.manifest.get("skipped", {}).items() if count}:
+        told = " and ".join(f"{count:,} {why}" for why, count in skipped.items())
+        sys.stderr.write(f"ccs: left out {told} passages of the corpus\n")
     console.print(f"next: ccs serve --index {options.out}", markup=False)
     return 0

@@ -19,6 +19,7 @@ from fresco.errors import FrescoError
 _KEY = "CCS_RETRIEVER_KEY"
 #: Passages wanted of one request: servers limit what they take, and the answer must stay below JsonClient's 8 MiB.
 _PASSAGES = 512
+_CONTENTS = ("contents", "content")
 
 
 class RetrieverClient:
@@ -64,7 +65,8 @@ class RetrieverClient:
     def _hit(self, item: Any) -> Hit:
         document = item.get("document", item) if isinstance(item, Mapping) else None
         if isinstance(document, Mapping):
-            contents = document.get("contents")
+            # Search-R1's servers of web search say `content`.
+            contents = next((document[field] for field in _CONTENTS if document.get(field) is not None), None)
             if contents is None and isinstance(document.get("text"), str):
                 title = document.get("title")
                 contents = f'"{title}"\n{document["text"]}' if title else document["text"]
@@ -75,7 +77,9 @@ class RetrieverClient:
                     hashlib.sha256(contents.encode("utf-8", "replace")).hexdigest()[:16] if name is None else str(name)
                 )
                 return Hit(own, contents, _score(item))
-        raise FrescoError(f"{self._endpoint.shown} answered a passage without contents: {repr(item)[:80]}")
+        raise FrescoError(
+            f"{self._endpoint.shown} answered a passage without contents (or content, or text): {repr(item)[:80]}"
+        )
 
 
 def _score(item: Mapping[str, Any]) -> float | None:

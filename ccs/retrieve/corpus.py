@@ -1,7 +1,8 @@
-"""Passages to search, read in a stream from JSON Lines, Parquet or a Hugging Face dataset.
+"""Passages to search, read in a stream from JSON Lines, Parquet, TSV or a Hugging Face dataset.
 
-A row has ``id`` (or ``_id``) and ``contents``, as in Search-R1's corpora, or ``title`` and ``text``; these two become
-``"TITLE"``, a line break and the text, which is Search-R1's form too.
+A row has ``id`` (or ``_id``, ``docid``), a text or a whole number, and ``contents``, as in Search-R1's corpora, or
+``title`` and ``text``; these two, which DPR's TSV has as well, become ``"TITLE"``, a line break and the text, which is
+Search-R1's form too.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from typing import Any
 from fresco.errors import FrescoError
 from fresco.io.hub import NAME, read_rows
 from fresco.io.jsonlines import read_objects
+from fresco.io.tables import kind_of, named_rows, read_parquet, read_tsv
 
 #: A longer passage is a document that nobody split; agents could not read it.
 LONGEST_PASSAGE = 1_000_000
-_PACKED = (".jsonl", ".json", ".gz", ".xz")
+_FILES = (".jsonl", ".json", ".tsv", ".parquet", ".gz", ".xz", ".bz2")
+_IDS = ("id", "_id", "docid")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A passage of the corpus: its id, and the text that is searched and returned."""
+    """A passage of the corpus: its id, and the text that is searched and returned; an empty one is not indexed."""
 
     id: str
     contents: str
@@ -32,46 +35,40 @@ def read_corpus(source: str) -> Iterator[Document]:
     """The passages of a corpus, in its order.
 
     Args:
-        source: A path (``.jsonl``, also with ``.gz`` or ``.xz``; ``.parquet``), or a Hugging Face dataset,
+        source: A path (``.jsonl`` or ``.tsv``, also with ``.gz`` or ``.xz``; ``.parquet``), or a Hugging Face dataset,
             ``user/name``, ``user/name:config`` or ``user/name:config@split`` (``train`` where none is named).
 
     Raises:
         FrescoError: nothing there, or a row that is no passage; names file, line and field.
     """
     path = Path(source)
-    if path.suffix == ".parquet" and path.is_file():
-        rows = _parquet(path)
-    elif path.is_file():
-        rows = read_objects(path, "passage")
-    elif (hub := NAME.fullmatch(source)) and path.suffix not in _PACKED:
+    if path.is_file():
+        readers = {".parquet": read_parquet, ".tsv": _tsv}
+        rows = readers[kind](path) if (kind := kind_of(path)) in readers else read_objects(path, "passage")
+    elif (hub := NAME.fullmatch(source)) and path.suffix not in _FILES:
         rows = read_rows(hub["repo"], hub["config"], hub["split"] or "train")
     else:
         raise FrescoError(
-            f"--corpus {source}: no such file; give JSON Lines (.jsonl, .gz, .xz), Parquet, or a Hugging Face "
-            "dataset (user/name:config@split)"
+            f"--corpus {source}: no such file; give JSON Lines or TSV (.jsonl, .tsv, .gz, .xz), Parquet, or a "
+            "Hugging Face dataset (user/name:config@split)"
         )
     for where, row in rows:
         yield _document(row, where)
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path}, row {number}", row
-    except (OSError, pyarrow.ArrowException) as error:
-        said = " ".join(str(error).split())[:200]
-        raise FrescoError(f"{path}: cannot be read as Parquet after row {number}: {said}") from error
+def _tsv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = read_tsv(path)
+    where, header = next(rows, (str(path), []))
+    if not {"text", "contents"} & {*header} or not {*_IDS} & {*header}:
+        raise FrescoError(
+            f"{where}: the header is {', '.join(header)[:100]!r}; the columns id and text (and title), as in DPR's "
+            "psgs_w100.tsv, or id and contents are wanted"
+        )
+    yield from named_rows(rows, header)
 
 
 def _document(row: Mapping[str, Any], where: str) -> Document:
-    name = row.get("id", row.get("_id"))
+    name = next((row[field] for field in _IDS if row.get(field) is not None), None)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise FrescoError(f"{where}: id is {name!r:.60}; text or a whole number is wanted, another for each passage")
     if row.get("contents") is not None:
@@ -80,8 +77,6 @@ def _document(row: Mapping[str, Any], where: str) -> Document:
         title = _text(row, "title", where) if row.get("title") else ""
         text = _text(row, "text", where)
         contents = f'"{title}"\n{text}' if title else text
-    if not contents.strip():
-        raise FrescoError(f"{where}: the passage is empty; leave it out")
     if len(contents) > LONGEST_PASSAGE:
         raise FrescoError(
             f"{where}: a passage of {len(contents):,} characters; {LONGEST_PASSAGE:,} are the most, split the document"

@@ -12,7 +12,7 @@ from ccs.agent.trajectory import Hit
 from ccs.retrieve.corpus import read_corpus
 from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
 from ccs.retrieve.lexical import Bm25Index, build_bm25
-from ccs.retrieve.passages import Passages, write_passages
+from ccs.retrieve.passages import Passages, skipped_passages, write_passages
 from fresco.errors import FrescoError
 from fresco.io.files import digest, locked, write_atomically
 
@@ -102,7 +102,13 @@ def build_index(
                 build_dense(folder / method, passages, encoder, kind, lambda done: tell("embedded", done, count))
             else:
                 build_bm25(folder / method, passages, lambda done: tell("indexed", done, count))
-            manifest = {**claim, "passages": count, "passages_sha256": passages.sha256, "files": _spots(folder)}
+            manifest = {
+                **claim,
+                "passages": count,
+                "skipped": skipped_passages(folder),
+                "passages_sha256": passages.sha256,
+                "files": _spots(folder),
+            }
             write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return count
 

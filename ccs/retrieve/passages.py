@@ -18,6 +18,8 @@ from fresco.io.files import write_atomically
 _LINES = "passages.jsonl"
 _PLACES = "passages.npy"
 _STATE = "passages.json"
+#: Why a passage is left out.
+SKIPPED = ("empty", "repeated")
 
 
 def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[int], None]) -> int:
@@ -29,23 +31,33 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
         tell: Told the number written so far, now and then.
 
     Returns:
-        How many there are.
+        How many there are. Empty passages, and those that repeat an earlier one, id and text, are skipped; see
+        :func:`skipped_passages`.
 
     Raises:
-        FrescoError: no passage, or an id twice.
+        FrescoError: no passage, or one id for two texts.
     """
     if (folder / _STATE).exists():
         return count_passages(folder)
-    seen: set[bytes] = set()
+    seen: dict[bytes, bytes] = {}
+    skipped = dict.fromkeys(SKIPPED, 0)
     places = array("q", [0])  # a list would take four times as much
     digest = hashlib.sha256()
     unfinished = folder / f".{_LINES}.tmp"
     with unfinished.open("wb") as stream:
         for document in documents:
-            own = hashlib.blake2b(document.id.encode(), digest_size=16).digest()  # ids may be long, and there are many
+            if not document.contents.strip():
+                skipped["empty"] += 1
+                continue
+            own = _hash(document.id)  # ids may be long, and there are many
             if own in seen:
-                raise FrescoError(f"passage id {document.id!r:.80} is in the corpus twice; ids must differ")
-            seen.add(own)
+                if seen[own] != _hash(document.contents):
+                    raise FrescoError(
+                        f"passage id {document.id!r:.80} is in the corpus twice, with two texts; ids must differ"
+                    )
+                skipped["repeated"] += 1
+                continue
+            seen[own] = _hash(document.contents)
             line = json.dumps([document.id, document.contents], ensure_ascii=False).encode() + b"\n"
             digest.update(line)
             places.append(places[-1] + stream.write(line))
@@ -55,7 +67,7 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
         raise FrescoError("the corpus holds no passage; there is nothing to index")
     unfinished.replace(folder / _LINES)
     np.save(folder / _PLACES, np.asarray(places, np.int64))
-    state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest()}
+    state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest(), "skipped": skipped}
     write_atomically(folder / _STATE, json.dumps(state))  # last: only now are they whole
     tell(len(seen))
     return len(seen)
@@ -64,6 +76,16 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
 def count_passages(folder: Path) -> int:
     """How many passages a folder holds."""
     return int(json.loads((folder / _STATE).read_text(encoding="utf-8"))["count"])
+
+
+def skipped_passages(folder: Path) -> dict[str, int]:
+    """How many passages of the corpus were left out, by reason: :data:`SKIPPED`."""
+    state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    return {**dict.fromkeys(SKIPPED, 0), **state.get("skipped", {})}
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 class Passages:

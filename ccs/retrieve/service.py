@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -29,14 +29,14 @@ class ServiceLimits:
 
     Attributes:
         body: Bytes.
-        queries: How many.
+        queries: How many; Search-R1's trainer sends its whole batch in one request, 2,560 of them by default.
         query: Characters of each.
         topk: Passages for each.
         batch: Queries of several requests that are searched together, at most.
     """
 
     body: int = 8 << 20
-    queries: int = 512
+    queries: int = 4096
     query: int = 10_000
     topk: int = 100
     batch: int = 512
@@ -44,7 +44,7 @@ class ServiceLimits:
 
 class _Wanted(BaseModel):
     queries: list[str]
-    topk: int | None = Field(default=None, ge=1)
+    topk: int | None = Field(default=None, ge=0)  # Search-R1's client sends 0, or null, for the server's own
     return_scores: bool = False
 
 
@@ -124,10 +124,18 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
 
     Args:
         retriever: Searches; asked by one thread at a time.
-        topk: Where a request names none.
+        topk: Where a request names none, or 0.
         limits: What a request may ask; more is answered with 413 or 422 and a line that says why.
+
+    Raises:
+        FrescoError: limits below what the server itself sends.
     """
     limits = limits or ServiceLimits()
+    for name, value in asdict(limits).items():
+        if not value > 0:
+            raise FrescoError(f"the limit of {name} is {value}; more than 0 is wanted")
+    if not 1 <= topk <= limits.topk:
+        raise FrescoError(f"--top-k {topk}: 1 to {limits.topk} is wanted, which --max-top-k raises")
     batcher = Batcher(retriever, limits.batch)
 
     @asynccontextmanager
@@ -164,7 +172,8 @@ async def _body(request: Request, most: int) -> bytes:
         body += part
         if len(body) > most:
             raise HTTPException(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request passes {most} bytes; send it in parts"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the request passes {most} bytes (--max-body-mb); send it in parts",
             )
     return bytes(body)
 
@@ -177,11 +186,11 @@ def _read(body: bytes, limits: ServiceLimits) -> _Wanted:
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise _unprocessable(f"{where}: {first['msg']}") from None
     if len(wanted.queries) > limits.queries:
-        raise _unprocessable(f"queries: {len(wanted.queries)} of them; {limits.queries} are the most")
+        raise _unprocessable(f"queries: {len(wanted.queries)} of them; {limits.queries} are the most (--max-queries)")
     if any(len(query) > limits.query for query in wanted.queries):
-        raise _unprocessable(f"queries: one is longer than {limits.query} characters")
+        raise _unprocessable(f"queries: one is longer than {limits.query} characters (--max-query-characters)")
     if (wanted.topk or 0) > limits.topk:
-        raise _unprocessable(f"topk: {wanted.topk} is more than {limits.topk}")
+        raise _unprocessable(f"topk: {wanted.topk} is more than {limits.topk} (--max-top-k)")
     return wanted
 
 

@@ -6,6 +6,7 @@ import lzma
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ccs.agent.protocol import write_prompt
@@ -48,6 +49,77 @@ def test_packed_files_read_as_plain_ones(tmp_path: Path) -> None:
     for name in ("torn.jsonl.xz", "torn.jsonl.gz"):
         with pytest.raises(FrescoError, match=f"{name}: cannot be read after line"):
             load_questions(str(tmp_path / name))
+
+
+def verl_row(**changes: Any) -> dict[str, Any]:
+    """A row of Search-R1's training files."""
+    prompt = [{"role": "user", "content": "Answer the given question. You must ... Question: who wrote it?\n"}]
+    truth = {"style": "rule", "ground_truth": {"target": ["Ann Loe"]}}
+    row = {"id": "train_0", "question": "who wrote it?", "golden_answers": ["Ann Loe"], "data_source": "nq"}
+    return {**row, "prompt": prompt, "reward_model": truth, "extra_info": {"index": 5, "split": "train"}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "train_0"),
+        ({"golden_answers": None}, "train_0"),
+        ({"question": None}, "train_0"),
+        ({"id": None, "golden_answers": None, "question": None}, "train_5"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_rows_of_search_r1(tmp_path: Path, changes: dict[str, Any], name: str, ending: str) -> None:
+    source = str(tmp_path / f"set.{ending}")
+    if ending == "parquet":
+        pd.DataFrame([verl_row(**changes)]).to_parquet(source)
+    else:
+        write(Path(source), verl_row(**changes))
+    assert load_questions(source) == [Question(name, "who wrote it?", ("Ann Loe",), (), "nq")]
+
+
+def test_parquet_of_flashrag(tmp_path: Path) -> None:
+    facts = {"supporting_facts": {"title": ["T"], "sent_id": [0]}}
+    row = {"id": "dev_0", "question": "Where?", "golden_answers": ["Z"], "metadata": facts}
+    pd.DataFrame([row]).to_parquet(tmp_path / "dev.parquet")
+    assert load_questions(str(tmp_path / "dev.parquet")) == [Question("dev_0", "Where?", ("Z",), ("T",), "dev")]
+
+
+@pytest.mark.parametrize("name", ["nq-test.qa.csv", "nq-test.tsv", "nq-test.tsv.gz"])
+def test_dpr_questions(tmp_path: Path, name: str) -> None:
+    text = "\ufeffwho was it\t['Ann Loe', \"O'Neil\"]\nwhere is it\tExampletown\n".encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    found = load_questions(str(tmp_path / name))
+    assert [(each.id, each.text, each.answers) for each in found] == [
+        ("1", "who was it", ("Ann Loe", "O'Neil")),
+        ("2", "where is it", ("Exampletown",)),
+    ]
+    assert {each.dataset for each in found} == {"nq-test"}
+
+
+def test_tsv_with_a_header(tmp_path: Path) -> None:
+    (tmp_path / "set.tsv").write_text('id\tquestion\tanswers\nq7\tWho?\t"[""X"", ""Y""]"\nq8\tWhere?\t\n')
+    assert load_questions(str(tmp_path / "set.tsv")) == [
+        Question("q7", "Who?", ("X", "Y"), (), "set"),
+        Question("q8", "Where?", (), (), "set"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("who\t['a'\n", "set.tsv:1: answers is \"['a'\""),
+        ("who\t[1]\n", "set.tsv:1: answers is '[1]'"),
+        ("who\t[__import__('os')]\n", "set.tsv:1: answers is"),
+        ("who\n", "set.tsv:1: 1 cells"),
+        ("", "set.tsv: 0 cells"),
+    ],
+)
+def test_a_bad_tsv_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "set.tsv").write_text(text)
+    with pytest.raises(FrescoError) as caught:
+        load_questions(str(tmp_path / "set.tsv"))
+    assert said in str(caught.value)
 
 
 GOOD = {"id": "a", "question": "Who?"}

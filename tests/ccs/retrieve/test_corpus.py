@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ccs.cli import main
 from ccs.retrieve.corpus import Document, read_corpus
+from ccs.retrieve.index import open_index
 from fresco.errors import FrescoError
 from tests.ccs.retrieve.corpora import write_rows
 
@@ -38,7 +40,6 @@ def test_parquet(tmp_path: Path) -> None:
         ({"id": "a", "title": ["t"], "text": "x"}, "title is ['t']"),
         ({"id": True, "contents": "x"}, "id is True"),
         ({"contents": "x"}, "id is None"),
-        ({"id": "a", "contents": "  "}, "empty"),
         ({"id": "a", "contents": "x" * 10_000_000}, "10,000,000 characters"),
         (["a"], "a JSON object is wanted"),
     ],
@@ -68,6 +69,52 @@ def test_a_torn_file_is_named_with_its_line(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(FrescoError, match="no such file"):
         list(read_corpus(str(tmp_path / "none.jsonl")))
+
+
+PSGS = 'id\ttext\ttitle\n1\t"Passage ""one"" about bridges."\tBridge\n2\tPassage two.\tRiver\n'
+OF_PSGS = [Document("1", '"Bridge"\nPassage "one" about bridges.'), Document("2", '"River"\nPassage two.')]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(("name", "pack"), [("p.tsv", bytes), ("p.tsv.gz", gzip.compress), ("p.tsv.xz", lzma.compress)])
+def test_dpr_tsv(mark: str, name: str, pack: Any, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(pack((mark + PSGS.replace("\n", "\r\n" if mark else "\n")).encode()))
+    assert list(read_corpus(str(tmp_path / name))) == OF_PSGS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1\tPassage one.\tBridge\n", "c.tsv:1: the header is '1, Passage one., Bridge'"),
+        ("", "the header is ''"),
+        (PSGS + "3\tno title\n", "c.tsv:4: 2 cells, and the header has 3"),
+        (PSGS + '3\t"never closed\tT\n4\tx\tU\n', "c.tsv:4: 2 cells"),
+        ("id\ttext\n\tx\n", "c.tsv:2: id is ''"),
+        ("id\ttext\n1\t\udcff\n", "c.tsv: cannot be read after line"),
+    ],
+)
+def test_a_bad_tsv_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "c.tsv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(FrescoError) as caught:
+        list(read_corpus(str(tmp_path / "c.tsv")))
+    assert said in str(caught.value)
+
+
+def test_parquet_of_flashrag_and_search_r1(tmp_path: Path) -> None:
+    for columns in ({"id": [7], "contents": ['"T"\nx']}, {"docid": ["7"], "title": ["T"], "text": ["x"]}):
+        pd.DataFrame(columns).to_parquet(tmp_path / "c.parquet")
+        assert list(read_corpus(str(tmp_path / "c.parquet"))) == [Document("7", '"T"\nx')]
+
+
+def test_empty_and_repeated_passages_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"id": 1, "contents": "x"}, {"id": 2, "contents": " "}, {"id": 1, "contents": "x"}, {"id": 3, "text": ""}]
+    corpus = write_rows(tmp_path / "c.jsonl", [*rows, {"id": 4, "contents": "y"}])
+    for _ in range(2):  # the second finds the index whole
+        assert main(["index", "--corpus", str(corpus), "--out", str(tmp_path / "index")]) == 0
+        said = capsys.readouterr()
+        assert "index of 2 passages" in said.out
+        assert "ccs: left out 2 empty and 1 repeated passages of the corpus\n" in said.err
+    assert open_index(tmp_path / "index").manifest["skipped"] == {"empty": 2, "repeated": 1}
 
 
 def test_a_lone_surrogate_is_no_crash(tmp_path: Path) -> None:

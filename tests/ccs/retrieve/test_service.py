@@ -37,8 +37,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "i"
 
 
-def start(index: Path) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "ccs", "serve", "--index", str(index), "--port", "0"]
+def start(index: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "ccs", "serve", "--index", str(index), "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -86,9 +86,9 @@ def test_the_contract(url: str, index: Path) -> None:
         (b"{", 422, "JSON"),
         (b'{"queries": "castle"}', 422, "queries"),
         (b'{"queries": [5]}', 422, "queries.0"),
-        (b'{"queries": ["a"], "topk": 0}', 422, "topk"),
+        (b'{"queries": ["a"], "topk": -1}', 422, "topk"),
         (b'{"queries": ["a"], "topk": 1000}', 422, "topk: 1000 is more than 100"),
-        (b'{"queries": [' + b'"a",' * 600 + b'"a"]}', 422, "601 of them"),
+        (b'{"queries": [' + b'"a",' * 4096 + b'"a"]}', 422, "4097 of them; 4096 are the most (--max-queries)"),
         (b'{"queries": ["' + b"a" * 20_000 + b'"]}', 422, "longer than 10000"),
         (b'{"queries": ["' + b"a" * (9 << 20) + b'"]}', 413, "send it in parts"),
     ],
@@ -98,6 +98,34 @@ def test_what_asks_too_much_is_told_so(url: str, body: bytes, status: int, said:
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_search_r1_trainer_sends_its_whole_batch(url: str, index: Path) -> None:
+    queries = [f"number{n % COUNT} castle" for n in range(2560)]
+    wanted = [[hit.id for hit in hits] for hits in open_retriever(str(index)).search(queries, 3)]
+    for topk in ({"topk": 0}, {"topk": None}, {}, {"topk": 3}):
+        answer = httpx.post(f"{url}/retrieve", json={"queries": queries, "return_scores": True, **topk}, timeout=60)
+        assert answer.status_code == 200
+        assert [[hit["document"]["id"] for hit in hits] for hits in answer.json()["result"]] == wanted
+
+
+def test_limits_are_options(index: Path) -> None:
+    process, address = start(
+        index, "--max-queries", "2", "--max-top-k", "5", "--max-query-characters", "9", "--top-k", "4"
+    )
+    try:
+        for body, said in (
+            ({"queries": ["a"] * 3}, "3 of them; 2 are the most"),
+            ({"queries": ["a"], "topk": 6}, "6 is more than 5"),
+            ({"queries": ["a" * 10]}, "longer than 9 characters"),
+        ):
+            answer = httpx.post(f"{address}/retrieve", json=body)
+            assert (answer.status_code, said in answer.json()["detail"]) == (422, True)
+        assert len(httpx.post(f"{address}/retrieve", json={"queries": ["castle"]}).json()["result"][0]) == 4
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert main(["serve", "--index", str(index), "--port", "0", "--top-k", "101"]) == 2
 
 
 def _load(url: str, seconds: float) -> int:
@@ -261,13 +289,18 @@ def test_other_servers_shapes_are_read() -> None:
         [
             {"document": {"id": 7, "title": "T", "text": "x"}, "score": 1},
             {"id": "8", "contents": "y"},
+            {"document": {"id": "9", "content": "w"}},
             *({"document": {"contents": text}, "score": float("nan")} for text in ("z", "z", "zz")),
         ]
     ]
     with retrieve_api.serve(lambda query, k: []) as api:
         api.answer = lambda body: {"result": result}  # type: ignore[assignment, method-assign]
-        (hits,) = RetrieverClient(api.url).search(["a"], 5)
-    assert [(hit.id, hit.contents, hit.score) for hit in hits[:2]] == [("7", '"T"\nx', 1.0), ("8", "y", None)]
-    assert hits[2] == hits[3]
-    assert len({hit.id for hit in hits}) == 4
-    assert hits[2].score is None
+        (hits,) = RetrieverClient(api.url).search(["a"], 6)
+    assert [(hit.id, hit.contents, hit.score) for hit in hits[:3]] == [
+        ("7", '"T"\nx', 1.0),
+        ("8", "y", None),
+        ("9", "w", None),
+    ]
+    assert hits[3] == hits[4]
+    assert len({hit.id for hit in hits}) == 5
+    assert hits[3].score is None
