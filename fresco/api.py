@@ -24,6 +24,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.transfer import Transfer
 from fresco.records import Benchmark
 from fresco.rerank.base import Reranker
+from fresco.rerank.given import open_given
 from fresco.rerank.open import BASELINES, open_rerankers
 from fresco.results.reader import read_run
 from fresco.results.record import run_record
@@ -33,7 +34,7 @@ from fresco.scoring.job import Job
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
-__all__ = ["FrescoError", "Result", "load", "open_benchmark", "score"]
+__all__ = ["FrescoError", "Result", "evaluate", "load", "open_benchmark", "score"]
 
 
 def score(
@@ -122,6 +123,26 @@ def score(
     if folder is not None:
         write_run(run, folder, record)
     return Result(run.evaluation, record, folder, run)
+
+
+def evaluate(benchmark: str | Benchmark, scores: Any, *, name: str = "scores", **options: Any) -> Result:
+    """Measure scores that were computed elsewhere, as :func:`score` measures a re-ranker's.
+
+    A passage without a score stands below all that have one, tied with the others like it; a query without any is in
+    random order. Both are counted in :attr:`Result.warnings`. Passages that are in no pool are ignored.
+
+    Args:
+        benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
+        scores: ``{query id: {passage id: score}}``; a data frame with the columns ``query_id``, ``passage_id``,
+            ``score`` and optionally ``reranker``; the path of a TREC run; or a mapping from a name to any of these.
+            Higher is better.
+        name: Of the row, where the scores bring none.
+        **options: Those of :func:`score` (``baselines``, ``split``, ``out``, ...).
+
+    Raises:
+        FrescoError: the scores are none of these, a score is not finite, or no passage of the benchmark has one.
+    """
+    return score(list(open_given(scores, name).values()), benchmark, **options)
 
 
 def load(folder: str | Path) -> Result:

@@ -8,8 +8,6 @@ arXiv 2604.14227) can be any judged collection.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from pathlib import Path
 from fresco.benchmarks.folder import read_unique
 from fresco.benchmarks.pools import fingerprint, make_pool
 from fresco.benchmarks.tables import Row, read_jsonl, read_lines, short
+from fresco.benchmarks.trec import read_run_lines
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Kind, Label, Passage, Query, Task, format_timestamp
 
@@ -127,25 +126,13 @@ def read_candidates(
 def _run_rankings(
     path: Path, corpus: Mapping[str, Passage], queries: Sequence[Query]
 ) -> Iterator[tuple[str, list[str]]]:
-    import ir_measures
-
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for number, line in read_lines(path):
-        place = f"{path}, line {number}"
-        try:
-            # One line at a time, because read_trec_run does not say which line is wrong.
-            (entry,) = ir_measures.read_trec_run(io.StringIO(line))
-        except ValueError:
-            raise FrescoError(
-                f"{place}: {short(line)} is not 'query-id Q0 corpus-id rank score tag', separated by white space"
-            ) from None
-        if not math.isfinite(entry.score):
-            raise FrescoError(f"{place}: the score is {entry.score}; a candidate needs a finite one")
-        if entry.doc_id not in corpus:
-            raise FrescoError(f"{place}: {short(entry.doc_id)} is no passage of the corpus")
-        if entry.doc_id in scores[entry.query_id]:
-            raise FrescoError(f"{place}: {short(entry.doc_id)} is a candidate of {short(entry.query_id)} already")
-        scores[entry.query_id][entry.doc_id] = entry.score
+    for place, query_id, passage_id, score in read_run_lines(path):
+        if passage_id not in corpus:
+            raise FrescoError(f"{place}: {short(passage_id)} is no passage of the corpus")
+        if passage_id in scores[query_id]:
+            raise FrescoError(f"{place}: {short(passage_id)} is a candidate of {short(query_id)} already")
+        scores[query_id][passage_id] = score
     for query in queries:
         if query.id not in scores:
             raise FrescoError(f"{path}: has no candidate for the query {short(query.id)}, which has a relevant passage")

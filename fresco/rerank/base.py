@@ -24,6 +24,8 @@ Everything else is optional and looked up by name:
 ``fingerprint`` (str)
     Identity of everything that can change a score: weights, template, settings. Stored scores are found by it. The
     scores of a re-ranker without one are not kept between runs: it might read its weights from a file that changed.
+``by_id`` (bool, default False)
+    It looks scores up by ids and reads no text; texts that a measure makes up are not shown to it.
 ``describe()``
     A mapping for the run's record: model, revision, dtype, device, template.
 ``close()``

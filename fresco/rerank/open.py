@@ -83,7 +83,7 @@ def _opened(given: Any, settings: Settings) -> Reranker:
     if hasattr(given, "score") or hasattr(given, "name"):
         return checked(shown, given)
     raise FrescoError(
-        f"a {type(given).__name__} is no re-ranker; give a spec such as 'bm25', a re-ranker, a CrossEncoder or "
+        f"{type(given).__name__} objects cannot score; give a spec such as 'bm25', a re-ranker, a CrossEncoder or "
         "SentenceTransformer, an object of the rerankers library, or a function f(query, passages) -> scores"
     )
 
@@ -94,7 +94,7 @@ def _listed(what: Any) -> list[tuple[str | None, Any]]:
     if isinstance(what, Mapping):
         for name in what:
             if not isinstance(name, str) or not name.strip() or "\n" in name:
-                raise FrescoError(f"{name!r} is no name of a re-ranker; give one line of text")
+                raise FrescoError(f"{name!r} cannot be the name of a re-ranker; give one line of text")
         return list(what.items())
     if isinstance(what, Path):
         raise FrescoError(f"{what} is a path; name a model in a folder by its family, as in cross-encoder:{what}")

@@ -166,6 +166,12 @@ class Result:
                     f"{reranker['name']}: {count} pairs were longer than it reads; the end of the text was cut, not "
                     "the date"
                 )
+            if count := reranker.get("passages_without_score"):
+                yield (
+                    f"{reranker['name']}: {count} of {reranker['passages']} passages have no score in "
+                    f"{reranker['source']} and stand below the others; {reranker['queries_without_score']} queries "
+                    "have none at all"
+                )
 
     def __repr__(self) -> str:
         drawn = StringIO()

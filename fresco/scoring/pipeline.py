@@ -72,13 +72,24 @@ def score_benchmark(
     """
     probes = probe_pools(benchmark)
     pools: list[Candidates] = [(pool.query, pool.passages) for pool in benchmark.pools]
-    pools += [(probe.query, probe.passages) for probe in probes]
-    runs = [_score_one(reranker, benchmark, pools, store, instruction, progress) for reranker in rerankers]
+    made_up: list[Candidates] = [(probe.query, probe.passages) for probe in probes]
+    by_id = {reranker.name for reranker in rerankers if getattr(reranker, "by_id", False)}
+    runs = [
+        _score_one(
+            reranker,
+            benchmark,
+            pools if reranker.name in by_id else pools + made_up,
+            store,
+            instruction,
+            progress,
+        )
+        for reranker in rerankers
+    ]
     evaluation = evaluate(
         benchmark,
         {run.name: run.scores for run in runs},
         probes=probes,
-        probe_scores={run.name: run.outcome.scores[len(benchmark.pools) :] for run in runs},
+        probe_scores={run.name: run.outcome.scores[len(benchmark.pools) :] for run in runs if run.name not in by_id},
         seed=seed,
         resamples=resamples,
     )
