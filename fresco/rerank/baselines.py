@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from fresco.models.settings import Settings
 from fresco.records import Passage, Query
+from fresco.rerank.registry import RERANKERS
 
 
 class Random:
@@ -39,3 +41,13 @@ class Newest:
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
         return [passage.timestamp.timestamp() for passage in passages]
+
+
+@RERANKERS.register("random", "a random order", instruction="no")
+def _random(_arguments: str, settings: Settings) -> Random:
+    return Random(settings.seed)
+
+
+@RERANKERS.register("newest", "newest date first", instruction="no")
+def _newest(_arguments: str) -> Newest:
+    return Newest()

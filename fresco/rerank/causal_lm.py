@@ -23,6 +23,7 @@ from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair, Passage, Query
+from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
     import torch
@@ -246,3 +247,14 @@ def _head(model: Any, yes: int, no: int) -> tuple[torch.Tensor, torch.Tensor | f
     weight, bias = head.weight.detach(), getattr(head, "bias", None)
     direction = weight[yes].float() - weight[no].float()
     return direction, 0.0 if bias is None else bias[yes].detach().float() - bias[no].detach().float()
+
+
+@RERANKERS.register(
+    "causal-lm:MODEL",
+    "an LLM's yes/no logits (Qwen3-Reranker)",
+    needs=MODELS_EXTRA,
+    example="ORGANISATION/NAME or causal-lm:./folder",
+    instruction="yes",
+)
+def _open(model: str, settings: Settings) -> CausalLmReranker:
+    return CausalLmReranker(model, settings)

@@ -26,6 +26,7 @@ from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair, Passage, Query
 from fresco.rerank.first_token import trim
+from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
     import torch
@@ -253,3 +254,14 @@ def _default_prompt(files: loading.Model) -> str | None:
     prompts, name = config.get("prompts"), config.get("default_prompt_name")
     text = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
     return (text.strip() or None) if isinstance(text, str) else None
+
+
+@RERANKERS.register(
+    "cross-encoder:MODEL",
+    "a sentence-transformers cross-encoder",
+    needs=MODELS_EXTRA,
+    example="ORGANISATION/NAME or cross-encoder:./folder",
+    instruction="where the model has a prompt",
+)
+def _open(model: str, settings: Settings) -> CrossEncoderReranker:
+    return CrossEncoderReranker(model, settings)

@@ -19,6 +19,7 @@ from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, shorten
 from fresco.records import Pair, Passage, Query
+from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
     import torch
@@ -221,3 +222,14 @@ def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
         ).eval(),
         all_weights=False,  # many checkpoints lack a pooler, which no embedding uses
     )
+
+
+@RERANKERS.register(
+    "dense:MODEL",
+    "a sentence-transformers embedding model",
+    needs=MODELS_EXTRA,
+    example="ORGANISATION/NAME or dense:./folder",
+    instruction="no",
+)
+def _open(model: str, settings: Settings) -> Dense:
+    return Dense(model, settings)

@@ -38,6 +38,7 @@ from fresco.clients.json_api import Endpoint, JsonClient
 from fresco.errors import FrescoError
 from fresco.models.settings import Settings
 from fresco.records import Candidates, Kind, Passage, Query, Task
+from fresco.rerank.registry import RERANKERS
 from fresco.rerank.wire import FORMATS, Options, bad, identify
 
 
@@ -256,3 +257,14 @@ def _is_finite(value: object) -> TypeGuard[float]:
 def _shown(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else text[:39] + "…"
+
+
+@RERANKERS.register(
+    "http:URL",
+    "a served /rerank: vLLM, TEI, Infinity, Cohere, Jina",
+    needs="pip install 'fresco-ccs[http]'",
+    example="http://HOST:8000/v1/rerank",
+    instruction="vLLM",
+)
+def _open(url: str, settings: Settings) -> HttpReranker:
+    return HttpReranker(url, settings)

@@ -12,6 +12,7 @@ from rank_bm25 import BM25Okapi
 
 from fresco.errors import FrescoError
 from fresco.records import Passage, Query
+from fresco.rerank.registry import RERANKERS
 from fresco.stats.words import words
 
 
@@ -49,3 +50,8 @@ class Bm25:
         pool.doc_len = [len(passage) for passage in tokens]
         pool.corpus_size = len(tokens)
         return [float(score) for score in np.asarray(pool.get_scores(words(query.text)))]
+
+
+@RERANKERS.register("bm25", "BM25 over words", instruction="no")
+def _bm25(_arguments: str) -> Bm25:
+    return Bm25()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 from fresco.rerank.adapters import Renamed, adapt
 from fresco.rerank.base import Reranker
-from fresco.rerank.registry import checked, construct, open_reranker
+from fresco.rerank.registry import RERANKERS, open_reranker
 
 if TYPE_CHECKING:
     from fresco.models.settings import Settings
@@ -74,14 +74,14 @@ def _opened(given: Any, settings: Settings) -> Reranker:
         return open_reranker(given, settings)
     shown = f"the re-ranker {type(given).__name__}"
     if isinstance(given, type) and hasattr(given, "score"):
-        return checked(f"the re-ranker {given.__name__}", construct(f"the re-ranker {given.__name__}", given, settings))
+        return RERANKERS.adopt(f"the re-ranker {given.__name__}", given, settings=settings)
     if hasattr(given, "takes_instruction"):
-        return checked(shown, given)
+        return RERANKERS.adopt(shown, given, settings=settings)
     adapted = adapt(given, settings)
     if adapted is not None:
         return adapted
     if hasattr(given, "score") or hasattr(given, "name"):
-        return checked(shown, given)
+        return RERANKERS.adopt(shown, given, settings=settings)
     raise FrescoError(
         f"{type(given).__name__} objects cannot score; give a spec such as 'bm25', a re-ranker, a CrossEncoder or "
         "SentenceTransformer, an object of the rerankers library, or a function f(query, passages) -> scores"

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fresco.errors import FrescoError
+from fresco.models.settings import Settings
 from fresco.records import Passage, Query
 from fresco.rerank.base import Reranker, describe
+from fresco.rerank.registry import RERANKERS, open_over_base
 
 _SECONDS_A_DAY = 86400.0
 
@@ -133,3 +135,36 @@ def _ages(query: Query, passages: Sequence[Passage]) -> npt.NDArray[np.float64]:
     """Days from each passage's date to the query's; negative for later passages."""
     seconds = [(query.timestamp - passage.timestamp).total_seconds() for passage in passages]
     return np.array(seconds, dtype=np.float64) / _SECONDS_A_DAY
+
+
+@RERANKERS.register(
+    "half-life:BASE,DAYS",
+    "a recency prior over any base",
+    needs="what BASE needs",
+    example="bm25,365 (days, above zero)",
+    instruction="as BASE",
+)
+def _half_life(arguments: str, settings: Settings) -> Reranker:
+    return open_over_base("half-life", arguments, settings, HalfLife)
+
+
+@RERANKERS.register(
+    "tempralm:BASE,ALPHA",
+    "any base plus ALPHA times closeness in time (TempRALM)",
+    needs="what BASE needs",
+    example="bm25,1 (a weight from zero up)",
+    instruction="as BASE",
+)
+def _tempralm(arguments: str, settings: Settings) -> Reranker:
+    return open_over_base("tempralm", arguments, settings, TempRalm)
+
+
+@RERANKERS.register(
+    "mrag:BASE,DAYS",
+    "any base times closeness in time, a half at DAYS (MRAG)",
+    needs="what BASE needs",
+    example="bm25,365 (days, above zero)",
+    instruction="as BASE",
+)
+def _mrag(arguments: str, settings: Settings) -> Reranker:
+    return open_over_base("mrag", arguments, settings, Mrag)

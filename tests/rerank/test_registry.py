@@ -6,7 +6,7 @@ import pytest
 
 from fresco.errors import FrescoError
 from fresco.models.settings import Settings
-from fresco.rerank.registry import FAMILIES, open_reranker, plug_ins
+from fresco.rerank.registry import RERANKERS, open_reranker
 from fresco.testing import check_reranker
 
 PLUG_IN = """
@@ -60,7 +60,7 @@ def test_a_prior_over_a_plug_in(plug_in):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("bm52", "unknown; known are random, newest, half-life:BASE,DAYS"),
+        ("bm52", "unknown; did you mean bm25? known are bm25, causal-lm:MODEL"),
         ("bm25:fast", "bm25 takes nothing after its name"),
         ("half-life:bm25", "write half-life:BASE,DAYS"),
         ("half-life:bm25,soon", "write half-life:BASE,DAYS"),
@@ -68,8 +68,8 @@ def test_a_prior_over_a_plug_in(plug_in):
         ("half-life:bm25,inf", "above zero"),
         ("half-life:,3", "write half-life:BASE,DAYS"),
         ("half-life:bm52,3", "--reranker bm52: unknown"),
-        ("dense:", "name a model"),
-        ("cross-encoder", "name a model"),
+        ("dense:", "as in"),
+        ("cross-encoder", "as in"),
         ("nowhere_to_be_found:Class", "no module named nowhere_to_be_found"),
         ("my_ranker_plugin:Nothing", "module my_ranker_plugin has no Nothing"),
         ("my_ranker_plugin:Empty", "it lacks name, takes_instruction, score"),
@@ -87,7 +87,7 @@ def test_bad_specs_get_one_line(plug_in, spec, said):
 
 
 def test_every_family_says_what_it_needs():
-    assert all(row.spec.startswith(name) and row.what and row.needs for name, row in FAMILIES.items())
+    assert all(row.spec.startswith(name) and row.what and row.needs for name, row in RERANKERS.parts().items())
 
 
 def test_an_installed_package_registers_by_entry_point(plug_in, tmp_path):
@@ -98,4 +98,4 @@ def test_an_installed_package_registers_by_entry_point(plug_in, tmp_path):
     (metadata / "entry_points.txt").write_text("[fresco.rerankers]\nlongest = my_ranker_plugin:Longest\n")
     sys.path.insert(0, str(tmp_path))
     assert open_reranker("longest", Settings()).name == "longest"
-    assert plug_ins() == {"longest": "my_ranker_plugin:Longest"}
+    assert RERANKERS.plug_ins() == {"longest": "my_ranker_plugin:Longest"}

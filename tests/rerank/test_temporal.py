@@ -123,7 +123,7 @@ def test_specs(spec):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("tempralm:bm25", "write tempralm:BASE,ALPHA with a weight from zero up, as in tempralm:bm25,1"),
+        ("tempralm:bm25", "write tempralm:BASE,ALPHA, as in tempralm:bm25,1"),
         ("tempralm:bm25,-1", "a number from zero up"),
         ("tempralm:bm25,nan", "a number from zero up"),
         ("tempralm:bm25,inf", "a number from zero up"),
