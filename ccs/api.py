@@ -238,13 +238,13 @@ def reward(
     Raises:
         FrescoError: bad input, gold is needed and missing, or a server is gone; what was done is kept in ``out``.
     """
-    from ccs.questions import as_questions
+    from ccs.questions import as_questions, match_questions
     from ccs.rewards.run import run_reward
     from ccs.rollouts.file import as_trajectories
 
     _, chosen = _chosen_reward(reward, config, cache)
     rewarded = as_trajectories(trajectories)
-    known = {each.id: each for each in as_questions(questions)[0]} if questions is not None else None
+    known = match_questions(rewarded, as_questions(questions)[0]) if questions is not None else None
     with _bars(progress) as tell:
         return run_reward(chosen, rewarded, known, out=Path(out) if out else None, progress=tell)
 

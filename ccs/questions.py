@@ -22,6 +22,7 @@ from typing import Any
 
 from ccs.agent.protocol import one_line, well_formed
 from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
 from fresco.errors import FrescoError
 from fresco.io.hub import NAME, read_rows
 from fresco.io.jsonlines import read_objects
@@ -89,6 +90,40 @@ def as_questions(value: Any, *, limit: int | None = None) -> tuple[list[Question
     if not questions:
         raise FrescoError("there is no question")
     return questions, sources
+
+
+def match_questions(trajectories: Iterable[Trajectory], questions: Sequence[Question]) -> dict[str, Question]:
+    """The question of each trajectory, by the trajectory's question id.
+
+    It is the one with that id where its text is the same, else the one with the same text, whatever its id: files of
+    one set are numbered in many ways. Trajectories whose question is not there are left out, and so are those that
+    share their text with another of their own ids: the text does not tell which is which.
+
+    Raises:
+        FrescoError: several questions with that text have other gold, and none of them the id.
+    """
+    known = {question.id: question for question in questions}
+    by_text: dict[str, list[Question]] = {}
+    for question in questions:
+        by_text.setdefault(_key(question.text), []).append(question)
+    found: dict[str, Question] = {}
+    asked = {trajectory.question_id: trajectory for trajectory in trajectories}
+    texts = Counter(_key(trajectory.question) for trajectory in asked.values())
+    for name, trajectory in asked.items():
+        if name in known and _key(known[name].text) == _key(trajectory.question):
+            found[name] = known[name]
+        elif texts[_key(trajectory.question)] == 1 and (alike := by_text.get(_key(trajectory.question))):
+            if len({(frozenset(each.answers), frozenset(each.gold)) for each in alike}) > 1:
+                raise FrescoError(
+                    f"trajectory of question {name!r}: {len(alike)} of the questions have its text and not its id, "
+                    f"with other answers ({', '.join(each.id for each in alike[:3])}); give --questions with its id"
+                )
+            found[name] = replace(alike[0], id=name)
+    return found
+
+
+def _key(text: str) -> str:
+    return " ".join(well_formed(text).split())
 
 
 def _refuse_twice(questions: Sequence[Question], sources: Sequence[str]) -> None:

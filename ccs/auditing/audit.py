@@ -14,6 +14,7 @@ from ccs.agent.trajectory import Trajectory
 from ccs.auditing.statistics import Figure, Statistics
 from ccs.auditing.variants import VARIANTS
 from ccs.evaluation.measure import match, measure
+from ccs.questions import match_questions
 from ccs.rewards.base import Reward
 from ccs.rewards.bottleneck import Bottleneck, psi_trace
 from ccs.rewards.mask.text import FUNCTION_WORDS, WORD
@@ -92,7 +93,7 @@ def audit(
     tell = on_pass or (lambda _: None)
     measured = measure(match(trajectories, questions), resamples=2).per_trajectory
     kept = [each for each in trajectories if each.stop != "error"]
-    known = {question.id: question for question in questions}
+    known = match_questions(trajectories, questions)
     correct, recall, f1 = (measured[name].to_numpy(float) for name in ("exact match", "gold recall", "f1"))
     statistics = Statistics([each.question_id for each in kept], resamples=resamples, seed=seed)
     tell("as recorded")

@@ -20,6 +20,7 @@ import pandas as pd
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.evaluation.answers import cover_match, exact_match, token_f1
+from ccs.questions import match_questions
 from fresco.errors import FrescoError
 from fresco.io.files import write_atomically
 from fresco.io.provenance import environment
@@ -88,17 +89,19 @@ class Evaluation:
 
 
 def match(trajectories: Iterable[Trajectory], questions: Sequence[Question]) -> list[tuple[Trajectory, Question]]:
-    """Each trajectory with its question.
+    """Each trajectory with its question; see :func:`ccs.questions.match_questions`.
 
     Raises:
         FrescoError: a trajectory's question is not among them, or reads otherwise.
     """
-    known = {question.id: question for question in questions}
+    trajectories = list(trajectories)
+    known = match_questions(trajectories, questions)
+    names = {question.id for question in questions}
     pairs = []
     for trajectory in trajectories:
         question = known.get(trajectory.question_id)
-        if question is None or question.text != trajectory.question:
-            why = "is not among" if question is None else "reads otherwise in"
+        if question is None:
+            why = "reads otherwise in" if trajectory.question_id in names else "is not among"
             raise FrescoError(
                 f"trajectory of question {trajectory.question_id!r}, sample {trajectory.sample}: the question {why} "
                 "the questions; give --questions as they were rolled out"

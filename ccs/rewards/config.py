@@ -10,6 +10,7 @@
     similarity: cosine:intfloat/e5-base-v2
     gates: {answer: 1.0, search: 1.0}
 
+Paths are relative to the file where they are found there, else to the current folder.
 ``ccs reward --print-config`` writes all keys with their defaults.
 """
 
@@ -27,7 +28,7 @@ from ccs.rewards.cycle import AGGREGATES, CycleReward
 from ccs.rewards.evidence import Evidence
 from ccs.rewards.gates import Gated, Gates
 from fresco.errors import FrescoError
-from fresco.io.config_file import fill, read_yaml
+from fresco.io.config_file import beside, beside_in_spec, fill, read_yaml
 
 RECONSTRUCTORS = ("identity", "llm")
 EVIDENCE = "evidence"
@@ -99,7 +100,24 @@ def read_config(path: Path) -> RewardConfig:
     Raises:
         FrescoError: it cannot be read, is no YAML, or has an unknown key or a value that is not allowed.
     """
-    return parse_config(read_yaml(path), str(path))
+    return parse_config(anchored(read_yaml(path), path.parent), str(path))
+
+
+def anchored(content: Any, folder: Path) -> Any:
+    """The content of a configuration with its paths relative to the folder of the file; see :func:`beside`."""
+    if not isinstance(content, Mapping):
+        return content
+    found = dict(content)
+    for key in ("reward", "similarity"):
+        if isinstance(found.get(key), str):
+            found[key] = beside_in_spec(folder, found[key])
+    if isinstance(found.get("prompt"), str):
+        found["prompt"] = beside(folder, found["prompt"])
+    for section, key, find in (("reconstruct", "prompt", beside), ("mask", "masker", beside_in_spec)):
+        inner = found.get(section)
+        if isinstance(inner, Mapping) and isinstance(inner.get(key), str):
+            found[section] = {**inner, key: find(folder, inner[key])}
+    return found
 
 
 def parse_config(content: Any, where: str = "the reward's configuration") -> RewardConfig:

@@ -1,5 +1,6 @@
 """One file that says how a search agent is trained: YAML, every key optional but data and model, unknown keys refused.
 
+Paths are relative to the file where they are found there, else to the current folder.
 ``ccs train --print-config`` writes every key with what it means and its default; the presets are such files.
 """
 
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ccs.agent.environment import Limits
-from ccs.rewards.config import REWARDS, RewardConfig, parse_config
+from ccs.rewards.config import REWARDS, RewardConfig, anchored, parse_config
 from fresco.errors import FrescoError
-from fresco.io.config_file import fill, read_yaml
+from fresco.io.config_file import beside, beside_in_spec, fill, load_yaml, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 LAYOUTS = ("chat", "plain")
@@ -200,7 +201,26 @@ def read_train_config(spec: str, changes: Sequence[str] = ()) -> TrainConfig:
         path = PRESETS / f"{spec}.yaml"
         if not path.is_file():
             raise FrescoError(f"--config {spec}: no such file, nor a preset; presets are {', '.join(presets())}")
-    return _read(read_yaml(path), spec, changes)
+    return _read(_anchored(read_yaml(path), path.parent), spec, changes)
+
+
+def _anchored(content: Any, folder: Path) -> Any:
+    """The content with its paths relative to the folder of the file, where they are found there."""
+    if not isinstance(content, dict):
+        return content
+    found = dict(content)
+    for section, key in (("model", "path"), ("agent", "prompt"), ("data", "retriever")):
+        inner = found.get(section)
+        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+            found[section] = {**inner, key: beside_in_spec(folder, inner[key])}
+    for key in ("train", "held_out"):
+        inner = found.get("data")
+        if isinstance(inner, dict) and isinstance(inner.get(key), list):
+            names = [beside(folder, each) if isinstance(each, str) else each for each in inner[key]]
+            found["data"] = {**inner, key: names}
+    if isinstance(found.get("rewards"), list):
+        found["rewards"] = [anchored(each, folder) for each in found["rewards"]]
+    return found
 
 
 def _read(content: Any, where: str, changes: Sequence[str]) -> TrainConfig:
@@ -282,7 +302,7 @@ def _apply(content: Any, change: str) -> None:
         if not isinstance(content, dict):
             raise FrescoError(f"--set {change}: {section} holds no keys")
     try:
-        content[key] = yaml.safe_load(text)
+        content[key] = load_yaml(text, f"--set {change}")
     except yaml.YAMLError:
         raise FrescoError(f"--set {change}: the value is no YAML") from None
 

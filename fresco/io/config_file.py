@@ -20,12 +20,56 @@ def read_yaml(path: Path) -> Any:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise FrescoError(f"{path}: cannot be read ({error})") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise FrescoError(f"{path}: no valid YAML ({' '.join(str(error).split())[:200]})") from None
     return {} if content is None else content
+
+
+def load_yaml(text: str, where: str) -> Any:
+    """Plain values from YAML, in which no mapping has a key twice: YAML's own readers keep the last in silence.
+
+    Raises:
+        FrescoError: a key is there twice.
+        yaml.YAMLError: it is no YAML.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if key.value in seen:
+                        line = key.start_mark.line + 1
+                        raise FrescoError(f"{where}:{line}: the key {key.value!r:.60} is there twice; keep one of them")
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+
+
+def beside(folder: Path, name: str) -> str:
+    """A path that a configuration in ``folder`` names: relative to it where such a file is there, else as it stands."""
+    there = folder / Path(name).expanduser()
+    return str(there) if name and there.exists() else name
+
+
+def beside_in_spec(folder: Path, spec: str) -> str:
+    """The same for the paths in a spec: ``gazetteer:titles.txt``, ``parts.py:Own,2``, or several joined by ``+``."""
+    whole = beside(folder, spec)
+    if whole != spec:
+        return whole
+
+    def one(part: str) -> str:
+        name, mark, rest = part.partition(":")
+        if name.endswith(".py"):
+            return f"{beside(folder, name)}{mark}{rest}"
+        return f"{name}{mark}{beside(folder, rest)}" if mark and not rest.startswith("//") else part
+
+    return "+".join(map(one, spec.split("+")))
 
 
 def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,22 @@ def test_a_judge_grades_what_words_cannot(tmp_path: Path, capsys: pytest.Capture
     assert (row["value"], row["questions"]) == (pytest.approx(2 / 3), 1)
     assert "1 not graded by the judge" in printed.err
     assert json.loads((tmp_path / "out" / "run.json").read_text())["judge"].endswith("#tiny/chat")
+
+
+def test_questions_are_matched_by_id_and_by_text():
+    ours = [Question("q1", "Who was it?", ("A",)), Question("q2", "Where is it?", ("B",))]
+    theirs = [Question("test_7", "Where  is it?", ("B",)), Question("test_8", "Who was it?", ("A",))]
+    rolled = [Trajectory(each.id, each.text, 0, (Turn("x", answer=each.answers[0]),), "answer") for each in ours]
+    for questions in (ours, theirs, theirs[::-1]):
+        assert [(pair.question_id, question.answers) for pair, question in match(rolled, questions)] == [
+            ("q1", ("A",)),
+            ("q2", ("B",)),
+        ]
+        assert match(rolled, questions)[0][1].id == "q1"
+    # An id that means another question there does not win over the text.
+    swapped = [replace(ours[0], id="q2"), replace(ours[1], id="q1")]
+    assert [question.answers for _, question in match(rolled, swapped)] == [("A",), ("B",)]
+    with pytest.raises(FrescoError, match="2 of the questions have its text"):
+        match(rolled, [replace(ours[0], id="a"), replace(ours[0], id="b", answers=("C",)), ours[1]])
+    with pytest.raises(FrescoError, match="'q2', sample 0: the question is not among"):
+        match(rolled, ours[:1])

@@ -10,6 +10,7 @@ from ccs.rewards.base import Reward
 from ccs.rewards.config import REWARDS, RewardConfig, dump_config, open_reward, parse_config, read_config
 from ccs.rewards.gates import Gates
 from fresco.errors import FrescoError
+from fresco.io.config_file import load_yaml
 from tests.ccs.rewards.trails import gold, trail
 
 
@@ -85,3 +86,46 @@ def test_every_reward_opens_and_has_a_fingerprint_of_its_own(name):
         reward.fingerprint
         != open_reward(parse_config({"reward": name, "server": server, "gates": {"form": 1}})).fingerprint
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("reward: f1\nreward: cycle\n", "bad.yaml:2: the key 'reward' is there twice"),
+        ("mask: {blank: true, blank: false}", "bad.yaml:1: the key 'blank' is there twice"),
+        ("gates:\n  form: 1\n  search: 1\n  'form': 0\n", "bad.yaml:4: the key 'form' is there twice"),
+    ],
+)
+def test_a_key_twice_is_refused_with_its_line(tmp_path, text, words):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(FrescoError) as caught:
+        read_config(path)
+    assert words in str(caught.value)
+
+
+def test_a_merge_is_no_key_twice(tmp_path):
+    path = tmp_path / "good.yaml"
+    path.write_text("gates: &some {form: 1}\nmask: {}\n")
+    assert read_config(path).gates.form == 1
+    assert load_yaml("a: &x {b: 1}\nc: {<<: *x, b: 2}\n", "x")["c"] == {"b": 2}
+
+
+def test_paths_are_relative_to_the_file_of_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    for name in ("titles.txt", "prompt.txt"):
+        (tmp_path / "conf" / name).write_text("Old Kent Road for {trace}\n")
+    (tmp_path / "here.txt").write_text("Old Kent Road\n")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "conf" / "reward.yaml"
+    path.write_text(
+        "reconstruct: {kind: llm, server: 'http://127.0.0.1:9/v1#m', prompt: prompt.txt}\n"
+        "similarity: token-f1\nmask: {masker: 'patterns+gazetteer:titles.txt'}\n"
+    )
+    config = read_config(path)
+    assert config.reconstruct.prompt == str(tmp_path / "conf" / "prompt.txt")
+    assert config.mask.masker == f"patterns+gazetteer:{tmp_path / 'conf' / 'titles.txt'}"
+    assert config.reconstruct.server == "http://127.0.0.1:9/v1#m"
+    assert isinstance(open_reward(config), Reward)
+    path.write_text("similarity: token-f1\nmask: {masker: 'gazetteer:here.txt'}\n")
+    assert read_config(path).mask.masker == "gazetteer:here.txt"  # of the current folder, as before

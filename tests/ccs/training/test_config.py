@@ -79,3 +79,24 @@ def test_what_may_change_between_start_and_resume() -> None:
     longer = read_train_config("demo", ["optimization.steps=200", "generation.timeout=5"])
     other = read_train_config("demo", ["optimization.group=4"])
     assert config.fingerprint_fields == longer.fingerprint_fields != other.fingerprint_fields
+
+
+def test_paths_are_relative_to_the_file_of_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    for name in ("train.jsonl", "prompt.txt", "titles.txt"):
+        (tmp_path / "conf" / name).write_text("x")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "conf" / "train.yaml"
+    path.write_text(
+        "model: {path: org/model}\nagent: {prompt: prompt.txt}\n"
+        "data: {train: [train.jsonl, nq@train], held_out: [nq], retriever: 'http://127.0.0.1:8001'}\n"
+        "rewards: [{reward: cycle, similarity: token-f1, mask: {masker: 'gazetteer:titles.txt'}}]\n"
+    )
+    config = read_train_config(str(path), ["agent.turns=2"])
+    folder = tmp_path / "conf"
+    assert config.agent.prompt == str(folder / "prompt.txt") and config.model.path == "org/model"
+    assert config.data.train == (str(folder / "train.jsonl"), "nq@train")
+    assert config.data.retriever == "http://127.0.0.1:8001"
+    assert config.reward_terms[0][1].mask.masker == f"gazetteer:{folder / 'titles.txt'}"
+    with pytest.raises(FrescoError, match="the key 'a' is there twice"):
+        read_train_config(str(path), ["agent={a: 1, a: 2}"])
