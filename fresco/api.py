@@ -20,6 +20,8 @@ from typing import Any
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError
+from fresco.metrics.measures import Measure, parse_measures
+from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
 from fresco.optimizer.transfer import Transfer
 from fresco.records import Benchmark
@@ -56,6 +58,7 @@ def score(
     batch_tokens: int = 16384,
     seed: int = 0,
     resamples: int = 1000,
+    measures: Iterable[str | Measure] = (),
     out: str | Path | None = None,
     results: str | Path | None = None,
     overwrite: bool = False,
@@ -87,6 +90,8 @@ def score(
         batch_tokens: Tokens in one forward pass.
         seed: Of random dates, random orders and resampling.
         resamples: Bootstrap samples for each interval.
+        measures: Beside the standard set: notation such as ``nDCG@20``, ``Recall@10``, ``MAP(rel=2)`` or
+            ``module:Class@5``, or objects; see :mod:`fresco.metrics.measures`.
         out: Folder to write the result to, claimed before the work; see :meth:`Result.save`.
         results: Instead of ``out``: a folder in which the result gets one of its own, named after the run.
         overwrite: Replace what the folder holds.
@@ -98,6 +103,7 @@ def score(
         FrescoError: something cannot be opened, or a re-ranker failed; one line that says how to mend it.
     """
     started = datetime.now(UTC)
+    further = parse_measures([measures] if isinstance(measures, str) else measures)
     settings = Settings(device, dtype, max_length, batch_tokens, seed)
     beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
     named, rerankers = open_rerankers(what, settings, beside)
@@ -109,7 +115,8 @@ def score(
     part = Part(split, limit, timestamps, seed)
     opened = part.open(benchmark, nek)
     texts = transfer.texts if transfer else ()
-    job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples)
+    extra = extra_measures(opened.pools, further)
+    job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples, extra)
     if out is None and results is not None:
         out = Path(results) / f"{slug(opened.name)}-{job.identity[:8]}"
     folder = None if out is None else Path(out)

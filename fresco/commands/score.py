@@ -52,6 +52,13 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     out = score.add_argument_group("results")
     add_out(out, "fresco-results/NAME")
     add_store(out)
+    out.add_argument(
+        "--measure",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="beside the standard ones: nDCG@20, Recall@10, R-precision, MAP(rel=2), or module:Class; repeatable",
+    )
     out.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
     out.add_argument(
         "--fail-if",
@@ -69,9 +76,11 @@ def run_score(options: argparse.Namespace) -> int:
     """Run the command; see :func:`fresco.cli.main` for the exit codes."""
     from fresco import api
     from fresco.commands.instructions import print_transfer
+    from fresco.metrics.measures import parse_measures
     from fresco.metrics.threshold import parse_condition
     from fresco.terminal.console import make_console
 
+    measures = parse_measures(options.measure)  # first, so that a condition may name one of the user's own
     conditions = [parse_condition(text) for text in options.fail_if]
     result = api.score(
         options.reranker,
@@ -90,6 +99,7 @@ def run_score(options: argparse.Namespace) -> int:
         batch_tokens=options.batch_tokens,
         seed=options.seed,
         resamples=options.resamples,
+        measures=[*measures, *(condition.measure for condition in conditions)],
         out=options.out,
         results="fresco-results",
         overwrite=options.overwrite,
@@ -122,9 +132,13 @@ def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
     from rich.markup import escape
 
     from fresco.results.result import LEGEND
+    from fresco.results.table import draw_cells
 
     console.print(result.table(console.width))
     console.print(f"[dim]{escape(LEGEND)}[/]")
+    for table in result.further(console.width):
+        console.print(draw_cells(table.cells, result.rerankers, table.title))
+        console.print(f"[dim]{escape(table.legend)}[/]")
     for note in result.notes:
         console.print(f"note: {escape(note)}")
     for warning in result.warnings:

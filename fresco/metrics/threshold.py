@@ -112,5 +112,5 @@ def _measure_of(text: str) -> str:
     """The notation at the start of the text, or nothing."""
     # Names may hold an operator themselves (current>obsolete), so known ones are matched, longest first.
     names = "|".join(re.escape(name) for name in sorted(families(), key=len, reverse=True))
-    found = re.match(rf"(?:{names}|[\w.]+:\w+)(?:\([^()]*\))?(?:@\d+)?(?=[\s<>=]|$)", text)
+    found = re.match(rf"(?:{names})(?:\([^()]*\))?(?:@\d+)?(?=[\s<>=]|$)", text)
     return found[0] if found else ""

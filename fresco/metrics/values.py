@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,6 @@ def chosen_measures(pools: Sequence[Pool], extra: Sequence[Measure] = ()) -> lis
     Raises:
         FrescoError: the data cannot give an extra one.
     """
-    for measure in extra:
-        if lacking := measure.lacks(pools):
-            raise FrescoError(f"measure {measure}: the benchmark has no {lacking}")
     evolving = [pool for pool in pools if pool.query.task is Task.EK]
     present = {kind for pool in evolving for kind in pool.conflicts}
     confined: list[tuple[str, Sequence[str]]] = [(str(kind), BY_CONFLICT) for kind in Conflict if kind in present]
@@ -39,9 +36,30 @@ def chosen_measures(pools: Sequence[Pool], extra: Sequence[Measure] = ()) -> lis
         confined.append((SUPERSEDED, OF_SUPERSEDED))
     measures = parse_measures(STANDARD)
     for of, names in confined:
-        measures += [dataclasses.replace(measure, of=of) for measure in parse_measures(names)]  # type: ignore[call-arg]
-    measures += extra
+        measures += _confined(of, names)
+    for measure in extra:
+        if measure not in measures and (lacking := measure.lacks(pools)):
+            raise FrescoError(f"measure {measure}: the benchmark has no {lacking}")
+        measures.append(measure)
     return list(dict.fromkeys([*measures, *(need for measure in measures for need in measure.needs())]))
+
+
+def extra_measures(pools: Sequence[Pool], asked: Sequence[Measure]) -> list[Measure]:
+    """Of the measures that somebody asked for those that the run would not have without being asked, each once."""
+    own = chosen_measures(pools)
+    return [measure for measure in dict.fromkeys(asked) if measure not in own]
+
+
+def asked_for(names: Iterable[str]) -> list[str]:
+    """Of the measures of a run those that somebody asked for: neither standard nor told apart by the data alone."""
+    own = set(STANDARD)
+    for of, wanted in [*((str(kind), BY_CONFLICT) for kind in Conflict), (SUPERSEDED, OF_SUPERSEDED)]:
+        own |= {measure.name for measure in _confined(of, wanted)}
+    return [name for name in dict.fromkeys(names) if name not in own]
+
+
+def _confined(of: str, names: Sequence[str]) -> list[Measure]:
+    return [dataclasses.replace(measure, of=of) for measure in parse_measures(names)]  # type: ignore[call-arg]
 
 
 def measure_pools(measures: Sequence[Measure], tiers: Sequence[Tiers]) -> dict[str, FloatArray]:

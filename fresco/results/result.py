@@ -16,9 +16,10 @@ from fresco.errors import FrescoError
 from fresco.metrics.catalog import PRIMARY
 from fresco.metrics.compare import compare
 from fresco.metrics.evaluate import Evaluation
+from fresco.results.further import Further, further_tables
 from fresco.results.html import result_html
 from fresco.results.plots import PLOTS, plot_style, plots_of
-from fresco.results.table import results_table, table_cells, verdict
+from fresco.results.table import draw_cells, results_table, table_cells, verdict
 from fresco.results.writer import claim, copy_run, write_run
 from fresco.scoring.pipeline import Run
 from fresco.terminal.console import WIDE
@@ -155,6 +156,10 @@ class Result:
         """The table of ``fresco score`` for a console of ``width`` characters; a narrow one gets no intervals."""
         return results_table(self.evaluation.rows, self.rerankers, self.evaluation.groups, escape(self.title), width)
 
+    def further(self, width: int = WIDE) -> list[Further]:
+        """The tables beside it: by kind of conflict, of the measures asked for; see :mod:`fresco.results.further`."""
+        return further_tables(self.evaluation.rows, self.rerankers, width)
+
     def verdict(self, reranker: str) -> list[str]:
         """What the figures say of one re-ranker, in plain words, a line each."""
         return verdict(self.evaluation.rows, reranker, self.evaluation.bias.get(reranker))
@@ -177,6 +182,8 @@ class Result:
         drawn = StringIO()
         console = Console(file=drawn, width=WIDE, highlight=False, force_jupyter=False)
         console.print(self.table())
+        for table in self.further():
+            console.print(draw_cells(table.cells, self.rerankers, table.title))
         return "\n".join(line.rstrip() for line in drawn.getvalue().rstrip().splitlines())
 
     def _repr_html_(self) -> str:
@@ -186,7 +193,11 @@ class Result:
             *(f"note: {note}" for note in self.notes),
             *(f"warning: {warning}" for warning in self.warnings),
         )
-        return result_html(self.title, self.rerankers, cells, remarks, self.named)
+        beside = "".join(
+            result_html(table.title, self.rerankers, table.cells, (table.legend,), self.named)
+            for table in self.further()
+        )
+        return result_html(self.title, self.rerankers, cells, remarks, self.named) + beside
 
 
 def _edition(benchmark: Mapping[str, Any]) -> str:

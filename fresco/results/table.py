@@ -10,17 +10,17 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from fresco.metrics.catalog import HEADLINES, PRIMARY
+from fresco.metrics.measures import parse_measure
 from fresco.terminal.console import WIDE
 from fresco.terminal.figures import interval
 
-#: Header, task, kind, metric.
+#: Header, task, kind, measure.
 _COLUMNS = (
-    ("EK explicit\nMAP", "EK", "explicit", "MAP"),
-    ("EK implicit\nMAP", "EK", "implicit", "MAP"),
-    ("NEK\nMAP", "NEK", "all", "MAP"),
-    ("outdated on top\nstale@1", "EK", "all", "stale@1"),
-    ("current above\noutdated", "EK", "all", "current>obsolete"),
-    ("obsolete ratio\nlift over pool", "EK", "all", "ObsoleteLift"),
+    (f"EK explicit\n{PRIMARY}", "EK", "explicit", PRIMARY),
+    (f"EK implicit\n{PRIMARY}", "EK", "implicit", PRIMARY),
+    (f"NEK\n{PRIMARY}", "NEK", "all", PRIMARY),
+    *((parse_measure(name).headline or f"EK\n{name}", "EK", "all", name) for name in HEADLINES),
 )
 
 
@@ -46,7 +46,11 @@ def results_table(rows: Rows, rerankers: Sequence[str], groups: pd.DataFrame, ti
         title: Above the table.
         width: Of the console, in characters; a narrow one gets the values without their intervals.
     """
-    cells = table_cells(rows, rerankers, groups, intervals=width >= WIDE)
+    return draw_cells(table_cells(rows, rerankers, groups, intervals=width >= WIDE), rerankers, title)
+
+
+def draw_cells(cells: Cells, rerankers: Sequence[str], title: str) -> Table:
+    """Cells as a table for the console; the title is markup."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     longest = max(len(name) for name in rerankers)
     table.add_column("re-ranker", overflow="fold", min_width=min(longest, 30))
@@ -62,7 +66,7 @@ class Cells:
     """What stands in the table, whatever it is drawn with.
 
     Attributes:
-        headers: Of the columns after the re-ranker's name, two lines each: what, and the measure.
+        headers: Of the columns after the re-ranker's name, two lines or more each: what, and the measure.
         rows: For each re-ranker a figure with its interval (``0.621 [.58 .66]``, or a dash) and its letters, by column.
     """
 

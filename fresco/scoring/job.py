@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fresco.benchmarks.part import Part
+from fresco.metrics.measures import Measure
 from fresco.models.settings import Settings
 from fresco.records import Benchmark
 from fresco.rerank.base import Reranker
@@ -31,6 +32,7 @@ class Job:
         instruction: For the re-rankers that take one.
         instructions: The texts that have rows of their own.
         resamples: Bootstrap samples for each interval.
+        measures: To compute beside those that the benchmark gets anyway.
     """
 
     benchmark: Benchmark
@@ -41,6 +43,7 @@ class Job:
     instruction: str | None = None
     instructions: Sequence[str] = ()
     resamples: int = 1000
+    measures: Sequence[Measure] = ()
 
     @cached_property
     def identity(self) -> str:
@@ -54,6 +57,7 @@ class Job:
             [reranker.name for reranker in self.rerankers],
             [settings.dtype, settings.max_length, settings.seed, self.resamples],
         ]
+        parts += [[measure.name for measure in self.measures]] if self.measures else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(self, store: ScoreStore, progress: Progress) -> Run:
@@ -65,5 +69,6 @@ class Job:
             instruction=self.instruction,
             seed=self.settings.seed,
             resamples=self.resamples,
+            measures=self.measures,
             progress=progress,
         )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fresco.metrics.counterfactual import probe_pools
 from fresco.metrics.evaluate import Evaluation, evaluate
+from fresco.metrics.measures import Measure
 from fresco.records import Benchmark, Candidates
 from fresco.rerank.base import Reranker, describe, own_fingerprint
 from fresco.scoring.runner import Scored, fit, score
@@ -54,6 +55,7 @@ def score_benchmark(
     instruction: str | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    measures: Sequence[Measure] = (),
     progress: Progress = no_progress,
 ) -> Run:
     """Score every pool and every counterfactual probe with every re-ranker, then measure.
@@ -65,6 +67,7 @@ def score_benchmark(
         instruction: For the re-rankers that take one; the others go without.
         seed: Of the resampling.
         resamples: Bootstrap samples for each interval.
+        measures: To compute beside the standard set.
         progress: Told how many pairs of each re-ranker are scored.
 
     Raises:
@@ -90,6 +93,7 @@ def score_benchmark(
         {run.name: run.scores for run in runs},
         probes=probes,
         probe_scores={run.name: run.outcome.scores[len(benchmark.pools) :] for run in runs if run.name not in by_id},
+        measures=measures,
         seed=seed,
         resamples=resamples,
     )

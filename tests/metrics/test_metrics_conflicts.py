@@ -21,7 +21,8 @@ from fresco.metrics.measures import parse_measure, parse_measures
 from fresco.metrics.threshold import parse_condition
 from fresco.metrics.ties import Tiers
 from fresco.records import Conflict, Task
-from fresco.results.conflict_table import conflict_table
+from fresco.results.further import further_tables
+from fresco.results.table import draw_cells
 
 KINDS = (Conflict.VERSION, Conflict.HISTORY, Conflict.CROSS_DOCUMENT, None)
 
@@ -210,7 +211,9 @@ def test_measures_that_were_asked_for_stand_behind_the_standard_set():
 
 def test_the_table_of_conflicts(evaluation):
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(conflict_table(evaluation.rows, ["dice", "latest"]))
+    names = ["dice", "latest"]
+    (table,) = further_tables(evaluation.rows, names)
+    console.print(draw_cells(table.cells, names, table.title))
     text = console.export_text()
     n = sum(Conflict.HISTORY in pool.conflicts for pool in MADE.pools)
     assert f"n={n}" in text
@@ -218,7 +221,7 @@ def test_the_table_of_conflicts(evaluation):
     (line,) = [line for line in text.splitlines() if "latest" in line]
     assert [cell.strip() for cell in line.split("│")[2:-1]] == ["0.000", "1.000", "1.000", "0.000", "0.000"]
     bare = random_benchmark(4, size=6)
-    assert conflict_table(evaluate(bare, {"m": [np.arange(6.0)] * 4}, resamples=20).rows, ["m"]) is None
+    assert further_tables(evaluate(bare, {"m": [np.arange(6.0)] * 4}, resamples=20).rows, ["m"]) == []
 
 
 def test_graded_pools_by_hand():

@@ -165,6 +165,12 @@ class Relevance(Measure):
     def __post_init__(self) -> None:
         check_options(self)
 
+    def lacks(self, pools: Sequence[Pool]) -> str:
+        """See :meth:`Measure.lacks`."""
+        if self.rel > 1 and not any(grade >= self.rel for pool in pools for grade in pool.gains):
+            return f"passage that was judged {self.rel} or better"
+        return super().lacks(pools)
+
     def value(self, tiers: Tiers) -> float:
         """See :meth:`Measure.value`."""
         level = tiers if self.rel == 1 else tiers.at_level(self.rel)

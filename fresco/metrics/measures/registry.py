@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import pkgutil
@@ -69,9 +70,9 @@ def parse_measure(text: str) -> Measure:
         raise FrescoError(f"measure {text!r}: {error}") from error
 
 
-def parse_measures(texts: Iterable[str]) -> list[Measure]:
-    """Several of them, each once, in order."""
-    return list(dict.fromkeys(parse_measure(text) for text in texts))
+def parse_measures(texts: Iterable[str | Measure]) -> list[Measure]:
+    """Several of them, or measures as they are, each once, in order."""
+    return list(dict.fromkeys(text if isinstance(text, Measure) else parse_measure(text) for text in texts))
 
 
 def measures_among(columns: Sequence[str]) -> list[Measure]:
@@ -80,8 +81,12 @@ def measures_among(columns: Sequence[str]) -> list[Measure]:
     found = []
     for column in columns:
         match = _NOTATION.fullmatch(column)
-        if match and match["name"] in _FAMILIES and (own := parse_measure(column)).name == column:
-            found.append(own)
+        if not match or match["name"] not in _FAMILIES:
+            continue
+        with contextlib.suppress(FrescoError):  # a column that only looks like notation
+            own = parse_measure(column)
+            if own.name == column:
+                found.append(own)
     return found
 
 
