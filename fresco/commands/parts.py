@@ -25,5 +25,11 @@ def _rerankers() -> Listing:
     return list_registry("re-rankers", RERANKERS)
 
 
+def _measures() -> Listing:
+    from fresco.metrics.measures import MEASURES
+
+    return list_registry("measures", MEASURES)
+
+
 #: Every kind of part of this package.
-KINDS: Mapping[str, MakeListing] = {"re-rankers": _rerankers}
+KINDS: Mapping[str, MakeListing] = {"re-rankers": _rerankers, "measures": _measures}

@@ -39,6 +39,7 @@ import importlib.util
 import inspect
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Part(Generic[T]):
     @property
     def name(self) -> str:
         """What stands before the colon."""
-        return self.spec.partition(":")[0].rstrip("[")
+        return re.split(r"[\[:@]", self.spec, maxsplit=1)[0]
 
     def open(self, where: str, arguments: str, context: Mapping[str, Any]) -> T:
         """Make the part.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
+from fresco.io.foreign import foreign_code
 from fresco.metrics.catalog import BY_CONFLICT, OF_SUPERSEDED, STANDARD
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.ties import SUPERSEDED, Tiers
@@ -100,13 +101,10 @@ def measure_pools(measures: Sequence[Measure], tiers: Sequence[Tiers]) -> dict[s
 
 
 def _value(measure: Measure, tiers: Tiers) -> float:
-    try:
+    if type(measure).__module__.startswith("fresco."):
+        return measure.value(tiers)
+    with foreign_code(f"measure {measure}, query {tiers.pool.query.id!r}: it failed"):
         return float(measure.value(tiers))
-    except Exception as error:
-        if type(measure).__module__.startswith("fresco."):
-            raise
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FrescoError(f"measure {measure}, query {tiers.pool.query.id!r}: it failed: {said}") from error
 
 
 def _by_ir_measures(

@@ -18,9 +18,9 @@ from tests.factories import make_pool
 
 OWN = '''
 from dataclasses import dataclass
-from fresco.metrics.measures import Relevance, Tiers, Values, measure
+from fresco.metrics.measures import MEASURES, Relevance, Tiers
 
-@measure
+@MEASURES.register("depth@k", "how deep one reads")
 @dataclass(frozen=True)
 class Depth(Relevance):
     """Share of the pool that must be read until the first relevant passage, up to a cutoff."""
@@ -87,18 +87,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "bench" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "own_measures.py").write_text(OWN)
     # What a test registers is gone with it.
-    monkeypatch.setattr(registry, "_FAMILIES", registry.families())
+    monkeypatch.setattr(registry, "_ADOPTED", {})
+    registry.families()
+    monkeypatch.setattr(registry.MEASURES, "_parts", dict(registry.MEASURES._parts))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRESCO_STORE", str(tmp_path / "scores.sqlite"))
     return tmp_path
 
 
-def score(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def score(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: a measure stays registered for as long as its process lives."""
     return subprocess.run(
         [sys.executable, "-m", "fresco", "score", "--benchmark", "bench", "--resamples", "20", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(folder)]), **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -137,12 +139,37 @@ def test_own_and_further_measures_in_one_run(folder: Path, capsys: pytest.Captur
     assert said.count("\n") == 1
 
 
+def test_an_installed_package_and_a_folder_of_parts_bring_measures(folder: Path) -> None:
+    (folder / "parts").mkdir()
+    (folder / "own_measures.py").rename(folder / "parts" / "depth.py")
+    installed = OWN.replace("depth", "reach").replace("@MEASURES", "# @MEASURES")
+    (folder / "reach_package.py").write_text(installed)
+    (folder / "reach-1.dist-info").mkdir()
+    (folder / "reach-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: reach\nVersion: 1\n")
+    (folder / "reach-1.dist-info" / "entry_points.txt").write_text("[fresco.measures]\nreach = reach_package:Depth\n")
+    done = score(
+        folder,
+        *("--measure", "depth@2", "--measure", "reach@4", "--out", "run", "--fail-if", "reach@4>=0"),
+        FRESCO_PARTS=str(folder / "parts"),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "reach@4>=0: random has" in done.stderr
+    assert {"depth@2", "reach@4"} < set(pd.read_parquet(folder / "run" / "per_query.parquet").columns)
+
+
+def test_measures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parts", "measures"]) == 0
+    shown = capsys.readouterr().out
+    for spec in ("nDCG[@k]", "stale@k", "R-precision", "current>obsolete"):
+        assert spec in shown
+
+
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [
         ("own_measures:Nothing", "module own_measures has no Nothing"),
         ("own_measures:not_a_class", "is no"),
-        ("own_measures:Unfinished", "lacks expectation"),
+        ("own_measures:Unfinished", "making it failed: TypeError: Can't instantiate abstract class Unfinished"),
         ("own_measures:Broken@3", "measure broken@3, query 'q0': it failed: KeyError: 'gone'"),
         ("own_measures:Outside@3", "outside@3 lies outside [0, 1]; mend the measure"),
         ("no_such_module:Depth", "no module named no_such_module"),

@@ -6,17 +6,24 @@ has the same measure, ir_measures computes it (:mod:`fresco.metrics.values`).
 """
 
 from fresco.metrics.measures.base import Measure, Relevance, Staleness, Values
-from fresco.metrics.measures.registry import families, measure, measures_among, notations, parse_measure, parse_measures
+from fresco.metrics.measures.registry import (
+    MEASURES,
+    families,
+    measures_among,
+    notations,
+    parse_measure,
+    parse_measures,
+)
 from fresco.metrics.ties import Tiers
 
 __all__ = [
+    "MEASURES",
     "Measure",
     "Relevance",
     "Staleness",
     "Tiers",
     "Values",
     "families",
-    "measure",
     "measures_among",
     "notations",
     "parse_measure",

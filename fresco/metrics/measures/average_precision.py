@@ -11,17 +11,16 @@ import numpy as np
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
 from fresco.metrics.measures.hit import Hit
 from fresco.metrics.measures.reciprocal_rank import ReciprocalRank
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("MAP[@k]", "precision at the ranks of the relevant passages")
 @dataclass(frozen=True)
 class AveragePrecision(Relevance):
     """The mean over the relevant passages of the precision at their rank, 0 for those below the cutoff."""
 
     names = ("MAP", "AP")
-    summary = "precision at the ranks of the relevant passages"
     cutoff: int | None = None
 
     def expectation(self, tiers: Tiers) -> float:

@@ -58,13 +58,12 @@ class Values:
 class Measure(ABC):
     """A measure of a ranking.
 
-    A new one is a file with a subclass under :func:`~fresco.metrics.measures.registry.measure`. Its options are the
+    A new one is a file with a subclass under ``@MEASURES.register("NAME@k", "what it says")``. Its options are the
     fields of a frozen dataclass: ``cutoff`` is what notation writes behind ``@``, the others stand in brackets, as in
     ``MAP(rel=2)`` (the notation of ir_measures).
 
     Attributes:
         names: What notation calls it; the first is its own name, the others are read as well.
-        summary: What it says, in a few words.
         tasks: The queries it is defined for.
         lower_is_better: Whether the smaller value is the better one.
         bounds: Smallest and largest value.
@@ -74,7 +73,6 @@ class Measure(ABC):
     """
 
     names: ClassVar[tuple[str, ...]] = ()
-    summary: ClassVar[str] = ""
     tasks: ClassVar[frozenset[Task]] = frozenset(Task)
     lower_is_better: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fresco.metrics.measures.base import Staleness
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("current>obsolete", "pairs in which the current passage is above the outdated one")
 @dataclass(frozen=True)
 class CurrentOverObsolete(Staleness):
     """The share of the pairs of a positive and an outdated passage in which the positive scores higher.
@@ -18,7 +18,6 @@ class CurrentOverObsolete(Staleness):
     """
 
     names = ("current>obsolete",)
-    summary = "pairs in which the current passage is above the outdated one"
     headline = "current above\noutdated"
 
     def expectation(self, tiers: Tiers) -> float:

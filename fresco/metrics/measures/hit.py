@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("Hit@k", "a relevant passage among the first")
 @dataclass(frozen=True)
 class Hit(Relevance):
     """1 where a relevant passage is among the first, else 0."""
 
     names = ("Hit", "Success")
-    summary = "a relevant passage among the first"
     cutoff: int = 1
 
     def expectation(self, tiers: Tiers) -> float:

@@ -11,17 +11,16 @@ import numpy as np
 from fresco.metrics.measures.base import TOLERANCE, Measure, Values, Violation, check_options
 from fresco.metrics.measures.hit import Hit
 from fresco.metrics.measures.reciprocal_rank import ReciprocalRank
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("nDCG[@k]", "discounted gain over that of the best order")
 @dataclass(frozen=True)
 class NDCG(Measure):
     """Gains over log2(1 + rank), over the same sum of the best order. The gain is the grade, 0 for a negative one."""
 
     names = ("nDCG",)
-    summary = "discounted gain over that of the best order"
     defined_everywhere: ClassVar[bool] = True
     cutoff: int | None = None
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from fresco.metrics.measures.base import Measure, Staleness, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 from fresco.records import Task
 from fresco.stats.arrays import BoolArray, FloatArray
@@ -44,13 +44,12 @@ class _AboveFirst(Staleness):
         return weight * frame[self.name].fillna(0).to_numpy(np.float64), weight
 
 
-@measure
+@MEASURES.register("ObsoleteRatio", "outdated among the negatives above the first positive")
 @dataclass(frozen=True)
 class ObsoleteRatio(_AboveFirst):
     """The share of outdated passages among the negatives above the first positive."""
 
     names = ("ObsoleteRatio",)
-    summary = "outdated among the negatives above the first positive"
     lower_is_better: ClassVar[bool] = True
 
     def expectation(self, tiers: Tiers) -> float:
@@ -77,13 +76,12 @@ class ObsoleteRatio(_AboveFirst):
             yield off, "must be defined where a negative can be on top"
 
 
-@measure
+@MEASURES.register("ObsoleteBase", "outdated among all negatives of the pool")
 @dataclass(frozen=True)
 class ObsoleteBase(_AboveFirst):
     """The share of outdated passages among all negatives of the pool, where ObsoleteRatio is defined."""
 
     names = ("ObsoleteBase",)
-    summary = "outdated among all negatives of the pool"
 
     def expectation(self, tiers: Tiers) -> float:
         """The pool's own share."""
@@ -92,13 +90,12 @@ class ObsoleteBase(_AboveFirst):
         return float(tiers.outdated.sum() / (tiers.size.sum() - tiers.positive.sum()))
 
 
-@measure
+@MEASURES.register("ObsoleteLift", "ObsoleteRatio over ObsoleteBase")
 @dataclass(frozen=True)
 class ObsoleteLift(_AboveFirst):
     """The mean of ObsoleteRatio over the mean of ObsoleteBase."""
 
     names = ("ObsoleteLift",)
-    summary = "ObsoleteRatio over ObsoleteBase"
     lower_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     per_query: ClassVar[bool] = False

@@ -8,17 +8,16 @@ from typing import Any
 
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("P@k", "share of relevant passages among the first")
 @dataclass(frozen=True)
 class Precision(Relevance):
     """Relevant passages among the first k, over k; a pool of fewer passages counts as if filled up."""
 
     names = ("P", "Precision")
-    summary = "share of relevant passages among the first"
     cutoff: int = 10
 
     def expectation(self, tiers: Tiers) -> float:

@@ -10,17 +10,16 @@ import numpy as np
 
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("R-precision", "precision at the number of relevant passages")
 @dataclass(frozen=True)
 class RPrecision(Relevance):
     """Of the first R passages, R the number of relevant ones, the share that is relevant."""
 
     names = ("R-precision", "Rprec", "RPrec")
-    summary = "precision at the number of relevant passages"
 
     def expectation(self, tiers: Tiers) -> float:
         """Each place counts the share of positives of its tier."""

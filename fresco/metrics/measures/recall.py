@@ -8,17 +8,16 @@ from typing import Any
 
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("Recall@k", "share of the relevant passages among the first")
 @dataclass(frozen=True)
 class Recall(Relevance):
     """Relevant passages found over those there are."""
 
     names = ("Recall", "R")
-    summary = "share of the relevant passages among the first"
     cutoff: int = 10
 
     def expectation(self, tiers: Tiers) -> float:

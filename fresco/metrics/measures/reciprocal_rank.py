@@ -10,17 +10,16 @@ import numpy as np
 
 from fresco.metrics.measures.base import TOLERANCE, Relevance, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("MRR[@k]", "reciprocal rank of the first relevant passage")
 @dataclass(frozen=True)
 class ReciprocalRank(Relevance):
     """1 / rank of the first relevant passage, 0 where it stands below the cutoff."""
 
     names = ("MRR", "RR")
-    summary = "reciprocal rank of the first relevant passage"
     cutoff: int | None = None
 
     def expectation(self, tiers: Tiers) -> float:

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
-import pkgutil
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
 
 from fresco.errors import FrescoError
+from fresco.io.registry import Registry
 from fresco.metrics.measures.base import Measure
 
-#: Group of entry points under which an installed package offers measures.
-ENTRY_POINT_GROUP: Final = "fresco.measures"
-
-_C = TypeVar("_C", bound=type[Measure])
+#: The registry of measures. What registers is the class itself; :func:`parse_measure` makes one from notation.
+MEASURES: Registry[Measure] = Registry(
+    "measure",
+    flag="--measure",
+    package="fresco.metrics.measures",
+    group="fresco.measures",
+    members=("name", "value", "parts", "defined", "invariants"),
+)
 _NOTATION: Final = re.compile(r"(?P<name>[^@()\s]+)(?:\((?P<options>[^()]*)\))?(?:@(?P<cutoff>\d+))?")
-_FAMILIES: dict[str, type[Measure]] = {}
-
-
-def measure(own: _C) -> _C:
-    """Register a class of measures under its names: the decorator of every measure's file."""
-    for name in own.names or (own.__name__,):
-        if _FAMILIES.setdefault(name, own) is not own and _FAMILIES[name].__qualname__ != own.__qualname__:
-            raise FrescoError(f"two measures are called {name!r}: {_FAMILIES[name].__qualname__}, {own.__qualname__}")
-        _FAMILIES[name] = own
-    return own
+# Classes that came by module:Class and are not registered, by name: a condition may name what --measure brought.
+_ADOPTED: dict[str, type[Measure]] = {}
 
 
 def families() -> dict[str, type[Measure]]:
-    """Every known class of measures by each of its names: the files of this package, then installed plug-ins."""
-    _load_all()
-    return dict(_FAMILIES)
+    """Every known class of measures by each of its names."""
+    found: dict[str, type[Measure]] = {}
+    for part in MEASURES.parts().values():
+        own = cast("type[Measure]", part.make)
+        found |= dict.fromkeys((part.name, *own.names), own)
+    return _ADOPTED | found
 
 
 def notations() -> list[str]:
@@ -60,7 +54,9 @@ def parse_measure(text: str) -> Measure:
     if not match:
         raise FrescoError(f"{text!r} is no measure; write NAME, NAME@10 or NAME(option=value)@10, one of {known}")
     name = match["name"]
-    own = families().get(name) or (_plug_in(name) if ":" in name else None)
+    own = families().get(name)
+    if own is None and (":" in name or name in MEASURES.plug_ins()):
+        return _adopt(match)
     if own is None:
         raise FrescoError(f"unknown metric {name!r}; choose one of {known}, or module:Class for your own")
     options = _options(text, own, match["options"], match["cutoff"])
@@ -77,11 +73,11 @@ def parse_measures(texts: Iterable[str | Measure]) -> list[Measure]:
 
 def measures_among(columns: Sequence[str]) -> list[Measure]:
     """The measures whose notation is a column of a frame."""
-    _load_all()
+    known = families()
     found = []
     for column in columns:
         match = _NOTATION.fullmatch(column)
-        if not match or match["name"] not in _FAMILIES:
+        if not match or match["name"] not in known:
             continue
         with contextlib.suppress(FrescoError):  # a column that only looks like notation
             own = parse_measure(column)
@@ -90,46 +86,20 @@ def measures_among(columns: Sequence[str]) -> list[Measure]:
     return found
 
 
-@cache
-def _load_all() -> None:
-    from fresco.metrics import measures
-
-    for module in pkgutil.iter_modules(measures.__path__):
-        importlib.import_module(f"{measures.__name__}.{module.name}")
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        _registered(entry.name, _imported(entry.name, entry.load))
-
-
-def _plug_in(spec: str) -> type[Measure]:
-    module_name, _, attribute = spec.partition(":")
-    # As with `python -m`, a module beside the user's shell is found; a console script alone would not look there.
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _imported(spec, lambda: importlib.import_module(module_name))
-    if not hasattr(module, attribute):
-        raise FrescoError(f"measure {spec}: module {module_name} has no {attribute}; write module:Class")
-    return _registered(spec, getattr(module, attribute))
-
-
-def _imported(spec: str, load: Callable[[], Any]) -> Any:
-    try:
-        return load()
-    except ModuleNotFoundError as error:
-        raise FrescoError(f"measure {spec}: no module named {error.name}") from error
-    except FrescoError:
-        raise
-    except Exception as error:  # whatever the plug-in's own top level raises
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FrescoError(f"measure {spec}: importing it failed: {said}") from error
-
-
-def _registered(spec: str, own: Any) -> type[Measure]:
-    if not (isinstance(own, type) and issubclass(own, Measure)):
-        raise FrescoError(f"measure {spec}: {own!r} is no subclass of fresco.metrics.measures.Measure")
-    if missing := sorted(own.__abstractmethods__):
-        raise FrescoError(f"measure {spec}: {own.__name__} lacks {', '.join(missing)}")
-    return measure(own)
+def _adopt(match: re.Match[str]) -> Measure:
+    """A measure of an installed package or of the user's own: the notation's parts are the arguments of its class."""
+    cutoff = f"cutoff={match['cutoff']}" if match["cutoff"] else ""
+    made = MEASURES.open(",".join(filter(None, (match["name"], match["options"], cutoff))))
+    if not isinstance(made, Measure):
+        raise FrescoError(
+            f"--measure {match[0]}: {type(made).__name__} is no subclass of fresco.metrics.measures.Measure"
+        )
+    known, own = families(), type(made)
+    for name in own.names or (own.__name__,):
+        if known.get(name, own).__qualname__ != own.__qualname__:
+            raise FrescoError(f"--measure {match[0]}: there is a measure {name!r} already; give yours another name")
+        _ADOPTED[name] = own
+    return made
 
 
 def _fields(own: type[Measure]) -> dict[str, dataclasses.Field[Any]]:

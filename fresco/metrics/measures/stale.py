@@ -8,17 +8,16 @@ from typing import ClassVar
 
 from fresco.metrics.measures.base import TOLERANCE, Staleness, Values, Violation
 from fresco.metrics.measures.hit import Hit
-from fresco.metrics.measures.registry import measure
+from fresco.metrics.measures.registry import MEASURES
 from fresco.metrics.ties import Tiers
 
 
-@measure
+@MEASURES.register("stale@k", "an outdated passage among the first")
 @dataclass(frozen=True)
 class Stale(Staleness):
     """1 where an outdated passage is among the first, else 0: what Hit is for relevant passages."""
 
     names = ("stale",)
-    summary = "an outdated passage among the first"
     lower_is_better: ClassVar[bool] = True
     headline = "outdated on top\nstale@1"
     cutoff: int = 1
