@@ -180,7 +180,7 @@ class Result:
 
     def __repr__(self) -> str:
         drawn = StringIO()
-        console = Console(file=drawn, width=WIDE, highlight=False, force_jupyter=False)
+        console = Console(file=drawn, width=WIDE, highlight=False, color_system=None, force_jupyter=False)
         console.print(self.table())
         for table in self.further():
             console.print(draw_cells(table.cells, self.rerankers, table.title))

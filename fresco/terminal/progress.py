@@ -7,16 +7,21 @@ how much there is. Libraries take such a callback and know nothing of consoles; 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from io import StringIO
+from typing import Any, Protocol
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from fresco.terminal.console import make_console
+
+_SECONDS_BETWEEN_DRAWINGS = 0.3  # in a notebook, where each one is a message to the browser
 
 
 class Progress(Protocol):
@@ -48,20 +53,42 @@ def progress_bars(
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [TextColumn(unit)] if unit else []
     columns += [TimeElapsedColumn(), TimeRemainingColumn()]
-    bars = RichProgress(*columns, console=make_console(stderr=True), transient=transient, disable=not shown)
+    console = make_console(stderr=True)
+    notebook = shown and console.is_jupyter
+    bars = RichProgress(*columns, console=console, transient=transient, disable=not shown or notebook)
     tasks: dict[str, TaskID] = {}
-    adding = threading.Lock()
+    with _notebook_output(bars, transient=transient) if notebook else nullcontext(lambda: None) as redraw, bars:
 
-    def tell(what: str, done: int, total: int | None = None, /) -> None:
-        key = "" if one_bar else what
-        with adding:
+        def tell(what: str, done: int, total: int | None = None, /) -> None:
+            key = "" if one_bar else what
             if key not in tasks:
-                bars.start()  # not before: a job that fails at once would leave an empty line above its error
                 tasks[key] = bars.add_task(escape(what), total=total)
-        bars.update(tasks[key], description=escape(what), completed=done, total=total)
+            bars.update(tasks[key], description=escape(what), completed=done, total=total)
+            redraw()
+
+        yield tell
+
+
+@contextmanager
+def _notebook_output(bars: RichProgress, *, transient: bool) -> Iterator[Callable[[], None]]:
+    """The bars as one output of a cell that is written over. Rich has its own way, which needs ipywidgets."""
+    from IPython import display
+
+    show: Any = display.display
+    output = show({"text/plain": ""}, raw=True, display_id=True)
+    last = -math.inf
+
+    def draw(*, final: bool = False) -> None:
+        nonlocal last
+        if not final and time.monotonic() - last < _SECONDS_BETWEEN_DRAWINGS:
+            return
+        last = time.monotonic()
+        text = StringIO()
+        plain = Console(file=text, width=100, no_color=True, color_system=None, force_jupyter=False)
+        plain.print(bars.get_renderable())
+        output.update({"text/plain": "" if final and transient else text.getvalue().rstrip()}, raw=True)
 
     try:
-        yield tell
+        yield draw
     finally:
-        if tasks:
-            bars.stop()
+        draw(final=True)
