@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fresco.metrics.catalog import PRIMARY
 from fresco.terminal.options import add_seed
 
 
@@ -13,7 +14,7 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
     compare = commands.add_parser("compare", help="the table of two runs with significance")
     compare.add_argument("a", metavar="A", help="folder of a run")
     compare.add_argument("b", metavar="B", help="folder of another run on the same benchmark")
-    compare.add_argument("--metric", default="MAP", help="which to compare (default: MAP)")
+    compare.add_argument("--metric", default=PRIMARY, help=f"which to compare, as in nDCG@10 (default: {PRIMARY})")
     add_seed(compare, "the randomization test")
     compare.set_defaults(run=run_compare)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fresco.metrics.catalog import ALL, SCOPES
 from fresco.metrics.measures import Measure
+from fresco.metrics.measures.base import running
 from fresco.stats.intervals import SubjectBootstrap
 
 # Digits kept in reported numbers: far below any error of measurement, and above what the order of addition changes.
@@ -51,7 +52,11 @@ def mean_rows(
             continue
         own = {name: scope[scope["reranker"] == name] for name in names}
         keys = [(name, measure) for name in names for measure in measures if task in measure.tasks]
-        parts = [measure.parts(own[name]) for name, measure in keys]
+        parts, counts = [], []
+        for name, measure in keys:
+            with running(measure, f"the mean over {task}/{kind}"):
+                parts.append(measure.parts(own[name]))
+                counts.append(int(measure.defined(own[name]).sum()))
         bootstrap = SubjectBootstrap(own[names[0]]["subject"].tolist(), resamples=resamples, seed=seed)
         estimate = bootstrap.ratio(*(np.stack(part, axis=1) for part in zip(*parts, strict=True)))
         for column, (name, measure) in enumerate(keys):
@@ -60,8 +65,13 @@ def mean_rows(
             labels = {"reranker": name, "task": task, "kind": kind, "metric": measure.name}
             if measure.conflict:
                 labels["conflict"] = str(measure.conflict)
-            n = int(measure.defined(own[name]).sum())
-            rows[name, task, kind, measure.name] = {**labels, "value": value, "ci_low": low, "ci_high": high, "n": n}
+            rows[name, task, kind, measure.name] = {
+                **labels,
+                "value": value,
+                "ci_low": low,
+                "ci_high": high,
+                "n": counts[column],
+            }
     order = [(name, task, kind, measure.name) for name in names for task, kind in SCOPES for measure in measures]
     return [rows[key] for key in order if key in rows]
 

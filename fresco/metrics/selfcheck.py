@@ -17,7 +17,7 @@ import pandas as pd
 from fresco.errors import FrescoError
 from fresco.metrics.catalog import ALL
 from fresco.metrics.measures import Measure, Values, measures_among
-from fresco.metrics.measures.base import TOLERANCE
+from fresco.metrics.measures.base import TOLERANCE, running
 from fresco.records import Label, Task
 from fresco.stats.arrays import BoolArray
 
@@ -101,7 +101,9 @@ def _check_values(values: Values, where: Sequence[str]) -> None:
         if measure.defined_everywhere and measure.tasks == frozenset(Task) and not np.isnan(own).all():
             _refuse(np.isnan(own), where, measure, "is undefined")
     for measure in values.measures:
-        for violated, what in measure.invariants(values):
+        with running(measure, "its invariants"):
+            violations = list(measure.invariants(values))
+        for violated, what in violations:
             _refuse(violated, where, measure, what)
 
 

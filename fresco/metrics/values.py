@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.io.foreign import foreign_code
 from fresco.metrics.catalog import BY_CONFLICT, OF_SUPERSEDED, STANDARD
 from fresco.metrics.measures import Measure, parse_measures
+from fresco.metrics.measures.base import running
 from fresco.metrics.ties import SUPERSEDED, Tiers
 from fresco.records import Conflict, Pool, Task
 from fresco.stats.arrays import FloatArray
@@ -39,7 +39,9 @@ def chosen_measures(pools: Sequence[Pool], extra: Sequence[Measure] = ()) -> lis
     for of, names in confined:
         measures += _confined(of, names)
     for measure in extra:
-        if measure not in measures and (lacking := measure.lacks(pools)):
+        with running(measure, "what it lacks"):
+            lacking = "" if measure in measures else measure.lacks(pools)
+        if lacking:
             raise FrescoError(f"measure {measure}: the benchmark has no {lacking}")
         measures.append(measure)
     return list(dict.fromkeys([*measures, *(need for measure in measures for need in measure.needs())]))
@@ -101,9 +103,7 @@ def measure_pools(measures: Sequence[Measure], tiers: Sequence[Tiers]) -> dict[s
 
 
 def _value(measure: Measure, tiers: Tiers) -> float:
-    if type(measure).__module__.startswith("fresco."):
-        return measure.value(tiers)
-    with foreign_code(f"measure {measure}, query {tiers.pool.query.id!r}: it failed"):
+    with running(measure, f"query {tiers.pool.query.id!r}"):
         return float(measure.value(tiers))
 
 

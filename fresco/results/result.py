@@ -81,7 +81,8 @@ class Result:
         """A row for each figure.
 
         Returns:
-            ``reranker``, ``task``, ``kind``, ``metric``, ``value``, ``ci_low``, ``ci_high`` (95 %), ``n`` (queries).
+            ``reranker``, ``task``, ``kind``, ``metric``, ``value``, ``ci_low``, ``ci_high`` (95 %), ``n`` (queries);
+            ``conflict`` where the benchmark says which kind of conflict an outdated passage is.
         """
         return pd.DataFrame(self.evaluation.rows)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import fresco
 from fresco.cli import main
 from fresco.metrics.measures import measures_among, notations, parse_measure, registry
+from fresco.metrics.measures.ndcg import NDCG
 from fresco.records import Label, format_timestamp
 from tests.factories import make_pool
 
@@ -43,6 +45,12 @@ class Outside(Depth):
 
     def expectation(self, tiers: Tiers) -> float:
         return 7.0
+
+class Wrong(Depth):
+    names = ("wrong",)
+
+    def parts(self, frame):
+        raise SystemExit(0)
 
 class Unfinished(Relevance):
     pass
@@ -172,6 +180,8 @@ def test_measures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ("own_measures:Unfinished", "making it failed: TypeError: Can't instantiate abstract class Unfinished"),
         ("own_measures:Broken@3", "measure broken@3, query 'q0': it failed: KeyError: 'gone'"),
         ("own_measures:Outside@3", "outside@3 lies outside [0, 1]; mend the measure"),
+        ("own_measures:Wrong@3", "measure wrong@3, the mean over EK/explicit: it failed: SystemExit: 0"),
+        ("nDCG@99999999999999999999", "is no measure; write NAME"),
         ("no_such_module:Depth", "no module named no_such_module"),
         ("nDCG@20.5", "is no measure; write NAME"),
         ("ndcg@20", "unknown metric 'ndcg'; choose one of"),
@@ -193,6 +203,16 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert problem in said
     assert "Traceback" not in said
+
+
+def test_the_front_door_takes_notation_and_objects(folder: Path) -> None:
+    result = fresco.score(None, "bench", measures=["P@3", NDCG(cutoff=7)], resamples=10, progress=False)
+    frame = result.to_frame()
+    assert {"P@3", "nDCG@7"} < set(frame["metric"])
+    assert set(frame["conflict"].dropna()) == {"version", "announced"}
+    assert [table.title for table in result.further()] == ["by kind of conflict", "measures asked for"]
+    assert "nDCG@7" in repr(result)
+    assert "announced" in result._repr_html_()
 
 
 def test_notation_goes_both_ways() -> None:

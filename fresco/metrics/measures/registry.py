@@ -20,7 +20,7 @@ MEASURES: Registry[Measure] = Registry(
     group="fresco.measures",
     members=("name", "value", "parts", "defined", "invariants"),
 )
-_NOTATION: Final = re.compile(r"(?P<name>[^@()\s]+)(?:\((?P<options>[^()]*)\))?(?:@(?P<cutoff>\d+))?")
+_NOTATION: Final = re.compile(r"(?P<name>[^@()\s]+)(?:\((?P<options>[^()]*)\))?(?:@(?P<cutoff>\d{1,6}))?")
 # Classes that came by module:Class and are not registered, by name: a condition may name what --measure brought.
 _ADOPTED: dict[str, type[Measure]] = {}
 
