@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import ir_measures
 import pandas as pd
 import pytest
 
@@ -213,6 +215,42 @@ def test_the_front_door_takes_notation_and_objects(folder: Path) -> None:
     assert [table.title for table in result.further()] == ["by kind of conflict", "measures asked for"]
     assert "nDCG@7" in repr(result)
     assert "announced" in result._repr_html_()
+
+
+def test_graded_judgements_from_the_folder_to_the_files_of_the_run(tmp_path: Path) -> None:
+    """What the run says is what ir_measures computes from the qrels and the TREC run that it wrote."""
+    (tmp_path / "beir" / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"text number {i} of forty"} for i in range(40)]
+    queries = [{"_id": f"q{i}", "text": f"which number {i}"} for i in range(6)]
+    judged = [f"q{i}\td{j}\t{(i * j) % 5 - 1}\n" for i in range(6) for j in range(1, 40, 3)]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (tmp_path / "beir" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "beir" / "qrels" / "test.tsv").write_text("".join(judged))
+
+    def by_hash(query: str, passages: list[str]) -> list[float]:
+        return [float(int(hashlib.sha256((query + text).encode()).hexdigest()[:5], 16)) for text in passages]
+
+    asked = {"nDCG@10": "nDCG@10", "nDCG@20": "nDCG@20", "MAP(rel=2)": "AP(rel=2)", "MAP": "AP", "R-precision": "Rprec"}
+    result = fresco.score(
+        {"hash": by_hash},
+        str(tmp_path / "beir"),
+        measures=asked,
+        resamples=10,
+        progress=False,
+        out=tmp_path / "run",
+        baselines=False,
+        timestamps="none",
+        store=tmp_path / "scores.sqlite",
+    )
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "run" / "qrels.trec")))
+    assert {row.relevance for row in qrels} == {-1, 0, 1, 2, 3}
+    run = ir_measures.read_trec_run(str(tmp_path / "run" / "runs" / "hash.trec"))
+    measures = {name: ir_measures.parse_measure(theirs) for name, theirs in asked.items()}
+    reference = ir_measures.calc_aggregate(measures.values(), qrels, run)
+    ours = {row["metric"]: row["value"] for row in result.evaluation.rows if row["kind"] == "all"}
+    for name, measure in measures.items():
+        assert ours[name] == pytest.approx(reference[measure], abs=1e-12), name
+    assert ours["nDCG@10"] != pytest.approx(ours["MAP"])
 
 
 def test_notation_goes_both_ways() -> None:
