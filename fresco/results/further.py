@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,9 +62,14 @@ def _by_conflict(rows: Rows, rerankers: Sequence[str]) -> Cells:
     for measure in wanted:
         own = [row for row in rows if (row["task"], row["kind"], row["metric"]) == (Task.EK, ALL, measure.name)]
         if own:
-            plain = dataclasses.replace(measure, of="")
-            columns.append((f"{plain}\n{measure.of}\nn={max(row['n'] for row in own)}", str(Task.EK), measure.name))
+            lines = [dataclasses.replace(measure, of="").name, measure.of, f"n={max(row['n'] for row in own)}"]
+            columns.append(("\n".join(map(_narrow, lines)), str(Task.EK), measure.name))
     return _cells(rows, rerankers, columns, intervals=False)
+
+
+def _narrow(word: str) -> str:
+    """A long word of a header on two lines: nine columns have to fit."""
+    return re.sub(r"(?<=[a-z])(?=>)|(?<=-)|(?<=[a-z])(?=[A-Z])", "\n", word) if len(word) > 10 else word
 
 
 def _asked(rows: Rows, rerankers: Sequence[str], width: int) -> Cells:

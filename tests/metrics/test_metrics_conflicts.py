@@ -218,6 +218,8 @@ def test_the_table_of_conflicts(evaluation):
     n = sum(Conflict.HISTORY in pool.conflicts for pool in MADE.pools)
     assert f"n={n}" in text
     assert "announced" not in text
+    # All nine columns of a benchmark with every kind fit beside a name of ordinary length.
+    assert max(len(line.rstrip()) for line in text.splitlines()) < 85
     (line,) = [line for line in text.splitlines() if "latest" in line]
     assert [cell.strip() for cell in line.split("│")[2:-1]] == ["0.000", "1.000", "1.000", "0.000", "0.000"]
     bare = random_benchmark(4, size=6)
