@@ -50,7 +50,7 @@ def wait_for_scores(store, number, process):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         if store.exists():
-            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)) as database:
+            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=100)) as database:
                 try:
                     (stored,) = database.execute("SELECT COUNT(*) FROM scores").fetchone()
                 except sqlite3.OperationalError:  # the table is not made yet
@@ -154,7 +154,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path):
     process = start("score", *QUICK, "--reranker", "slow_plugin:Slow", "--no-baselines", cwd=tmp_path)
     wait_for_scores(tmp_path / "scores.sqlite", 1, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors

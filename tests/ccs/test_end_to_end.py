@@ -110,7 +110,7 @@ def retriever(world: Path) -> Iterator[str]:
     assert address
     yield address[0]
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,17 +110,25 @@ def test_killed_and_run_again_it_ends_with_the_same_records(tmp_path: Path, ques
 
 
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path, questions: Path) -> None:
-    with servers(delay=0.5) as (model, retriever):
-        out = tmp_path / "a.jsonl"
+    out, go_on = tmp_path / "a.jsonl", threading.Event()
+    with servers() as (model, retriever):
+        answers = model.script
+
+        def held(body: dict[str, Any]) -> Any:  # once two rollouts are written, no other one ends
+            if out.exists() and out.read_bytes().count(b"\n") >= 2:
+                go_on.wait(100)
+            return answers(body)
+
+        model.script = held
         process = start(*options(model, retriever, questions, out))
         wait_for_lines(out, 2, process)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=100)
+        go_on.set()
         assert process.returncode == 130
         assert "ccs: interrupted" in err
         assert "Traceback" not in err
         assert len(read_trajectories(out)) >= 2
-        model.delay = 0
         assert ccs(*options(model, retriever, questions, out))[0] == 0
     assert len(read_trajectories(out)) == 30
 

@@ -19,6 +19,8 @@ from typing import Any
 
 from tests.servers.rerank_api import Fault, RefusedError, _Handler, _well
 
+_LONGEST_WAIT = 60.0  # seconds; only a test that fails waits so long
+
 #: From the request's body to the text of an answer; a list gives the choices, a mapping the whole answer.
 Script = Callable[[dict[str, Any]], Any]
 
@@ -41,6 +43,7 @@ class ChatApi:
         faults: Taken one by each request.
         requests: (path, headers, parsed body) of everything posted.
         most_at_once: Requests that were answered at the same time.
+        together: No request is answered before so many have been at work at once.
     """
 
     script: Script
@@ -52,9 +55,10 @@ class ChatApi:
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     most_at_once: int = 0
+    together: int = 0
     connections: list[socket.socket] = field(default_factory=list)
     _at_once: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def bodies(self) -> list[dict[str, Any]]:
         return [body for _, _, body in self.requests]
@@ -114,6 +118,8 @@ class _ChatHandler(_Handler):
             fault = api.faults.popleft() if api.faults else None
             api._at_once += 1
             api.most_at_once = max(api.most_at_once, api._at_once)
+            api._lock.notify_all()
+            api._lock.wait_for(lambda: api.most_at_once >= api.together, _LONGEST_WAIT)
         try:
             time.sleep(api.delay)
             try:

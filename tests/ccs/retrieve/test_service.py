@@ -58,7 +58,7 @@ def url(index: Path) -> Iterator[str]:
     process, address = start(index)
     yield address
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=100) == 0
 
 
 def test_the_contract(url: str, index: Path) -> None:
@@ -168,14 +168,14 @@ def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
     answers: list[int] = []
     asking = threading.Thread(
         target=lambda: answers.append(
-            httpx.post(f"{address}/retrieve", json={"queries": ["castle"] * 500}, timeout=20).status_code
+            httpx.post(f"{address}/retrieve", json={"queries": ["castle"] * 500}, timeout=100).status_code
         )
     )
     asking.start()
     time.sleep(0.2)
     process.send_signal(sign)
     asking.join()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=100) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert answers == [200]
