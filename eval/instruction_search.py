@@ -1,6 +1,6 @@
 """The whole instruction search, on a stand-in that reads instructions: from the base to the front on the test split.
 
-    pip install -e ".[test]" && python eval/train_instructed_reranker.py --out DIR
+    pip install -e ".[test]" && python eval/train_instructed_reranker.py DIR
     python eval/instruction_search.py DIR
 
 runs ``fresco optimize`` as a user would, once with the clauses and once with the LLM operators, and writes
@@ -33,18 +33,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import study
 import torch
 from optimize_studies import cut_pools, made, write_benchmark
 
 from fresco.benchmarks import open_benchmark
 from fresco.cli import main as fresco
-from fresco.io.provenance import environment
 from fresco.optimizer.examples import MEANING
 from fresco.optimizer.report.proof import gains_without_loss
 from fresco.records import Label
 from tests.servers.chat_api import serve, words_of
 
-_RESULTS = Path(__file__).resolve().parent / "results" / "instruction_search.json"
 #: Rounds and children of a round. Clauses cost nothing to write; every text of a language model is paid for.
 _SIZES = {"clauses": (2, 20), "llm": (5, 8)}
 _PLOTS = ("front", "front_by_round", "hypervolume_by_pairs")
@@ -152,10 +151,10 @@ def search(
             arguments.append("--no-baselines")
         if fresco([*arguments, "--device", "cpu"]):
             sys.exit("fresco optimize failed; its message stands above")
-    if not options.no_record:
+    if results := study.folder(options):
         for plot in _PLOTS:
             for suffix in ("png", "svg"):
-                target = _RESULTS.with_name(f"{_RESULTS.stem}_{name}_{plot}.{suffix}")
+                target = results / f"instruction_search_{name}_{plot}.{suffix}"
                 shutil.copyfile(out / "plots" / f"{plot}.{suffix}", target)
     # Where this machine keeps its files tells nobody anything.
     texts = ((out / f"{each}.json").read_text(encoding="utf-8") for each in ("front", "run"))
@@ -258,7 +257,7 @@ def report(records: dict[str, Any]) -> str:
 
 def main() -> None:
     """Search, record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study.make_parser(__doc__)
     parser.add_argument("model", type=Path, help="folder of a cross-encoder that takes instructions")
     parser.add_argument("--proposer", choices=("clauses", "llm", "both"), default="both")
     parser.add_argument("--rounds", type=int, help="default: 2 with the clauses, 5 with the operators")
@@ -270,11 +269,12 @@ def main() -> None:
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--store", type=Path, help="score store to share with other studies (default: a passing one)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-record", action="store_true", help="print the tables, write no results")
     options = parser.parse_args()
+    made = study.begin(options)
+    if options.smoke:
+        options.rounds, options.children, options.seeds, options.limit, options.no_baselines = 1, 3, 1, 8, True
     torch.set_num_threads(options.threads)
-    machine = environment()  # before the first plot makes the checkout another than its commit
-    records = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
+    records = study.recorded(options, "instruction_search", {})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         benchmark = folder / f"mini-{options.passages}"
@@ -284,12 +284,8 @@ def main() -> None:
                 one or other for one, other in zip((options.rounds, options.children), _SIZES[proposer], strict=True)
             )
             own = argparse.Namespace(**{**vars(options), "rounds": rounds, "children": children})
-            records[proposer] = search(own, proposer, benchmark, folder, machine)
-            text = report(records)
-            if not options.no_record:
-                _RESULTS.write_text(json.dumps(records, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-                _RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+            records[proposer] = search(own, proposer, benchmark, folder, made)
+            study.record(options, "instruction_search", records, report(records))
 
 
 if __name__ == "__main__":

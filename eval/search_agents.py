@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from rank_bm25 import BM25Okapi
+from study import DATA
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, Turn
 from ccs.evaluation.answers import squad_words
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "qa"
 _TOP_K = 3  # of the agents that read more than one passage a search
 
 Row = Mapping[str, Any]
@@ -55,9 +55,9 @@ AGENTS = {
 }
 
 
-def read_rows(name: str) -> list[Row]:
+def read_rows(name: str, data: Path = DATA) -> list[Row]:
     """Questions with gold passages and at least as many others."""
-    with lzma.open(DATA / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
+    with lzma.open(data / "qa" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     return [row for row in rows if 2 <= sum(page["gold"] for page in row["passages"]) <= len(row["passages"]) / 2]
 
@@ -176,7 +176,7 @@ def _trajectory(
     return Trajectory(question.id, question.text, sample, tuple(turns), "answer", model=agent)
 
 
-def study(name: str, rows: Sequence[Row], seed: int) -> tuple[list[Question], list[Trajectory]]:
+def roll_out(name: str, rows: Sequence[Row], seed: int) -> tuple[list[Question], list[Trajectory]]:
     """Questions and all agents' trajectories of a data set."""
     rng = random.Random(seed)
     works = [prepare(row, rng) for row in rows]

