@@ -148,7 +148,8 @@ def main() -> None:
     parser.add_argument("--part", choices=("development", "test"), default="test")
     options = parser.parse_args()
     made = study.begin(options)
-    written, articles = [], []
+    written: list[Sentence] = []
+    articles: list[str] = []
     for name, sentences in wikigold(options.part, options.data).items():
         if options.smoke and len(written) > 40:
             break
@@ -168,7 +169,7 @@ def main() -> None:
         for spec in (*_SPECS, f"embedded+gazetteer:{titles}", f"gazetteer:{titles}"):
             masker = open_masker(spec)
             for form, sentences in (("as written", written), ("lower-cased", [each.lowered() for each in written])):
-                row = {"masker": spec.replace(f"gazetteer:{titles}", "titles"), "text": form}
+                row: dict[str, Any] = {"masker": spec.replace(f"gazetteer:{titles}", "titles"), "text": form}
                 if "gazetteer" not in spec:
                     row["fingerprint"] = masker.fingerprint
                 row |= measure(masker, sentences, articles)

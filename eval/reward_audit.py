@@ -65,6 +65,7 @@ class CachedCosine(Cosine):
             self._load()
         for start in range(0, len(texts), _CHUNK):
             some = texts[start : start + _CHUNK]
+            assert self._model is not None and self._disarm is not None
             vectors = self._model.encode_query(
                 [self._disarm(text) for text in some], batch_size=64, normalize_embeddings=True, show_progress_bar=False
             )

@@ -87,7 +87,8 @@ def prepare(row: Row, rng: random.Random) -> Work:
 
 
 def _queries(row: Row) -> tuple[list[str], list[str]]:
-    queries, answers = [], []
+    queries: list[str] = []
+    answers: list[str] = []
     for hop in row.get("hops", ()):
         query = re.sub(r"#(\d+)", lambda match: answers[int(match.group(1)) - 1], hop["q"])
         queries.append(query.replace(" >> ", " "))

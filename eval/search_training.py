@@ -68,7 +68,7 @@ def _cycle(**gates: float) -> Callable[[Setting], Reward]:
     def make(setting: Setting) -> Reward:
         [(_, term)] = setting.config.reward_terms
         inner = open_reward(term)
-        return Gated(inner._inner, Gates(**gates)) if gates else inner  # type: ignore[attr-defined]
+        return Gated(inner.inner, Gates(**gates)) if gates and isinstance(inner, Gated) else inner
 
     return make
 
@@ -128,7 +128,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Setting], Reward]]] = {
 }
 
 
-class _Policy(TrainerCallback):
+class _Policy(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Lends the model that is trained to the confidence reward."""
 
     def __init__(self, box: list[Any]) -> None:
@@ -143,7 +143,8 @@ def run(work: Path, variant: str, seed: int, changes: Sequence[str]) -> dict[str
     folder = work / f"{variant.replace(', ', '-').replace(' ', '-')}-{seed}"
     done = folder / "study.json"
     if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
+        finished: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return finished
     config = read_train_config("demo", [f"optimization.seed={seed}", f"demo.seed={seed}", "keep.collapse=0", *changes])
     shared = work / f"world-{seed}"
     ready = prepare(config, shared, print)

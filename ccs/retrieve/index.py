@@ -46,7 +46,7 @@ class Index:
 
     def __init__(self, passages: Passages, searcher: Searcher, manifest: Mapping[str, Any]) -> None:
         self.passages, self.manifest = passages, manifest
-        self._searcher = searcher
+        self.searcher = searcher
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :class:`ccs.retrieve.base.Retriever`."""
@@ -55,7 +55,7 @@ class Index:
         distinct = list(dict.fromkeys(queries))  # the rollouts of one question often ask the same
         found = {
             query: [Hit(*self._named(number), score) for number, score in numbers]
-            for query, numbers in zip(distinct, self._searcher.search(distinct, k), strict=True)
+            for query, numbers in zip(distinct, self.searcher.search(distinct, k), strict=True)
         }
         return [list(found[query]) for query in queries]
 

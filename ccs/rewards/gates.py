@@ -54,7 +54,7 @@ class Gated:
     """
 
     def __init__(self, inner: Reward, gates: Gates | None = None) -> None:
-        self._inner = inner
+        self.inner = inner
         self._weights = {name: weight for name, weight in asdict(gates or Gates()).items() if weight}
         self.name = inner.name
         self.needs_gold = inner.needs_gold
@@ -66,7 +66,7 @@ class Gated:
         """See :class:`ccs.rewards.base.Reward`."""
         return [
             None if value is None else self._through(value, trajectory)
-            for value, trajectory in zip(self._inner.score(batch, questions), batch, strict=True)
+            for value, trajectory in zip(self.inner.score(batch, questions), batch, strict=True)
         ]
 
     def _through(self, value: float, trajectory: Trajectory) -> float:

@@ -25,7 +25,7 @@ from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Trace
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
-_BEFORE = "What follows was searched for and found, to answer one question.\n\n{trace}\n\nThe question was:\n"
+BEFORE_QUESTION = "What follows was searched for and found, to answer one question.\n\n{trace}\n\nThe question was:\n"
 _EMPTY = "(nothing)"
 
 
@@ -111,7 +111,7 @@ class LikelihoodReward:
         self._bottleneck, self._characters = bottleneck, characters
         self._scorer = PromptScorer(client)
         self.name = f"likelihood:{client.model}"
-        digest = hashlib.sha256(_BEFORE.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(BEFORE_QUESTION.encode()).hexdigest()[:16]
         self.fingerprint = f"likelihood-1|{client.identity}|{digest}|{characters}|{bottleneck.fingerprint}"
         self._empty: dict[str, float] = {}
 
@@ -138,7 +138,7 @@ class LikelihoodReward:
 
     def _given(self, trace: Trace | None, question: str) -> float:
         text = trace.render(self._characters) if trace else _EMPTY
-        return self._scorer.mean_logprob(_BEFORE.replace("{trace}", text), question)
+        return self._scorer.mean_logprob(BEFORE_QUESTION.replace("{trace}", text), question)
 
     def close(self) -> None:
         """End the connections."""

@@ -1,0 +1,85 @@
+"""Every study still runs: its own path on a few rows, as a process of its own, recorded into a folder of the test's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EVAL = ROOT / "eval"
+SHARED = ROOT.parent / "shared" / "data"
+
+#: Study, the arguments it needs ({work} is a folder), and whether it reads the shared data.
+STUDIES = [
+    ("masking", [], True),
+    ("reward_audit", ["--only", "evidence", "--cache", "{work}/cache.npz"], True),
+    ("retrieval", ["--work", "{work}/retrieval"], True),
+    ("scoring_speed", [], False),
+    ("mini_baselines", [], False),
+    ("step_cost", ["{work}/training"], False),
+    ("search_training", ["{work}/variants"], False),
+]
+#: What is no study of its own: parts that studies share.
+PARTS = {"study", "baseline_tables", "ner_data", "optimize_studies", "search_agents", "training_rewards"}
+#: Covered otherwise: below, or by the test of what they make.
+ELSEWHERE = {"train_instructed_reranker", "instruction_search", "racing", "train_ner", "wikirev_baselines"}
+
+
+def run(study: str, *arguments: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(EVAL / f"{study}.py"), "--smoke", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def check(study: str, out: Path) -> None:
+    json.loads((out / f"{study}.json").read_text(encoding="utf-8"))
+    assert (out / f"{study}.md").read_text(encoding="utf-8").startswith("#")
+
+
+def test_every_study_is_named_here() -> None:
+    named = {name for name, *_ in STUDIES} | PARTS | ELSEWHERE
+    assert {path.stem for path in EVAL.glob("*.py")} == named
+
+
+@pytest.mark.parametrize("study", sorted({path.stem for path in EVAL.glob("*.py")} - PARTS))
+def test_a_study_says_what_it_does_and_takes_the_common_options(study: str) -> None:
+    source = (EVAL / f"{study}.py").read_text(encoding="utf-8")
+    assert f"python eval/{study}.py" in source
+    assert "study.make_parser(__doc__" in source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("study", "arguments", "shared"), STUDIES, ids=[name for name, *_ in STUDIES])
+def test_a_study_runs(study: str, arguments: list[str], shared: bool, tmp_path: Path) -> None:
+    if shared and not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared/data beside the project")
+    run(study, *(each.format(work=tmp_path) for each in arguments), "--out", str(tmp_path / "out"))
+    check(study, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_studies_of_the_instruction_search_run(tmp_path: Path) -> None:
+    model, out = str(tmp_path / "model"), tmp_path / "out"
+    for study in ("train_instructed_reranker", "racing", "instruction_search"):
+        run(study, model, "--out", str(out))
+    for study in ("instructed_reranker", "racing", "instruction_search"):
+        check(study, out)
+
+
+def test_no_figure_of_a_checkout_with_changes(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(checkout)], check=True)
+    (checkout / "eval" / "study.py").write_bytes((EVAL / "study.py").read_bytes())
+    code = "import study; study.begin(study.make_parser('').parse_args([])); print('recorded')"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": f"{checkout / 'eval'}{os.pathsep}{checkout}"}
+    (checkout / "new.txt").write_text("a change")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the checkout has changes" in done.stderr
