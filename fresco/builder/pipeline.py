@@ -27,14 +27,14 @@ from fresco.builder.sampling import sample
 from fresco.builder.stages import STAGES, Stages
 from fresco.builder.tables import as_json, attribution, write_tables
 from fresco.builder.templates import choose
-from fresco.builder.wikitext import Page
+from fresco.builder.wikitext import Page, without_infoboxes
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 2
+BUILDER_VERSION = 3
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
@@ -173,9 +173,17 @@ class _Build:
                 problems["page without usable text"] += 1
                 continue
             ends = [*(each.timestamp for each, _ in pages[1:]), None]
-            dated = [Dated(each.timestamp, end, page.infoboxes) for (each, page), end in zip(pages, ends, strict=True)]
-            yield from facts_of_page(sampled[0].title, dated, self._relations)
+            dated = [
+                Dated(each.timestamp, end, page.infoboxes, partial(self._prose, each))
+                for (each, page), end in zip(pages, ends, strict=True)
+            ]
+            yield from facts_of_page(
+                sampled[0].title, dated, self._relations, resolve=self._source.resolve, problems=problems
+            )
         self._progress("facts", len(titles), len(titles))
+
+    def _prose(self, revision: Revision) -> str:
+        return next((without_infoboxes(text) for _, text in self._source.texts([revision])), "")
 
     # revisions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -40,4 +40,11 @@ class RevisionSource(Protocol):
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
         """The wikitext of each revision that can be had; what is gone (deleted, suppressed) is left out."""
+        ...
+
+    def resolve(self, titles: Collection[str]) -> Mapping[str, str]:
+        """The title of the page that each linked title leads to today, through redirects and moves; itself if unknown.
+
+        A redirect to a section leads to something that has no page of its own: it stays what it is.
+        """
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from fresco.builder.facts import Fact
@@ -112,3 +114,54 @@ def test_offices_with_titles_of_their_own_keep_them() -> None:
     dated = [Dated(parse_timestamp(DAYS[0]), None, infoboxes)]
     found = {(fact.role, fact.value) for fact in facts_of_page("X", dated, list(relations().values()))}
     assert found == {("Secretary General", "Ann Ek"), ("Treasurer", "Bo Lund")}
+
+
+@pytest.mark.parametrize(
+    ("stated", "prose", "kept"),
+    [
+        (("Alma Berg", "Mickey Mouse", "Alma Berg"), "", {"Alma Berg"}),
+        (("Alma Berg", "Alma Berg", "Mickey Mouse"), "", {"Alma Berg"}),
+        (("Mickey Mouse", "Alma Berg", "Alma Berg"), "", {"Alma Berg"}),
+        (("Alma Berg", "Alma Berg", "Carl Dorn"), "The coach is C. Dorn.", {"Alma Berg", "Carl Dorn"}),
+        (("Alma Berg", "Alma Berg", "Carl Dorn", "Carl Dorn"), "", {"Alma Berg", "Carl Dorn"}),
+        (("Alma Berg", "Carl Dorn"), "", {"Alma Berg", "Carl Dorn"}),
+    ],
+)
+def test_one_revision_alone_must_be_confirmed_by_prose(stated: tuple[str, ...], prose: str, kept: set[str]) -> None:
+    moments = [parse_timestamp(time) for time in DAYS[: len(stated)]]
+    dated = [
+        Dated(when, until, parse_infoboxes(f"{{{{Infobox football club\n| manager = {name}\n}}}}"), lambda: prose)
+        for when, until, name in zip(moments, [*moments[1:], None], stated, strict=True)
+    ]
+    problems: Counter[str] = Counter()
+    found = facts_of_page("X", dated, list(relations().values()), problems=problems)
+    assert {fact.value for fact in found} == kept
+    assert problems.total() == len(set(stated) - kept)
+
+
+def test_redirects_and_moves_are_resolved() -> None:
+    names = ("[[Old Park]]", "[[New Park|The Park]]", "[[Third Ground]]")
+    dated = [
+        Dated(parse_timestamp(day), None, parse_infoboxes(f"{{{{Infobox football club\n| ground = {name}\n}}}}"))
+        for day, name in zip(DAYS, names, strict=False)
+    ]
+    leads = {"Old Park": "New Park"}
+    found = list(
+        facts_of_page(
+            "X",
+            dated,
+            list(relations().values()),
+            resolve=lambda titles: {each: leads.get(each, each) for each in titles},
+        )
+    )
+    assert [fact.value for fact in found] == ["Old Park", "Third Ground"]
+    assert "The Park" in found[0].aliases
+
+
+def test_a_value_behind_an_unknown_template_is_dropped_and_counted() -> None:
+    box = parse_infoboxes("{{Infobox company\n| key_people = Ann Ek (chairman)<br>{{unheard|Bo}} (CEO)\n}}")
+    problems: Counter[str] = Counter()
+    dated = [Dated(parse_timestamp(DAYS[0]), None, box)]
+    found = list(facts_of_page("X", dated, list(relations().values()), problems=problems))
+    assert [(fact.relation, fact.value) for fact in found] == [("chairperson", "Ann Ek")]
+    assert problems == {"value behind a template that is not known": 1}

@@ -23,6 +23,24 @@ from fresco.builder.facts.values import amounts, fold, read_value, same
         ("amount", "US$574.8 billion", "US$574.785 billion"),
         ("amount", "c. 26,000", "26,000 (2023)"),
         ("version", "DALL·E 3", "DALL-E 3"),
+        ("version", "v4.2.1", "4.2.1"),
+        ("version", "Version 4.2.1", "4.2.1"),
+        ("person", "Park Min-seo", "Park Min Seo"),
+        ("person", "Park Min-seo", "Park Minseo"),
+        ("person", "Thomas Müller", "Thomas Mueller"),
+        ("person", "Conan O\u2019Neill", "Conan ONeill"),
+        ("person", "Jane\u200e Roe\u2060", "Jane Roe"),
+        ("person", "Dame Jane Roe, DBE, FRS", "Jane Roe"),
+        ("person", "Rt Hon. Jane Roe KC MP", "Jane Roe"),
+        ("person", "Dr. Jane Roe, Ph.D.", "Jane Roe"),
+        ("organization", "Cafe\u0301 Royal", "Caf\u00e9 Royal"),
+        ("organization", "Red Bull Racing", "Red Bull"),
+        ("place", "Riyadh Air Metropolitano", "Metropolitano"),
+        ("amount", "$2.417T", "$2.412T"),
+        ("amount", "$2.417T", "US$2.412 trillion"),
+        ("amount", "\u20b995,000 crore", "\u20b90.95 lakh crore"),
+        ("amount", "\u20b91,40,000 crore", "\u20b91.4 lakh crore"),
+        ("amount", "25 lakh", "2.5 million"),
     ],
 )
 def test_spellings_of_one_value_are_the_same(kind: str, one: str, other: str) -> None:
@@ -43,6 +61,9 @@ def test_spellings_of_one_value_are_the_same(kind: str, one: str, other: str) ->
         ("amount", "US$1.4 trillion", "US$1.62 trillion"),
         ("percentage", "5.25%", "4.75%"),
         ("version", "3.1", "3.2"),
+        ("organization", "Inter", "Inter Miami"),
+        ("organization", "Real Madrid", "Real Madrid Castilla"),
+        ("amount", "\u20b995,000", "\u20b995,000 crore"),
     ],
 )
 def test_other_values_differ(kind: str, one: str, other: str) -> None:
@@ -71,6 +92,28 @@ def test_nobody_is_no_value(kind: str, text: str) -> None:
 )
 def test_former_holders_and_pairs_are_no_person(text: str, note: str) -> None:
     assert read_value("person", text, note=note) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other", "alike"),
+    [
+        ("person", ("Jane Roe", "Jane Roe"), ("Jane Doe-Miller", "Jane Roe"), True),
+        ("person", ("Jane Roe", "Jane_Roe"), ("Jane Doe-Miller", "jane Roe"), True),
+        ("place", ("Metropolitano", "Metropolitano Stadium"), ("Wanda Park", "Metropolitano Stadium"), True),
+        ("person", ("Jane Roe", "Jane Roe (chess)"), ("Jane Roe", "Jane Roe (player)"), True),  # moved meanwhile
+        ("person", ("James Poe", "James Poe"), ("Jane Poe", "Jane Poe"), False),
+        ("organization", ("Inter", "Inter Milan"), ("Inter Miami", "Inter Miami CF"), False),
+        ("place", ("Old Park", "Old Park"), ("Old Park North", "Old Park North"), False),
+        ("person", ("Ann Poe", "Poe family"), ("Bo Poe", "Poe family"), False),
+        ("organization", ("Ek", "List of owners#Ek"), ("Lund", "List of owners#Lund"), False),
+        ("version", ("14", "Android version history"), ("15", "Android version history"), False),
+    ],
+)
+def test_a_link_says_what_a_value_is(kind: str, one: tuple[str, str], other: tuple[str, str], alike: bool) -> None:
+    a, b = (read_value(kind, text, target=target) for text, target in (one, other))
+    assert a is not None
+    assert b is not None
+    assert same(a, b) is same(b, a) is alike
 
 
 def test_crowds_own_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fresco.builder.facts.values import Value, read_value, same
 from fresco.builder.templates import FieldRule, Relation
@@ -13,25 +13,42 @@ from fresco.builder.wikitext import Entry, Infobox
 State = dict[str, tuple[Value, ...]]
 
 
-def read_state(relation: Relation, infoboxes: Iterable[Infobox]) -> State:
+def read_state(
+    relation: Relation,
+    infoboxes: Iterable[Infobox],
+    *,
+    unreadable: Callable[[], None] = lambda: None,
+) -> State:
     """The holders that the infoboxes state.
 
-    A role is left out where nothing readable is stated (empty, vacant, TBD, drawn from Wikidata), and, for a relation
-    with a single holder, where several are named: which of them holds it cannot be told.
+    A role is left out where nothing readable is stated (empty, vacant, TBD, drawn from Wikidata, behind a template that
+    is not known), and, for a relation with a single holder, where several are named: which holds it cannot be told.
+
+    Args:
+        relation: The relation.
+        infoboxes: Of one revision.
+        unreadable: Called for each role that is stated in a way that cannot be read.
     """
     state: State = {}
-    for role, holders in _stated(relation, infoboxes):
+    for role, holders in _stated(relation, infoboxes, unreadable):
         if holders and (relation.several or len(holders) == 1):
             state.setdefault(role, holders)
     return state
 
 
-def _stated(relation: Relation, infoboxes: Iterable[Infobox]) -> Iterator[tuple[str, tuple[Value, ...]]]:
+def _stated(
+    relation: Relation, infoboxes: Iterable[Infobox], unreadable: Callable[[], None]
+) -> Iterator[tuple[str, tuple[Value, ...]]]:
     for box in infoboxes:
         for rule in relation.fields:
             if box.kind in rule.infoboxes:
-                for role, entries in _matches(rule, box):
-                    yield role, _distinct(_values(relation, rule, entries))
+                only_first = rule.first or relation.values in ("amount", "percentage")
+                for role, found in _matches(rule, box):
+                    entries = found[:1] if only_first else found
+                    if all(entry.readable for entry in entries):
+                        yield role, _distinct(_values(relation, rule, entries))
+                    else:
+                        unreadable()  # of several holders, one: who they are is not known
 
 
 def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entry]]]:
@@ -50,7 +67,7 @@ def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entr
             number = match.group(1) if match.re.groups else ""
             title = rule.title.replace("{n}", number)
             titles = box.fields.get(title, ()) or box.fields.get(title.replace(" ", ""), ())
-            role = _role(titles[0].text if titles else "") or rule.fixed_title
+            role = _role(titles[0].text if titles and titles[0].readable else "") or rule.fixed_title
             if not role:
                 continue
         yield role, entries
@@ -70,8 +87,6 @@ def _role(title: str) -> str:
 
 
 def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry]) -> Iterator[Value]:
-    if rule.first or relation.values in ("amount", "percentage"):
-        entries = entries[:1]
     for entry in entries:
         text = entry.text.partition(", ")[0] if rule.role is not None and not entry.note else entry.text
         value = read_value(relation.values, text, target=entry.target, note=entry.note)

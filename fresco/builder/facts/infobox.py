@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from fresco.builder.facts import Fact
 from fresco.builder.facts.holders import State, read_state
-from fresco.builder.facts.values import Value, same
+from fresco.builder.facts.values import Value, amounts, fold, same, surname
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext import Infobox
 
 #: A value that comes and goes within this time, back to what stood before, is taken for vandalism or a mistake.
 REVERTED_WITHIN = timedelta(days=1)
+
+
+#: An amount seen once that is so many times its neighbours, or so many times less, is a slip of the hand.
+SLIP = 20.0
+
+#: Where links lead today: titles to titles.
+Resolve = Callable[[Collection[str]], Mapping[str, str]]
+_States = Sequence[tuple["Dated", State]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +34,86 @@ class Dated:
         when: When it was saved.
         until: When the next revision that was read was saved; None for the last.
         infoboxes: Of its lead.
+        prose: Gives what else stands on the page; None where it cannot be had.
     """
 
     when: datetime
     until: datetime | None
     infoboxes: tuple[Infobox, ...]
+    prose: Callable[[], str] | None = field(default=None, compare=False)
 
 
-def facts_of_page(title: str, dated: Sequence[Dated], relations: Sequence[Relation]) -> Iterator[Fact]:
+def _as_it_is(titles: Collection[str]) -> Mapping[str, str]:
+    return {title: title for title in titles}
+
+
+def facts_of_page(
+    title: str,
+    dated: Sequence[Dated],
+    relations: Sequence[Relation],
+    *,
+    resolve: Resolve = _as_it_is,
+    problems: Counter[str] | None = None,
+) -> Iterator[Fact]:
     """The facts of one page, in the order of relations, roles and dates.
 
     Args:
         title: The page.
         dated: Its revisions, oldest first.
         relations: Which to look for.
+        resolve: Where links lead; called where a role is held by several over time.
+        problems: What was stated and yet became no fact is counted here, by reason.
     """
+    counts = problems if problems is not None else Counter[str]()
+
+    def unreadable() -> None:
+        counts["value behind a template that is not known"] += 1
+
     for relation in relations:
-        states = [(each, read_state(relation, each.infoboxes)) for each in dated]
+        states: _States = [(each, read_state(relation, each.infoboxes, unreadable=unreadable)) for each in dated]
+        states = _resolved(states, resolve)
         for role in dict.fromkeys(role for _, state in states for role in state):
-            yield from _facts_of_role(title, relation, role, states)
+            yield from _facts_of_role(title, relation, role, states, counts)
 
 
-def _facts_of_role(title: str, relation: Relation, role: str, states: Sequence[tuple[Dated, State]]) -> Iterator[Fact]:
+def _resolved(states: _States, resolve: Resolve) -> _States:
+    """The states with each link's page by the title that it has today, where several pages are linked."""
+    by_role: dict[str, set[str]] = defaultdict(set)
+    for _, state in states:
+        for role, holders in state.items():
+            by_role[role].update(holder.target for holder in holders if holder.target)
+    wanted = sorted(set().union(*(titles for titles in by_role.values() if len(titles) > 1)))
+    if not wanted:
+        return states
+    leads = resolve(wanted)
+    return [
+        (
+            each,
+            {
+                role: tuple(replace(holder, target=leads.get(holder.target, holder.target)) for holder in holders)
+                for role, holders in state.items()
+            },
+        )
+        for each, state in states
+    ]
+
+
+def _facts_of_role(
+    title: str, relation: Relation, role: str, states: _States, problems: Counter[str]
+) -> Iterator[Fact]:
     # Nothing stated is unknown, not changed: those revisions are passed over.
+    stated = [(each, state[role]) for each, state in states if state.get(role)]
+    confirmed = [one for place, one in enumerate(stated) if _is_confirmed(stated, place)]
+    if len(confirmed) < len(stated):
+        problems["value of one revision that nothing confirms"] += len(stated) - len(confirmed)
+    if not confirmed:
+        return
     runs: list[tuple[Dated, tuple[Value, ...]]] = []
-    for each, state in states:
-        holders = state.get(role)
-        if holders and not (runs and _alike(runs[-1][1], holders)):
+    for each, holders in confirmed:
+        if not (runs and _alike(runs[-1][1], holders)):
             runs.append((each, holders))
     runs = _without_reverted(runs)
+    names = [value for _, holders in confirmed for value in holders]
     open_facts: list[tuple[Value, datetime]] = []
     for each, holders in runs:
         kept = []
@@ -60,19 +121,57 @@ def _facts_of_role(title: str, relation: Relation, role: str, states: Sequence[t
             if any(same(value, holder) for holder in holders):
                 kept.append((value, since))
             else:
-                yield _fact(title, relation, role, value, since, each.when)
+                yield _fact(title, relation, role, value, since, each.when, names)
         fresh = [holder for holder in holders if not any(same(holder, value) for value, _ in kept)]
         open_facts = [*kept, *((holder, each.when) for holder in fresh)]
     # Where the last revisions state nothing, the value may or may not hold on: it is known up to there.
-    unknown = next((each.when for each, state in _tail(states, role)), None)
+    unknown = next((each.when for each, _ in states if each.when > confirmed[-1][0].when), None)
     for value, since in open_facts:
-        yield _fact(title, relation, role, value, since, unknown)
+        yield _fact(title, relation, role, value, since, unknown, names)
 
 
-def _tail(states: Sequence[tuple[Dated, State]], role: str) -> Sequence[tuple[Dated, State]]:
-    """The revisions behind the last that states the role."""
-    last = max(index for index, (_, state) in enumerate(states) if role in state)
-    return states[last + 1 :]
+def _is_confirmed(stated: Sequence[tuple[Dated, tuple[Value, ...]]], place: int) -> bool:
+    """Whether every holder that a revision states is stated by another one too, or by the prose of its own.
+
+    A name that stands alone is doubted only beside one that is established by two revisions. A number stands alone more
+    often than not (each year's revenue in one revision): it is doubted only where both neighbours agree on another one,
+    or where it is out of all proportion to them.
+    """
+    each, holders = stated[place]
+    before = stated[place - 1][1] if place else ()
+    behind = stated[place + 1][1] if place + 1 < len(stated) else ()
+    for value in holders:
+        if _sightings(value, stated) > 1:
+            continue
+        if value.kind in ("amount", "percentage", "version"):
+            doubted = bool(before and behind) and _alike(before, behind)
+            doubted = doubted or any(_is_slip(value, other) for other in (*before, *behind))
+        else:
+            doubted = any(_sightings(other, stated) > 1 for other in (*before, *behind))
+        if doubted and each.prose is not None and not _named(value, each.prose()):
+            return False
+    return True
+
+
+def _sightings(value: Value, stated: Sequence[tuple[Dated, tuple[Value, ...]]]) -> int:
+    """How many revisions state the value."""
+    return sum(any(same(value, other) for other in holders) for _, holders in stated)
+
+
+def _is_slip(value: Value, other: Value) -> bool:
+    if value.amount is None or other.amount is None or not value.amount.number or not other.amount.number:
+        return False
+    ratio = abs(value.amount.number / other.amount.number)
+    return not 1 / SLIP < ratio < SLIP
+
+
+def _named(value: Value, prose: str) -> bool:
+    """Whether a text names the value."""
+    if value.amount is not None:
+        return any(same(replace(value, amount=each), value) for each in amounts(prose) if not each.may_be_year)
+    text = fold(prose).casefold()
+    forms = [fold(form).casefold() for form in (*value.forms, surname(value)) if len(form) > 1]
+    return any(re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text) for form in forms)
 
 
 def _without_reverted(runs: list[tuple[Dated, tuple[Value, ...]]]) -> list[tuple[Dated, tuple[Value, ...]]]:
@@ -92,5 +191,16 @@ def _alike(one: Sequence[Value], other: Sequence[Value]) -> bool:
     return len(one) == len(other) and all(any(same(a, b) for b in other) for a in one)
 
 
-def _fact(title: str, relation: Relation, role: str, value: Value, start: datetime, end: datetime | None) -> Fact:
-    return Fact(title, relation.key, role, value.label, start, end, "infobox", value.forms[1:])
+def _fact(
+    title: str,
+    relation: Relation,
+    role: str,
+    value: Value,
+    start: datetime,
+    end: datetime | None,
+    names: Sequence[Value],
+) -> Fact:
+    """A fact; other names under which the page shows the same thing are its aliases."""
+    forms = [form for other in names if other.target == value.target != "" for form in other.forms]
+    aliases = tuple(dict.fromkeys(form for form in (*value.forms[1:], *forms) if form != value.label))
+    return Fact(title, relation.key, role, value.label, start, end, "infobox", aliases)

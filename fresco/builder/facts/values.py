@@ -7,6 +7,11 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fresco.builder.facts.amounts import AMOUNT, Amount, amounts
+from fresco.builder.wikipedia.redirects import normal_title
+
+__all__ = ["Amount", "Value", "amounts", "bears_name_of", "fold", "read_value", "same", "surname", "words_of"]
+
 
 def words_of(text: str) -> frozenset[str]:
     """The words of a text: a list of words that reads better than its literal."""
@@ -28,58 +33,38 @@ _PAST = re.compile(
     r"\d{4}\s*[-\u2013\u2014]\s*(?:\w+ )?\d{4}|^\d{4}$|^[A-Z][a-z]+\s*[-\u2013\u2014]\s*[A-Z][a-z]+ \d{4}"
 )
 _TITLES = re.compile(
-    r"^(?:(?:sir|dame|dr|mr|mrs|ms|prof|professor|gen|general|général|lt|lieutenant|maj|major|adm|admiral|vice|"
-    r"rear|col|colonel|brig|brigadier|capt|captain|rev|hon|lord|lady|sen|senator|justice|judge|rt|the honou?rable|"
-    r"prince|sheikh)\b\.?\s+)+(?=\S+\s+\S)",
+    r"^(?:(?:sir|dame|dr|mr|mrs|ms|miss|prof|professor|gen|general|général|lt|lieutenant|maj|major|adm|admiral|vice|"
+    r"rear|col|colonel|brig|brigadier|capt|captain|cdr|commander|commodore|sgt|sergeant|(?:air|field) (?:chief |vice )?"
+    r"marshal|rev|reverend|hon|lord|lady|baron|baroness|sen|senator|rep|justice|judge|rt|(?:the )?(?:right |most )?"
+    r"honou?rable|ambassador|(?:his|her) excellency|h\.e|prince|princess|sheikha?|shaikh|dato'?|datuk|datin|tan sri|"
+    r"shri|smt|rabbi|cardinal|archbishop|ing|mag)\b\.?\s+)+(?=\S+\s+\S)",
     re.IGNORECASE,
 )
-_SUFFIXES = re.compile(r",?\s+(?:jr|sr|ii|iii|iv|ph\.?d|md|mbe|obe|cbe)\.?$", re.IGNORECASE)
+_JUNIOR = re.compile(r",?\s+(?:jr|sr|ii|iii|iv)\.?$", re.IGNORECASE)
+#: Orders and degrees behind a name.
+_POST_NOMINALS = re.compile(
+    r",?\s+\(?(?:Ph\.?\s?D|M\.?D|D\.?Phil|M\.?B\.?A|J\.?D|LL\.?[BMD]|B\.?Sc|M\.?Sc|D\.?Sc|Esq|CPA|CFA|CA|FCA|PE|"
+    r"[MOCKD]\.?B\.?E|GBE|CMG|[KDG]CMG|K?CB|[DG]CB|[LCKDG]?C?VO|MVO|CH|OM|CI|FRS[CELA]?|FREng|FBA|FRCP|FRCS|FMedSci|"
+    r"[KQ]\.?C|SC|PC|JP|DL|MP|MEP|MLA|MHA|MNA|TD|OC|CM|CC|COM|O\.?Ont|A[OMC]|OAM|ONZ|[DK]?C?NZM|MNZM|VC|GC|DSO|DSC|"
+    r"DFC|MC|RAF|RN|USN|USAF|USMC|ret|SJ|OP|OFM|OSB)\.?\)?$"
+)
 _LEGAL = words_of(
     "inc incorporated corp corporation co company ltd limited llc lp plc gmbh ag sa spa nv group holdings holding "
     "international fc f c cf ac sc club afc the of and enterprises partners fund s p a"
 )
-_AMOUNT = re.compile(
-    r"(?P<sign>[-\u2212\u2013]\s?)?(?P<currency>US\$|A\$|CA\$|HK\$|NT\$|[$£€¥₹₩]|CHF\s|USD\s|EUR\s)?\s?"
-    r"(?P<minus>[-\u2212]\s?)?"
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-    r"(?:[\s-]?(?P<scale>thousand|million|billion|trillion|bn|mn|tn)\b|(?P<letter>[MBK])\b)?"
-    r"(?P<percent>\s?(?:%|per\s?cent\b))?",
+
+#: Words for kinds of bodies, which a short name leaves out; without the s of the plural.
+_BODIES = words_of(
+    "football soccer basketball baseball team racing sport entertainment media partner capital management fund "
+    "investment technology system bank trust bancorp airline airway motor brand industry foundation family "
+    "association corporation organisation organization inc communication network studio picture"
+)
+#: Titles of pages that several values link to.
+_SHARED = re.compile(
+    r"^(?:list|lists|index|history|timeline) of\b|\b(?:family|families|dynasty|brothers|sisters|season|finals|final|"
+    r"championship game|super bowl|election|draft|version history|release history|disambiguation)\b",
     re.IGNORECASE,
 )
-_SCALES = {
-    "thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "billion": 1e9, "bn": 1e9, "b": 1e9,
-    "trillion": 1e12, "tn": 1e12,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A number as it is written.
-
-    Attributes:
-        number: Its value.
-        unit: Value of one unit in the last place that is written: "1.5 million" has 100,000.
-        digits: How many significant digits are written.
-        scaled: Whether a word such as "million" is there.
-        money: Whether a currency is there.
-        percent: Whether it is a percentage.
-        at: Place in the text.
-        end: Place behind its last character.
-    """
-
-    number: float
-    unit: float
-    digits: int
-    scaled: bool
-    money: bool
-    percent: bool
-    at: int
-    end: int
-
-    @property
-    def may_be_year(self) -> bool:
-        """Whether it looks like a year."""
-        return 1800 <= self.number <= 2100 and self.unit == 1 and self.digits == 4 and not self.money
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,55 +76,36 @@ class Value:
         kind: Kind of value of the relation.
         forms: Names by which text may state it; the label is the first.
         amount: The number, for amounts and percentages.
+        target: Title of the page that it links to, which is what it is, whatever the text says; empty without one.
     """
 
     label: str
     kind: str
     forms: tuple[str, ...]
     amount: Amount | None = None
+    target: str = ""
 
 
 def fold(text: str) -> str:
-    """Text without accents, with plain quotes, hyphens and blanks; of the same length where accents are composed."""
+    """Text without accents and invisible marks, with plain quotes, hyphens and blanks.
+
+    Of the same length where accents are composed and no mark is there.
+    """
     plain = text.translate(_PLAIN)
     if plain.isascii():
         return plain
-    return "".join(each for each in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(each))
+    normal = unicodedata.normalize("NFKD", plain)
+    return "".join(each for each in normal if not _is_mark(each))
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.combining(letter) > 0 or unicodedata.category(letter) == "Cf"
 
 
 _PLAIN = str.maketrans(
     "\u2018\u2019\u201b\u201c\u201d\u2010\u2011\u2012\u2013\u2014\u00a0\u00f8\u00d8\u0142\u0141\u0111\u00d0\u0110\u0131",
     "'''\"\"----- oOlLdDDi",
 )
-
-
-def amounts(text: str) -> list[Amount]:
-    """Every number in the text."""
-    found = []
-    for match in _AMOUNT.finditer(text):
-        digits = match["number"].replace(",", "")
-        scale = _SCALES[(match["scale"] or match["letter"] or "").lower()] if match["scale"] or match["letter"] else 1.0
-        decimals = len(digits.partition(".")[2])
-        number = float(digits) * scale
-        if match["minus"] or (match["sign"] and (not match.start() or text[match.start() - 1] in " (")):
-            number = -number
-        significant = digits.replace(".", "").lstrip("0")
-        # "12,000" may be rounded to the thousand; the zeros at the end are not taken for digits.
-        stripped = significant.rstrip("0") if not decimals else significant
-        unit = scale * 10.0**-decimals * (10.0 ** (len(significant) - len(stripped)) if not decimals else 1.0)
-        found.append(
-            Amount(
-                number=number,
-                unit=unit,
-                digits=max(1, len(stripped)),
-                scaled=scale > 1,
-                money=bool(match["currency"]),
-                percent=bool(match["percent"]),
-                at=match.end() - len(match.group().lstrip()),
-                end=match.end(),
-            )
-        )
-    return found
 
 
 def read_value(kind: str, text: str, *, target: str = "", note: str = "", aliases: Iterable[str] = ()) -> Value | None:
@@ -164,23 +130,44 @@ def _read_amount(kind: str, text: str) -> Value | None:
 
 
 def _written(text: str, amount: Amount) -> str:
-    match = _AMOUNT.match(text, amount.at)
+    match = AMOUNT.match(text, amount.at)
     return " ".join(match.group().split()).strip() if match else text
 
 
 def _read_person(text: str, target: str, aliases: Iterable[str]) -> Value | None:
     name = re.sub(r"^\d+\.?\s+", "", text)
-    name = name if _SUFFIXES.search(name) else name.split(", ")[0]
-    name = _TITLES.sub("", name).strip(" ,;")
+    name = _without_post_nominals(name)
+    name = name if _JUNIOR.search(name) else name.split(", ")[0]
+    name = _without_post_nominals(_TITLES.sub("", name)).strip(" ,;")
     if not re.search(r"[^\W\d_]{2}", name) or len(name) > 60 or len(name.split()) > 6 or " and " in name or "&" in name:
         return None  # a sentence, two people, or nobody
-    forms = [name, _SUFFIXES.sub("", name)]
-    for other in (re.sub(r"\s*\([^)]*\)$", "", target.replace("_", " ")), *aliases):
+    forms = [name, _JUNIOR.sub("", name)]
+    for other in (_bare_title(target), *aliases):
         alias = _TITLES.sub("", other.strip())
         # A link to something else than the person ("List of ...", a family) is no alias.
-        if alias and _surname(alias) == _surname(name):
-            forms += [alias, _SUFFIXES.sub("", alias)]
-    return Value(name, "person", tuple(dict.fromkeys(forms)))
+        if alias and (_surname(alias) == _surname(name) or "" != _first_name(alias) == _first_name(name)):
+            forms += [alias, _JUNIOR.sub("", alias)]
+    return Value(name, "person", tuple(dict.fromkeys(forms)), target=_identity(target))
+
+
+def _without_post_nominals(name: str) -> str:
+    shorter = _POST_NOMINALS.sub("", name)
+    while shorter != name and " " in shorter:
+        name, shorter = shorter, _POST_NOMINALS.sub("", shorter)
+    return name
+
+
+def _bare_title(target: str) -> str:
+    """A page's title without what tells it from other pages."""
+    return re.sub(r"\s*\([^)]*\)$", "", target.partition("#")[0].replace("_", " ")).strip()
+
+
+def _identity(target: str) -> str:
+    """The title that a link names; empty where it names no single thing: a section, a list, a family, a season."""
+    title = normal_title(target)
+    if not title or "#" in target or _SHARED.search(title) or re.match(r"[a-z]{2,3}:", title):
+        return ""
+    return title[:1].upper() + title[1:]
 
 
 def _read_name(kind: str, text: str, target: str, aliases: Iterable[str]) -> Value | None:
@@ -191,7 +178,7 @@ def _read_name(kind: str, text: str, target: str, aliases: Iterable[str]) -> Val
     if not re.search(r"\w", name) or len(name) > 80:
         return None
     forms = [name]
-    page = re.sub(r"\s*\([^)]*\)$", "", target.partition("#")[0].replace("_", " ")).strip()
+    page = _bare_title(target) if _identity(target) else ""  # a list of many is no other name of one
     if kind == "place":
         forms.append(name.split(", ")[0])
     elif page and kind != "version":
@@ -200,7 +187,8 @@ def _read_name(kind: str, text: str, target: str, aliases: Iterable[str]) -> Val
     if kind == "organization":
         forms += [short for form in list(forms) if (short := _without_legal_form(form))]
     kept = tuple(dict.fromkeys(form for form in forms if len(form) > 1))
-    return Value(name, kind, kept) if kept else None
+    identity = _identity(target) if kind != "version" else ""  # versions link to one page of them all
+    return Value(name, kind, kept, target=identity) if kept else None
 
 
 def _without_legal_form(name: str) -> str:
@@ -213,34 +201,46 @@ def _without_legal_form(name: str) -> str:
 
 
 def _surname(name: str) -> str:
-    words = fold(_SUFFIXES.sub("", name)).casefold().replace(".", "").split()
+    words = fold(_JUNIOR.sub("", name)).casefold().replace(".", "").split()
     return words[-1] if words else ""
+
+
+def _first_name(name: str) -> str:
+    """The first of several words; empty for a name of one word, and for an initial."""
+    words = fold(name).casefold().split()
+    return words[0] if len(words) > 1 and len(words[0]) > 2 else ""
 
 
 def surname(value: Value) -> str:
     """The last word of a person's name as it is written; empty for other kinds and for short words."""
-    words = _SUFFIXES.sub("", value.label).split()
+    words = _JUNIOR.sub("", value.label).split()
     return words[-1] if value.kind == "person" and len(words) > 1 and len(words[-1]) > 2 else ""
 
 
 def same(a: Value, b: Value) -> bool:
     """Whether two values are, or may well be, one and the same.
 
-    Doubtful cases are the same, so that no change is seen where there may be none: people of one surname and one
-    initial, organizations of which one name contains the other's words, amounts within half a unit of the coarser.
+    What both link to decides (redirects resolved, see :mod:`fresco.builder.facts.infobox`); else the text, in which
+    doubtful cases are the same, so that no change is seen where there may be none: people of one surname and one
+    initial, organizations that differ in words for kinds of bodies only, amounts within half a unit of the coarser.
     """
     if a.amount is not None and b.amount is not None:
-        return abs(a.amount.number - b.amount.number) <= max(
-            0.51 * max(a.amount.unit, b.amount.unit)
-            if max(a.amount.unit, b.amount.unit) < 0.2 * abs(a.amount.number)
-            else 0,
-            0.004 * abs(a.amount.number),
-        )
+        return _same_amount(a.amount, b.amount)
+    if a.kind == "version":
+        return _bare_version(a.label) == _bare_version(b.label)
+    if a.target and b.target:
+        return a.target == b.target or _same_spelling(a, b)
+    if any(_squeezed(one) == _squeezed(other) for one in a.forms for other in b.forms):
+        return True
     if a.kind == "person":
         return _same_person(a, b)
-    if a.kind == "version":
-        return _bare(a.label) == _bare(b.label)
-    return any(_same_name(one, other) for one in a.forms for other in b.forms)
+    return any(_same_name(one, other, a.kind) for one in a.forms for other in b.forms)
+
+
+def _same_amount(a: Amount, b: Amount) -> bool:
+    unit = max(a.unit, b.unit)
+    rounded = 0.51 * unit if unit < 0.2 * abs(a.number) else 0
+    return abs(a.number - b.number) <= max(rounded, 0.004 * abs(a.number))
 
 
 def bears_name_of(value: Value, subject: str) -> bool:
@@ -248,24 +248,56 @@ def bears_name_of(value: Value, subject: str) -> bool:
     return value.kind == "organization" and _name_words(value.label) <= _name_words(subject)
 
 
+def _same_spelling(a: Value, b: Value) -> bool:
+    """Whether the texts of links to different pages differ in spelling only: one of the pages was moved meanwhile."""
+    if _squeezed(a.label) == _squeezed(b.label):
+        return True
+    if a.kind != "person" or _surname(a.label) != _surname(b.label):
+        return False
+    words, others = _words(a.label), _words(b.label)
+    return words <= others or others <= words
+
+
 def _same_person(a: Value, b: Value) -> bool:
     for one in a.forms:
         for other in b.forms:
             if _surname(one) == _surname(other) and fold(one)[:1].casefold() == fold(other)[:1].casefold():
                 return True
-            words, others = set(fold(one).casefold().split()), set(fold(other).casefold().split())
-            if words <= others or others <= words:
+            words, others = _words(one), _words(other)
+            if words and others and (words <= others or others <= words):
                 return True
     return False
 
 
-def _bare(text: str) -> str:
-    return re.sub(r"[^\w.]", "", fold(text)).casefold().strip(".")
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", fold(name).casefold()))
 
 
-def _same_name(one: str, other: str) -> bool:
+def _squeezed(name: str) -> str:
+    """The letters and digits of a name: without hyphens, blanks, apostrophes, accents, and with one letter for two."""
+    plain = fold(name).casefold()
+    for two, one in _DIGRAPHS:
+        plain = plain.replace(two, one)
+    return re.sub(r"[\W_]+", "", plain) or name
+
+
+#: Letters that are written as one or as two: "Müller", "Mueller"; "Straße", "Strasse".
+_DIGRAPHS = (("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("þ", "th"), ("ae", "a"), ("oe", "o"), ("ue", "u"))
+
+
+def _bare_version(text: str) -> str:
+    bare = re.sub(r"[^\w.]", "", fold(text)).casefold().strip(".")
+    return re.sub(r"^(?:version|ver|v)\.?(?=\d)", "", bare)
+
+
+def _same_name(one: str, other: str, kind: str) -> bool:
     words, others = _name_words(one), _name_words(other)
-    return bool(words and others) and (words <= others or others <= words)
+    if not words or not others:
+        return False
+    if kind == "place":
+        return words <= others or others <= words
+    # "Inter" is not Inter Miami: only words that say what kind of body it is may be left out.
+    return words == others or bool(words & others and (words ^ others) <= _BODIES)
 
 
 def _name_words(name: str) -> set[str]:

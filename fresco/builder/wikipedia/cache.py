@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS listings (
 CREATE TABLE IF NOT EXISTS answers (
     source INTEGER NOT NULL, number INTEGER NOT NULL, sha1 BLOB, reason TEXT, detail TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (source, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS links (
+    source INTEGER NOT NULL, title TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (source, title)) WITHOUT ROWID;
 """
 
 
@@ -310,6 +312,29 @@ class Cache:
         with self._errors():
             for (title,) in self._db.execute(sql, (source,)):
                 yield title
+
+    def last_title(self, source: int, number: int) -> str | None:
+        """The title under which the page of a number was saved last; None where no number is known."""
+        sql = (
+            "SELECT p.title FROM pages p JOIN revisions r ON r.page = p.id WHERE p.source = ? AND p.number = ? "
+            "AND coalesce(r.redirect, 0) = 0 ORDER BY r.timestamp DESC, r.number DESC LIMIT 1"
+        )
+        with self._errors():
+            row = self._db.execute(sql, (source, number)).fetchone() if number else None
+        return str(row[0]) if row else None
+
+    def link(self, source: int, title: str) -> str | None:
+        """Where a link leads, as the wiki answered; None where it was not asked."""
+        with self._errors():
+            sql = "SELECT target FROM links WHERE source = ? AND title = ?"
+            row = self._db.execute(sql, (source, title)).fetchone()
+        return str(row[0]) if row else None
+
+    def put_links(self, source: int, links: Mapping[str, str]) -> None:
+        """Keep where links lead."""
+        with self._errors(), self._transaction():
+            rows = [(source, title, target) for title, target in links.items()]
+            self._db.executemany("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", rows)
 
     # Texts
 

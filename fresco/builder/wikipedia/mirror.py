@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fresco.builder.wikipedia.cached import CachedSource, window
 from fresco.builder.wikipedia.dump import rows
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress
-from fresco.builder.wikipedia.redirects import is_bare, normal_title, target_of
+from fresco.builder.wikipedia.redirects import is_bare, names_section, normal_title, target_of
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
 
@@ -108,6 +108,26 @@ class Mirror(CachedSource):
             return None
         text = self.cache.text(listed[-1].revision.sha1)
         return target_of(text) if text else None
+
+    def resolve(self, titles: Collection[str]) -> Mapping[str, str]:
+        """The title that each linked title leads to in the dump's last revisions; itself where the dump lacks it."""
+        return {title: self._resolved(normal_title(title)) for title in titles}
+
+    def _resolved(self, title: str) -> str:
+        found = title
+        for _ in range(_MOST_HOPS):
+            listed = self._listed(found)
+            if not listed:
+                break
+            last = listed[-1]
+            text = self.cache.text(last.revision.sha1) if last.redirect and last.revision.sha1 else None
+            target = target_of(text) if text and not names_section(text) else None
+            # A page that was moved stands under two titles of one number, where the dump names each revision's own.
+            target = target or self.cache.last_title(self._source, last.revision.page_id)
+            if target is None or target == found:
+                break
+            found = target
+        return found[:1].upper() + found[1:]
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
         """The wikitext of each revision that the dump has, in the order asked.

@@ -22,6 +22,12 @@ def target_of(text: str) -> str | None:
     return normal_title(match[1]) if match else None
 
 
+def names_section(text: str) -> bool:
+    """Whether a redirect text leads to a section of a page, to something that has no page of its own."""
+    match = _REDIRECT.match(text)
+    return match is not None and text[match.end() : match.end() + 1] == "#"
+
+
 def is_bare(sizes: Collection[int]) -> bool:
     """Whether a page that is a redirect today never was an article.
 

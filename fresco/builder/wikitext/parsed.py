@@ -27,7 +27,7 @@ from fresco.builder.wikitext.sections import Page
 from fresco.builder.wikitext.worker import from_json
 
 #: Raised when the parser gives other text for the same wikitext, so that what was kept is parsed again.
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 _COMMIT_EVERY = 50
 #: Texts that wait for a worker; bounds the memory when the source is faster than the parser.
 _AHEAD = 4

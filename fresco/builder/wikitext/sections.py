@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fresco.builder.wikitext.infobox import Infobox, infoboxes
+from fresco.builder.wikitext.references import without_references
 from fresco.builder.wikitext.render import parse, render, tidy
 from fresco.builder.wikitext.tables import mark_tables, write_tables
 
@@ -19,9 +20,9 @@ _NO_PROSE = re.compile(
 _HEADING = re.compile(r"^(?P<marks>={2,6})[ \t]*(?P<title>[^\n]*?)[ \t]*(?P=marks)[ \t]*$", re.MULTILINE)
 # An unclosed comment hides the rest of the page, in MediaWiki too.
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_REFERENCE = re.compile(r"<ref\b[^>/]*/>|<ref\b[^>]*>(?:(?!<ref\b).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
-# One that is never closed ends with its paragraph.
-_OPEN_REFERENCE = re.compile(r"<ref\b[^\n]*|</ref\s*>", re.IGNORECASE)
+
+_INFOBOX_START = re.compile(r"\{\{\s*infobox\b", re.IGNORECASE)
+_BRACES = re.compile(r"\{\{|\}\}")
 
 #: A lead longer than this is no lead: a page without headings, or a damaged one. Infoboxes come first.
 _MOST_LEAD = 400_000
@@ -53,7 +54,7 @@ class Page:
 
 def parse_infoboxes(wikitext: str) -> tuple[Infobox, ...]:
     """The infoboxes of the lead, outermost first."""
-    return infoboxes(_lead(_without_comments(wikitext))[:_MOST_LEAD])
+    return _infoboxes(_without_comments(wikitext))
 
 
 def parse_page(wikitext: str, *, tables: bool = True) -> Page:
@@ -64,7 +65,29 @@ def parse_page(wikitext: str, *, tables: bool = True) -> Page:
         tables: Whether the rows of data tables are lines of their section.
     """
     text = _without_comments(wikitext)
-    return Page(tuple(_sections(text, tables)), infoboxes(_lead(text)[:_MOST_LEAD]))
+    return Page(tuple(_sections(text, tables)), _infoboxes(text))
+
+
+def without_infoboxes(wikitext: str) -> str:
+    """Wikitext without comments, references and the infoboxes of its lead, whose braces need not be balanced."""
+    text = without_references(_without_comments(wikitext))
+    kept: list[str] = []
+    place = 0
+    for match in _INFOBOX_START.finditer(text):
+        if match.start() < place:
+            continue
+        kept.append(text[place : match.start()])
+        depth, place = 0, len(text)
+        for brace in _BRACES.finditer(text, match.start()):
+            depth += 1 if brace.group() == "{{" else -1
+            if depth <= 0:
+                place = brace.end()
+                break
+        else:
+            # It never ends: the next heading, or blank line, does.
+            end = re.compile(r"\n(?:==|\n)").search(text, match.start())
+            place = end.start() if end else len(text)
+    return "".join([*kept, text[place:]])
 
 
 def clean(wikitext: str, *, tables: bool = True) -> str:
@@ -76,8 +99,13 @@ def clean(wikitext: str, *, tables: bool = True) -> str:
     """
     # References and layout go before the parser sees them: they are half of the text, most of the damage (unclosed
     # tags) and most of the time.
-    text = _OPEN_REFERENCE.sub("", _REFERENCE.sub("", _without_comments(wikitext)[:_LONGEST_PART]))
+    text = without_references(_without_comments(wikitext)[:_LONGEST_PART])
     return write_tables(tidy(render(parse(mark_tables(text, keep=tables)))))
+
+
+def _infoboxes(text: str) -> tuple[Infobox, ...]:
+    # Without references: an unclosed one would hide the fields behind it from the parser.
+    return infoboxes(without_references(_lead(text)[:_MOST_LEAD]))
 
 
 def _without_comments(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from fresco.builder.wikitext.infobox import Entry, Infobox
@@ -14,7 +14,7 @@ from fresco.builder.wikitext.sections import Page, Section, parse_infoboxes, par
 def to_json(page: Page) -> str:
     """A page as one line of JSON."""
     boxes = [
-        [box.kind, {name: [[e.text, e.target, e.note] for e in entries] for name, entries in box.fields.items()}]
+        [box.kind, {name: [list(astuple(entry)) for entry in entries] for name, entries in box.fields.items()}]
         for box in page.infoboxes
     ]
     sections = [list(asdict(section).values()) for section in page.sections]

@@ -226,3 +226,16 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     path = write(tmp_path, "d.jsonl", jsonl_bytes(ROWS))
     with Mirror(path, tmp_path / "c.sqlite", progress=lambda done, size: seen.append((done, size))):
         assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+
+
+def test_links_lead_through_redirects_and_moves(tmp_path: Path) -> None:
+    rows = [
+        row("Wanda Park", 1, "#REDIRECT [[The Park]]", page_id=7),
+        row("The Park", 2, "A ground.", page_id=8),
+        row("Old Name", 3, "A person.", page_id=9),
+        row("New Name", 4, "A person.", page_id=9),
+        row("Her Brother", 5, "#REDIRECT [[New Name#Family]]", page_id=10),
+    ]
+    with Mirror(write(tmp_path, "d.jsonl", jsonl_bytes(rows)), tmp_path / "c.sqlite") as mirror:
+        asked = ("wanda_Park", "The Park", "Old Name", "Her Brother", "Nowhere")
+        assert list(mirror.resolve(asked).values()) == ["The Park", "The Park", "New Name", "Her Brother", "Nowhere"]
