@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fresco.api import Result, evaluate, load, open_benchmark, score
+    from fresco.api import Result, SearchResult, evaluate, load, open_benchmark, optimize, score
     from fresco.errors import FrescoError
 
 try:
@@ -18,7 +18,17 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["FrescoError", "Result", "__version__", "evaluate", "load", "open_benchmark", "score"]
+__all__ = [
+    "FrescoError",
+    "Result",
+    "SearchResult",
+    "__version__",
+    "evaluate",
+    "load",
+    "open_benchmark",
+    "optimize",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:

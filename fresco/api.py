@@ -23,20 +23,23 @@ from fresco.errors import FrescoError
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
+from fresco.optimizer.report.folder import FRONT
+from fresco.optimizer.report.result import SearchResult, read_search
 from fresco.optimizer.transfer import Transfer
 from fresco.records import Benchmark
 from fresco.rerank.base import Reranker
 from fresco.rerank.given import open_given
-from fresco.rerank.open import BASELINES, open_rerankers
+from fresco.rerank.open import BASELINES, as_reranker, open_rerankers
 from fresco.results.reader import read_run
 from fresco.results.record import run_record
 from fresco.results.result import Result
 from fresco.results.writer import claim, slug, write_run
 from fresco.scoring.job import Job
 from fresco.scoring.store import ScoreStore, default_store
+from fresco.terminal.console import make_console
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
-__all__ = ["FrescoError", "Result", "evaluate", "load", "open_benchmark", "score"]
+__all__ = ["FrescoError", "Result", "SearchResult", "evaluate", "load", "open_benchmark", "optimize", "score"]
 
 
 def score(
@@ -152,13 +155,119 @@ def evaluate(benchmark: str | Benchmark, scores: Any, *, name: str = "scores", *
     return score(list(open_given(scores, name).values()), benchmark, **options)
 
 
-def load(folder: str | Path) -> Result:
-    """Open the folder of a run.
+def optimize(
+    reranker: Any,
+    benchmark: str | Benchmark = "mini",
+    *,
+    nek: str | Benchmark | None = None,
+    instruction: str | None = None,
+    proposers: Sequence[str] = ("clauses",),
+    clauses: str | Path | None = None,
+    rounds: int = 10,
+    population: int = 4,
+    children: int | None = None,
+    selection: str = "racing",
+    seeds: int = 3,
+    baselines: bool = True,
+    limit: int | None = None,
+    force: bool = False,
+    store: str | Path | None = None,
+    progress: bool = True,
+    device: str | None = None,
+    dtype: str = "float32",
+    max_length: int | None = None,
+    batch_tokens: int = 16384,
+    seed: int = 0,
+    resamples: int = 1000,
+    study: str = "fresco",
+    storage: str | None = None,
+    out: str | Path | None = None,
+    results: str | Path = "fresco-results",
+    overwrite: bool = False,
+) -> SearchResult:
+    """Search the instructions of a re-ranker, and prove them on data that the search has not seen.
+
+    Interrupted at any point, the same call goes on where it stopped.
+
+    Args:
+        reranker: One that takes an instruction; whatever :func:`score` takes for one.
+        benchmark: As for :func:`score`; so are ``nek``, ``store``, ``device`` to ``batch_tokens``, ``resamples``.
+        nek: See ``benchmark``.
+        instruction: To start from; the model's own where None.
+        proposers: ``clauses``, ``clauses:tpe``, ``file:PATH``, ``llm:URL#MODEL``, ...; they share each round.
+        clauses: Another bank of clauses (TOML).
+        rounds: Of each search.
+        population: Instructions kept.
+        children: New ones a round; eight times ``population`` where None.
+        selection: ``racing``, or ``full`` for scoring all on everything.
+        seeds: Searches, each with its seed.
+        baselines: Whether the temporal and demonstration baselines are tuned, too.
+        limit: Select by about so many validation queries only.
+        force: Search though instructions change no score.
+        store: See ``benchmark``.
+        progress: Whether to print each round and show a bar.
+        device: See ``benchmark``.
+        dtype: See ``benchmark``.
+        max_length: See ``benchmark``.
+        batch_tokens: See ``benchmark``.
+        seed: Of the first search, splits and resampling.
+        resamples: See ``benchmark``.
+        study: Name of the Optuna studies.
+        storage: Address of the Optuna studies, which several workers may share; SQLite in the folder where None.
+        out: Folder of the results.
+        results: Where ``out`` is None: a folder in which the search gets one of its own, named after it.
+        overwrite: Replace what the folder holds.
 
     Raises:
-        FrescoError: it is none, it is incomplete, or it is of another schema version.
+        FrescoError: something cannot be opened, no instruction changes a score, the re-ranker or a proposer failed.
     """
-    return read_run(Path(folder))
+    from fresco.optimizer.pipeline import SearchOptions, run_search
+    from fresco.optimizer.report.console import ConsoleWatcher
+
+    options = SearchOptions(
+        instruction=instruction,
+        proposer=list(proposers),
+        clauses=clauses,
+        rounds=rounds,
+        population=population,
+        children=children,
+        selection=selection,
+        seed=seed,
+        seeds=seeds,
+        limit=limit,
+        force=force,
+        baselines=baselines,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        batch_tokens=batch_tokens,
+        resamples=resamples,
+        study=study,
+        storage=storage,
+    )
+    opened = as_reranker(reranker, options.settings)
+    with ConsoleWatcher(make_console()) if progress else nullcontext() as watcher:
+        return run_search(
+            opened,
+            benchmark,
+            nek,
+            options,
+            store=store,
+            out=out,
+            results=results,
+            overwrite=overwrite,
+            watcher=watcher,
+        )
+
+
+def load(folder: str | Path) -> Result | SearchResult:
+    """Open the folder of a run of :func:`score` or of :func:`optimize`.
+
+    Raises:
+        FrescoError: it is neither, it is incomplete, or it is of another schema version.
+    """
+    path = Path(folder)
+    return read_search(path) if (path / FRONT).exists() else read_run(path)
 
 
 def _check_instruction(instruction: str | None, rerankers: Sequence[Reranker]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from fresco.metrics.catalog import PRIMARY
@@ -24,10 +25,10 @@ def run_compare(options: argparse.Namespace) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from fresco.api import load
+    from fresco.results.reader import read_run
     from fresco.terminal.console import make_console
 
-    a, b = load(options.a), load(options.b)
+    a, b = read_run(Path(options.a)), read_run(Path(options.b))
     frame = a.compare(b, options.metric, seed=options.seed)
     table = Table(
         "A",

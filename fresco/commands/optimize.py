@@ -1,17 +1,10 @@
-"""``fresco optimize``: open, search, prove, write, print."""
+"""``fresco optimize``: the best instructions of a re-ranker, as a table and a folder."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fresco.errors import FrescoError
 from fresco.terminal.arguments import positive
@@ -22,13 +15,7 @@ from fresco.terminal.options import (
     add_resamples,
     add_seed,
     add_store,
-    model_settings,
 )
-
-if TYPE_CHECKING:
-    from fresco.optimizer.proposers.base import Proposer
-    from fresco.optimizer.report.front import Found, Splits
-    from fresco.optimizer.search.objective import Objective
 
 
 def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
@@ -78,232 +65,48 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_optimize(options: argparse.Namespace) -> int:
     """Run the command; see :func:`fresco.cli.main` for the exit codes."""
-    from fresco.optimizer.proposers.clauses import read_bank
-    from fresco.optimizer.report.console import ConsoleWatcher, print_result
-    from fresco.optimizer.report.folder import write_search
-    from fresco.optimizer.report.front import Found, proposals, prove
-    from fresco.optimizer.search.objective import Objective
-    from fresco.optimizer.search.rounds import Search, SearchSettings
-    from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage
-    from fresco.rerank.registry import open_reranker
-    from fresco.results.writer import slug
-    from fresco.scoring.store import ScoreStore, default_store
+    from fresco import api
+    from fresco.optimizer.report.console import print_result
     from fresco.terminal.console import make_console
 
-    started = datetime.now(UTC)
-    import_optuna()
-    settings = model_settings(options)
-    children = options.children or 8 * options.population
-    bank = read_bank(Path(options.clauses) if options.clauses else None)
-    specs: list[str] = options.proposer or ["clauses"]
-    reranker = open_reranker(options.reranker, settings)
-    console = make_console()
-    with ExitStack() as stack:
-        store = stack.enter_context(ScoreStore(Path(options.store) if options.store else default_store()))
-        whole, splits = _open_splits(options)
-        objective = Objective(reranker, whole, store)
-        stack.callback(objective.close)
-        base = _base(options.instruction)
-        identity = _identity(options, objective, splits, base, specs, bank.choices, children)
-        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-        folder = Path(options.out or Path("fresco-results") / f"optimize-{slug(whole.name)}-{digest[:8]}")
-        _claim(folder, digest, overwrite=options.overwrite)
-        url = options.storage or f"sqlite:///{folder / 'study.db'}"
-        storage = open_storage(url)
-        stack.enter_context(explained(url))
-        watcher = stack.enter_context(ConsoleWatcher(console))
-        worker = Worker()
-        studies = {
-            seed: SearchStudy(storage, f"{options.study}-seed{seed}", {**identity, "seed": seed}, worker)
-            for seed in range(options.seed, options.seed + options.seeds)
-        }
-        if not options.force:
-            objective.check_that_instructions_matter(splits.search.pools, base)
-        found = []
-        proposers: list[Proposer] = []
-        for seed, study in studies.items():
-            own = [_proposer(spec, bank, folder, seed) for spec in specs]
-            proposers += own
-            search = Search(
-                study,
-                objective,
-                splits.search.pools,
-                splits.train.pools if splits.train else (),
-                own,
-                SearchSettings(options.rounds, options.population, children, seed, options.selection == "racing"),
-                base,
-                bank.choices,
-                watcher,
-            )
-            found.append(Found(search, search.run()))
-        baselines = [] if options.no_baselines else _baselines(objective, splits, base, options.seed, watcher)
-        front = prove(
-            found, splits, objective, baselines, seed=options.seed, resamples=options.resamples, watch=watcher
-        )
-        record = _record(options, digest, started, objective, splits, url, found, proposers)
-        write_search(folder, front, proposals(found), record)
-    print_result(console, front, folder, options.storage)
+    result = api.optimize(
+        options.reranker,
+        options.benchmark,
+        nek=options.nek,
+        instruction=_text(options.instruction),
+        proposers=options.proposer or ("clauses",),
+        clauses=options.clauses,
+        rounds=options.rounds,
+        population=options.population,
+        children=options.children,
+        selection=options.selection,
+        seeds=options.seeds,
+        baselines=not options.no_baselines,
+        limit=options.limit,
+        force=options.force,
+        store=options.store,
+        device=options.device,
+        dtype=options.dtype,
+        max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        seed=options.seed,
+        resamples=options.resamples,
+        study=options.study,
+        storage=options.storage,
+        out=options.out,
+        overwrite=options.overwrite,
+    )
+    print_result(make_console(), result.front, result.folder, options.storage)
     return 0
 
 
-def _open_splits(options: argparse.Namespace) -> tuple[Any, Splits]:
-    from fresco.benchmarks import combine, limit_queries, open_benchmark, select_split
-    from fresco.optimizer.report.front import Splits
-    from fresco.records import Task
+def _text(instruction: str | None) -> str | None:
+    """The instruction itself, where the option names a file."""
+    if instruction is None or not instruction.startswith("@"):
+        return instruction
+    from fresco.optimizer.proposers.file import read_instructions
 
-    benchmark = open_benchmark(options.benchmark, seed=options.seed)
-    if options.nek:
-        benchmark = combine(benchmark, open_benchmark(options.nek, seed=options.seed))
-    validation, test = (select_split(benchmark, name, seed=options.seed) for name in ("validation", "test"))
-    for part, name in ((validation, "validation"), (test, "test")):
-        for task in Task:
-            if not any(pool.query.task is task for pool in part.pools):
-                raise FrescoError(
-                    f"{benchmark.name}: no {task} query is in the split {name!r}, so there is nothing to trade; "
-                    + ("add static knowledge with --nek" if task is Task.NEK else "give a benchmark that has some")
-                )
-    try:
-        train = select_split(benchmark, "train", seed=options.seed)
-    except FrescoError:  # a small benchmark may have none; only some proposers want it
-        train = None
-    search = limit_queries(validation, options.limit, seed=options.seed) if options.limit else validation
-    return benchmark, Splits(train, search, validation, test)
-
-
-def _base(instruction: str | None) -> str | None:
-    if instruction is None:
-        return None
-    if instruction.startswith("@"):
-        from fresco.optimizer.proposers.file import read_instructions
-
-        texts = [each.text for each in read_instructions(Path(instruction[1:]))]
-        if len(texts) > 1:
-            raise FrescoError(f"--instruction {instruction}: holds {len(texts)} lines; write the instruction in one")
-        return texts[0]
-    if not instruction.strip():
-        raise FrescoError("--instruction is empty; leave it away for the model's default")
-    return " ".join(instruction.split())
-
-
-def _identity(
-    options: argparse.Namespace,
-    objective: Objective,
-    splits: Splits,
-    base: str | None,
-    specs: Sequence[str],
-    choices: Mapping[str, Sequence[str]],
-    children: int,
-) -> dict[str, Any]:
-    """What makes two commands the same search; its rounds and seeds are left out, so that it can be made longer."""
-    from fresco.rerank.base import fingerprint
-
-    return {
-        "reranker": fingerprint(objective.reranker),
-        "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],
-        "training queries": splits.train.fingerprint if splits.train else None,
-        "instruction": base,
-        "proposer": list(specs),
-        "bank of clauses": hashlib.sha256(json.dumps(choices).encode()).hexdigest(),
-        "population": options.population,
-        "number of children": children,
-        "selection": options.selection,
-        "seed": options.seed,
-    }
-
-
-def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
-    from fresco.results.writer import claim
-
-    try:
-        claim(folder, digest, overwrite=False)
-    except FrescoError:
-        if not overwrite:
-            raise
-        claim(folder, digest, overwrite=True)
-        for name in ("study.db", "study.db-journal"):  # of the search that is replaced
-            (folder / name).unlink(missing_ok=True)
-
-
-def _proposer(spec: str, bank: Any, folder: Path, seed: int) -> Proposer:
-    family, _, rest = spec.partition(":")
-    if family == "clauses":
-        from fresco.optimizer.proposers.clauses import ClausesProposer
-
-        return ClausesProposer(bank, rest or "nsga2")
-    if family == "file" and rest:
-        from fresco.optimizer.proposers.file import FileProposer
-
-        return FileProposer(Path(rest))
-    if family == "llm" and rest:
-        from fresco.optimizer.proposers.llm import open_llm_proposer
-
-        return open_llm_proposer(rest, cache=folder / "llm.sqlite", seed=seed)
-    raise FrescoError(f"--proposer {spec}: unknown; there are clauses, clauses:tpe, file:PATH and llm:URL#MODEL")
-
-
-def _baselines(objective: Objective, splits: Splits, base: str | None, seed: int, watcher: Any) -> Any:
-    from fresco.optimizer.baselines import tuned_baselines
-
-    return tuned_baselines(
-        objective.reranker,
-        splits.train.pools if splits.train else (),
-        splits.validation.pools,
-        objective.store,
-        base,
-        seed=seed,
-        watch=watcher.scored,
-    )
-
-
-def _record(
-    options: argparse.Namespace,
-    digest: str,
-    started: datetime,
-    objective: Objective,
-    splits: Splits,
-    url: str,
-    found: Sequence[Found],
-    proposers: Sequence[Proposer],
-) -> dict[str, Any]:
-    from fresco.io.provenance import environment
-    from fresco.optimizer.search.study import without_password
-    from fresco.records import SCHEMA_VERSION, format_timestamp
-    from fresco.rerank.base import describe
-
-    finished = datetime.now(UTC)
-    parts = {"search": splits.search, "validation": splits.validation, "test": splits.test}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": digest,
-        "command": shlex.join(sys.argv),
-        "started": format_timestamp(started),
-        "finished": format_timestamp(finished),
-        "seconds": (finished - started).total_seconds(),
-        "benchmark": {
-            name: {"fingerprint": part.fingerprint, "queries": len(part), "notes": list(part.notes)}
-            for name, part in parts.items()
-        },
-        "settings": {
-            key: getattr(options, key)
-            for key in (
-                *("proposer", "clauses", "rounds", "population", "children", "selection", "seed", "seeds", "limit"),
-                *("instruction", "device", "dtype", "max_length", "batch_tokens", "resamples"),
-            )
-        },
-        "storage": without_password(url),
-        "studies": [each.search.study.name for each in found],
-        "store": str(objective.store.path),
-        "reranker": dict(describe(objective.reranker)),
-        "pairs_scored": objective.computed,
-        "pairs_from_store": objective.reused,
-        "proposers": [
-            {"name": each.name, "rejected": dict(getattr(each, "rejected", {})), **_totals(each)} for each in proposers
-        ],
-        "environment": environment(),
-    }
-
-
-def _totals(proposer: Proposer) -> dict[str, Any]:
-    """What a language model cost, in its client's own words."""
-    totals = getattr(getattr(proposer, "client", None), "totals", None)
-    return {"llm": dict(totals)} if totals else {}
+    texts = [each.text for each in read_instructions(Path(instruction[1:]))]
+    if len(texts) > 1:
+        raise FrescoError(f"--instruction {instruction}: holds {len(texts)} lines; write the instruction in one")
+    return texts[0]

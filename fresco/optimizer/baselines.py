@@ -28,7 +28,6 @@ from fresco.rerank.base import Reranker, describe
 from fresco.rerank.temporal import Fusion, Mrag, TempRalm
 from fresco.scoring.runner import score
 from fresco.scoring.store import ScoreStore
-from fresco.terminal.progress import Progress
 
 #: Weights of TempRALM's temporal score, in deviations of the base's; 0 is the base itself.
 ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -109,7 +108,7 @@ def tuned_baselines(
     instruction: str | None,
     *,
     seed: int = 0,
-    watch: Progress | None = None,
+    watch: Callable[[str, int, int], None] | None = None,
 ) -> list[TunedBaseline]:
     """TempRALM, MRAG and, where the model takes an instruction, demonstrations, each tuned on validation.
 

@@ -16,8 +16,9 @@ from fresco.optimizer.search.rounds import RoundReport
 from fresco.terminal.figures import interval
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
-_COLUMNS = tuple((part, name) for part in ("validation", "test") for name in ("EK", "NEK"))
-_GAINS = (("test", "EK gain"), ("test", "NEK gain"))
+#: Part of the benchmark and figure of each column.
+COLUMNS = tuple((part, name) for part in ("validation", "test") for name in ("EK", "NEK"))
+GAINS = (("test", "EK gain"), ("test", "NEK gain"))
 
 
 class ConsoleWatcher:
@@ -57,6 +58,31 @@ class ConsoleWatcher:
         self._open.close()
 
 
+def front_rows(front: Mapping[str, Any], *, all_members: bool = False) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names and rows: the base, the instructions on the front (or all), the baselines."""
+    kept = [member for member in front["members"] if all_members or member["on_front"]]
+    rows = (front["base"], *kept, *front["baselines"])
+    return [(row.get("id") or f"{row['name']} {row['parameter']}={row['value']}", row) for row in rows]
+
+
+def front_table(front: Mapping[str, Any]) -> Table:
+    """The front with its proof; ``front`` is the content of ``front.json``."""
+    table = Table(
+        title=escape(f"{front['reranker']['name']} on {front['benchmark']['name']}: MAP [95 %]"),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
+    table.add_column("", no_wrap=True)
+    for part, name in (*COLUMNS, *GAINS):
+        table.add_column(f"{part}\n{name}", justify="right", no_wrap=True)
+    for name, row in front_rows(front):
+        star = "*" if row.get("on_front") else ""
+        cells = [escape(interval(row[part].get(column))) for part, column in (*COLUMNS, *GAINS)]
+        table.add_row(escape(f"{name}{star}"), *cells)
+    return table
+
+
 def print_result(console: Console, front: Mapping[str, Any], folder: Path, storage: str | None) -> None:
     """The front with its proof.
 
@@ -66,22 +92,8 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
         folder: Where it lies.
         storage: As the user gave it.
     """
-    table = Table(
-        title=escape(f"{front['reranker']['name']} on {front['benchmark']['name']}: MAP [95 %]"),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-    )
-    table.add_column("", no_wrap=True)
-    for part, name in (*_COLUMNS, *_GAINS):
-        table.add_column(f"{part}\n{name}", justify="right", no_wrap=True)
     kept = [member for member in front["members"] if member["on_front"]]
-    for row in (front["base"], *kept, *front["baselines"]):
-        name = row.get("id") or f"{row['name']} {row['parameter']}={row['value']}"
-        star = "*" if row.get("on_front") else ""
-        cells = [escape(interval(row[part].get(column))) for part, column in (*_COLUMNS, *_GAINS)]
-        table.add_row(escape(f"{name}{star}"), *cells)
-    console.print(table)
+    console.print(front_table(front))
     console.print("[dim]* on the front of validation; gains are paired with the base instruction's[/]")
     for member in kept:
         console.print(f"{member['id']}: {escape(member['text'])}")

@@ -1,0 +1,330 @@
+"""A whole search: open, search with each seed, prove on unseen data, write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fresco.benchmarks import limit_queries, select_split
+from fresco.benchmarks.part import Part
+from fresco.errors import FrescoError
+from fresco.io.provenance import environment
+from fresco.models.settings import Settings
+from fresco.optimizer.baselines import tuned_baselines
+from fresco.optimizer.proposers.base import Proposer
+from fresco.optimizer.proposers.clauses import read_bank
+from fresco.optimizer.report.folder import write_search
+from fresco.optimizer.report.front import Found, Splits, proposals, prove
+from fresco.optimizer.report.result import SearchResult
+from fresco.optimizer.search.objective import Objective
+from fresco.optimizer.search.rounds import Search, SearchSettings, Watcher
+from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
+from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
+from fresco.rerank.base import Reranker, describe, fingerprint
+from fresco.results.writer import claim, slug
+from fresco.scoring.store import ScoreStore, default_store
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a search is told.
+
+    Attributes:
+        instruction: To start from; None for the model's own.
+        proposer: Specs; they share each round.
+        clauses: File of another bank of clauses.
+        rounds: Of each search.
+        population: Instructions kept.
+        children: New ones a round; eight times the population where None.
+        selection: ``racing``, or ``full`` for scoring all on everything.
+        seed: Of the first search, of splits and of resampling.
+        seeds: Searches, each with its seed.
+        limit: Select by about so many validation queries only.
+        force: Search though instructions change no score.
+        baselines: Whether the temporal and demonstration baselines are tuned and proved, too.
+        device: Of the model, as are the next three; for the record, where the re-ranker is open already.
+        dtype: Its numeric type.
+        max_length: Its longest input in tokens.
+        batch_tokens: Tokens in one forward pass.
+        resamples: Bootstrap samples for each interval.
+        study: Name of the Optuna studies.
+        storage: Their address; SQLite in the folder where None.
+    """
+
+    instruction: str | None = None
+    proposer: Sequence[str] = ("clauses",)
+    clauses: str | Path | None = None
+    rounds: int = 10
+    population: int = 4
+    children: int | None = None
+    selection: str = "racing"
+    seed: int = 0
+    seeds: int = 3
+    limit: int | None = None
+    force: bool = False
+    baselines: bool = True
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    batch_tokens: int = 16384
+    resamples: int = 1000
+    study: str = "fresco"
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "population", "children", "seeds", "limit", "resamples"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise FrescoError(f"--{name} {value}: give a number above zero")
+        if self.selection not in ("racing", "full"):
+            raise FrescoError(f"--selection {self.selection}: choose racing or full")
+
+    @property
+    def children_a_round(self) -> int:
+        """New instructions a round."""
+        return self.children or 8 * self.population
+
+    @property
+    def settings(self) -> Settings:
+        """For a re-ranker that is opened by a spec."""
+        return Settings(self.device, self.dtype, self.max_length, self.batch_tokens, self.seed)
+
+
+def run_search(
+    reranker: Reranker,
+    benchmark: str | Benchmark,
+    nek: str | Benchmark | None,
+    options: SearchOptions,
+    *,
+    store: str | Path | None,
+    out: str | Path | None,
+    results: str | Path,
+    overwrite: bool,
+    watcher: Watcher | None,
+) -> SearchResult:
+    """Run the searches of all seeds, or go on with them, and write their folder.
+
+    Args:
+        reranker: Takes an instruction.
+        benchmark: Name, folder or dataset id; or an open one.
+        nek: Gives the static side in its place.
+        options: The rest.
+        store: File of the score store; the user's own where None.
+        out: Folder of the results.
+        results: Where ``out`` is None, a folder in which the search gets one of its own.
+        overwrite: Replace what the folder holds.
+        watcher: Told the progress.
+
+    Raises:
+        FrescoError: something cannot be opened, instructions change nothing, the re-ranker or a proposer failed; what
+            was done is kept.
+    """
+    started = datetime.now(UTC)
+    import_optuna()
+    bank = read_bank(Path(options.clauses) if options.clauses else None)
+    base = _one_line(options.instruction)
+    with ExitStack() as stack:
+        kept = stack.enter_context(ScoreStore(Path(store) if store else default_store()))
+        whole, splits = _open_splits(benchmark, nek, options)
+        objective = Objective(reranker, whole, kept)
+        stack.callback(objective.close)
+        identity = _identity(options, objective, splits, base, bank.choices)
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        folder = Path(out or Path(results) / f"optimize-{slug(whole.name)}-{digest[:8]}")
+        _claim(folder, digest, overwrite=overwrite)
+        url = options.storage or f"sqlite:///{folder / 'study.db'}"
+        storage = open_storage(url)
+        stack.enter_context(explained(url))
+        worker = Worker()
+        studies = {
+            seed: SearchStudy(storage, f"{options.study}-seed{seed}", {**identity, "seed": seed}, worker)
+            for seed in range(options.seed, options.seed + options.seeds)
+        }
+        if not options.force:
+            objective.check_that_instructions_matter(splits.search.pools, base)
+        found, proposers = _search_all(studies, objective, splits, options, base, bank, folder, watcher)
+        baselines = _baselines(objective, splits, base, options.seed, watcher) if options.baselines else []
+        front = prove(
+            found, splits, objective, baselines, seed=options.seed, resamples=options.resamples, watch=watcher
+        )
+        record = _record(options, digest, started, objective, splits, url, found, proposers)
+        write_search(folder, front, proposals(found), record)
+    return SearchResult(front, record, folder)
+
+
+def _search_all(
+    studies: Mapping[int, SearchStudy],
+    objective: Objective,
+    splits: Splits,
+    options: SearchOptions,
+    base: str | None,
+    bank: Any,
+    folder: Path,
+    watcher: Watcher | None,
+) -> tuple[list[Found], list[Proposer]]:
+    found = []
+    proposers: list[Proposer] = []
+    for seed, study in studies.items():
+        own = [_proposer(spec, bank, folder, seed) for spec in options.proposer]
+        proposers += own
+        racing = options.selection == "racing"
+        search = Search(
+            study,
+            objective,
+            splits.search.pools,
+            splits.train.pools if splits.train else (),
+            own,
+            SearchSettings(options.rounds, options.population, options.children_a_round, seed, racing),
+            base,
+            bank.choices,
+            watcher,
+        )
+        found.append(Found(search, search.run()))
+    return found, proposers
+
+
+def _open_splits(
+    benchmark: str | Benchmark, nek: str | Benchmark | None, options: SearchOptions
+) -> tuple[Benchmark, Splits]:
+    benchmark = Part(seed=options.seed).open(benchmark, nek)
+    validation, test = (select_split(benchmark, name, seed=options.seed) for name in ("validation", "test"))
+    for part, name in ((validation, "validation"), (test, "test")):
+        for task in Task:
+            if not any(pool.query.task is task for pool in part.pools):
+                raise FrescoError(
+                    f"{benchmark.name}: no {task} query is in the split {name!r}, so there is nothing to trade; "
+                    + ("add static knowledge with --nek" if task is Task.NEK else "give a benchmark that has some")
+                )
+    try:
+        train = select_split(benchmark, "train", seed=options.seed)
+    except FrescoError:  # a small benchmark may have none; only some proposers want it
+        train = None
+    search = limit_queries(validation, options.limit, seed=options.seed) if options.limit else validation
+    return benchmark, Splits(train, search, validation, test)
+
+
+def _one_line(instruction: str | None) -> str | None:
+    if instruction is None:
+        return None
+    if not instruction.strip():
+        raise FrescoError("--instruction is empty; leave it out for the model's default")
+    return " ".join(instruction.split())
+
+
+def _identity(
+    options: SearchOptions,
+    objective: Objective,
+    splits: Splits,
+    base: str | None,
+    choices: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What makes two commands the same search; its rounds and seeds are left out, so that it can be made longer."""
+    return {
+        "reranker": fingerprint(objective.reranker),
+        "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],
+        "training queries": splits.train.fingerprint if splits.train else None,
+        "instruction": base,
+        "proposer": list(options.proposer),
+        "bank of clauses": hashlib.sha256(json.dumps(choices).encode()).hexdigest(),
+        "population": options.population,
+        "number of children": options.children_a_round,
+        "selection": options.selection,
+        "seed": options.seed,
+    }
+
+
+def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
+    try:
+        claim(folder, digest, overwrite=False)
+    except FrescoError:
+        if not overwrite:
+            raise
+        claim(folder, digest, overwrite=True)
+        for name in ("study.db", "study.db-journal"):  # of the search that is replaced
+            (folder / name).unlink(missing_ok=True)
+
+
+def _proposer(spec: str, bank: Any, folder: Path, seed: int) -> Proposer:
+    family, _, rest = spec.partition(":")
+    if family == "clauses":
+        from fresco.optimizer.proposers.clauses import ClausesProposer
+
+        return ClausesProposer(bank, rest or "nsga2")
+    if family == "file" and rest:
+        from fresco.optimizer.proposers.file import FileProposer
+
+        return FileProposer(Path(rest))
+    if family == "llm" and rest:
+        from fresco.optimizer.proposers.llm import open_llm_proposer
+
+        return open_llm_proposer(rest, cache=folder / "llm.sqlite", seed=seed)
+    raise FrescoError(f"--proposer {spec}: unknown; there are clauses, clauses:tpe, file:PATH and llm:URL#MODEL")
+
+
+def _baselines(objective: Objective, splits: Splits, base: str | None, seed: int, watcher: Watcher | None) -> Any:
+    return tuned_baselines(
+        objective.reranker,
+        splits.train.pools if splits.train else (),
+        splits.validation.pools,
+        objective.store,
+        base,
+        seed=seed,
+        watch=watcher.scored if watcher else None,
+    )
+
+
+def _record(
+    options: SearchOptions,
+    digest: str,
+    started: datetime,
+    objective: Objective,
+    splits: Splits,
+    url: str,
+    found: Sequence[Found],
+    proposers: Sequence[Proposer],
+) -> dict[str, Any]:
+    finished = datetime.now(UTC)
+    parts = {"search": splits.search, "validation": splits.validation, "test": splits.test}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": digest,
+        "command": shlex.join(sys.argv),
+        "started": format_timestamp(started),
+        "finished": format_timestamp(finished),
+        "seconds": (finished - started).total_seconds(),
+        "benchmark": {
+            name: {"fingerprint": part.fingerprint, "queries": len(part), "notes": list(part.notes)}
+            for name, part in parts.items()
+        },
+        "settings": {
+            key: getattr(options, key)
+            for key in (
+                *("proposer", "clauses", "rounds", "population", "children", "selection", "seed", "seeds", "limit"),
+                *("instruction", "device", "dtype", "max_length", "batch_tokens", "resamples"),
+            )
+        },
+        "storage": without_password(url),
+        "studies": [each.search.study.name for each in found],
+        "store": str(objective.store.path),
+        "reranker": dict(describe(objective.reranker)),
+        "pairs_scored": objective.computed,
+        "pairs_from_store": objective.reused,
+        "proposers": [
+            {"name": each.name, "rejected": dict(getattr(each, "rejected", {})), **_totals(each)} for each in proposers
+        ],
+        "environment": environment(),
+    }
+
+
+def _totals(proposer: Proposer) -> dict[str, Any]:
+    """What a language model cost, in its client's own words."""
+    totals = getattr(getattr(proposer, "client", None), "totals", None)
+    return {"llm": dict(totals)} if totals else {}
