@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fresco.api import Result, SearchResult, evaluate, load, open_benchmark, optimize, score
+    from fresco.api import Result, SearchResult, build, evaluate, load, open_benchmark, optimize, score
     from fresco.errors import FrescoError
 
 try:
@@ -23,6 +23,7 @@ __all__ = [
     "Result",
     "SearchResult",
     "__version__",
+    "build",
     "evaluate",
     "load",
     "open_benchmark",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
@@ -39,7 +39,10 @@ from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
-__all__ = ["FrescoError", "Result", "SearchResult", "evaluate", "load", "open_benchmark", "optimize", "score"]
+if TYPE_CHECKING:
+    from fresco.builder.job import Built
+
+__all__ = ["FrescoError", "Result", "SearchResult", "build", "evaluate", "load", "open_benchmark", "optimize", "score"]
 
 
 def score(
@@ -258,6 +261,52 @@ def optimize(
             overwrite=overwrite,
             watcher=watcher,
         )
+
+
+def build(
+    out: str | Path,
+    *,
+    wiki: str | None = None,
+    mirror: str | Path | None = None,
+    manifest: str | Path | None = None,
+    contact: str | None = None,
+    rate: float = 5.0,
+    maxlag: int = 5,
+    cache: str | Path | None = None,
+    keep_damaged: bool = False,
+    progress: bool | Progress = True,
+    **options: Any,
+) -> Built:
+    """Build a benchmark of changing facts from the revisions of a wiki, or hydrate one from its manifest.
+
+    Interrupted at any point, the same call goes on where it stopped.
+
+    Args:
+        out: Folder of the benchmark.
+        wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
+        mirror: a dump: MediaWiki XML or JSON Lines, packed or not.
+        manifest: Hydrate this manifest instead of building.
+        contact: Mail address or URL for the operator; Wikimedia's hosts require it.
+        rate: Most requests a second to the wiki.
+        maxlag: Wait while the wiki lags by so many seconds.
+        cache: File of revisions; in ``out`` where None.
+        keep_damaged: Use what can be read of a damaged dump.
+        progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
+        **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
+            ``relations``, ``titles``, ``reference``, ``since``, ``pool_size``, ``embedder``, ...).
+
+    Returns:
+        The folder, what was found and dropped, and ``open()`` for the benchmark itself.
+
+    Raises:
+        FrescoError: the source cannot be opened or gives up, or nothing could be aligned.
+        TypeError: there is no such option.
+    """
+    from fresco.builder.job import Source, run_build
+
+    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged)
+    with _shown(progress) as tell:
+        return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 
 
 def load(folder: str | Path) -> Result | SearchResult:

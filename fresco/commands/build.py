@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.terminal.arguments import number_in, positive
 from fresco.terminal.options import add_device
+
+if TYPE_CHECKING:
+    from fresco.builder.job import Built
 
 
 def add_build(commands: argparse._SubParsersAction[Any]) -> None:
@@ -81,25 +82,41 @@ def run_build(options: argparse.Namespace) -> int:
 
         sys.stdout.writelines(f"{line}\n" for line in status(out))
         return 0
-    if bool(options.wiki) == bool(options.mirror):
-        raise FrescoError("give either --wiki URL or --mirror FILE: where revisions come from")
-    if options.manifest:
-        _hydrate(options, out)
-    else:
-        _build(options, out)
+    built = _build(options, out)
+    if built.funnel:
+        sys.stdout.writelines(f"{line}\n" for line in built.funnel.lines())
+    for gone in built.hydrated.gone if built.hydrated else ():
+        sys.stderr.write(
+            f"gone: {gone.title}, revision {gone.revision_id} of {gone.timestamp}: {gone.reason} "
+            f"({gone.passages} passages)\n"
+        )
+    for reason, count in built.lost.items():  # what the source could not give
+        sys.stdout.write(f"  source                    {count}: {reason}\n")
+    if found := built.hydrated:
+        sys.stdout.write(
+            f"{found.queries} queries ({found.queries_lost} lost), {found.passages} passages, {len(found.gone)} "
+            "revisions gone or different\n"
+        )
+    sys.stdout.write(f"benchmark: {out}; fresco score --benchmark {out}\n")
     _after(options, out)
     return 0
 
 
-def _build(options: argparse.Namespace, out: Path) -> None:
-    from fresco.builder.config import BuildConfig
-    from fresco.builder.pipeline import build
-    from fresco.terminal.progress import progress_bars
+def _build(options: argparse.Namespace, out: Path) -> Built:
+    from fresco import api
 
-    chosen: dict[str, Any] = {key: getattr(options, key) for key in ("reference", "since") if getattr(options, key)}
-    config = BuildConfig(
-        out=out,
-        source=options.wiki or f"dump {Path(options.mirror).name}",
+    return api.build(
+        out,
+        wiki=options.wiki,
+        mirror=options.mirror,
+        manifest=options.manifest,
+        contact=options.contact,
+        rate=options.rate,
+        maxlag=options.maxlag,
+        cache=options.cache,
+        keep_damaged=options.keep_damaged,
+        reference=options.reference,
+        since=options.since,
         facts=options.facts,
         relations=tuple(options.relation),
         titles=_titles(options.titles),
@@ -109,31 +126,7 @@ def _build(options: argparse.Namespace, out: Path) -> None:
         embedder=options.embedder,
         device=options.device,
         sparql=options.sparql,
-        contact=options.contact,
         workers=options.workers,
-        **chosen,
-    )
-    with _source(options, out) as source, progress_bars() as progress:
-        funnel = build(config, source, progress)
-    sys.stdout.writelines(f"{line}\n" for line in funnel.lines())
-    _report(source)
-    sys.stdout.write(f"benchmark: {out}; fresco score --benchmark {out}\n")
-
-
-def _hydrate(options: argparse.Namespace, out: Path) -> None:
-    from fresco.builder.manifest import hydrate
-
-    with _source(options, out) as source:
-        found = hydrate(Path(options.manifest), source, out, workers=options.workers)
-    for gone in found.gone:
-        sys.stderr.write(
-            f"gone: {gone.title}, revision {gone.revision_id} of {gone.timestamp}: {gone.reason} "
-            f"({gone.passages} passages)\n"
-        )
-    _report(source)
-    sys.stdout.write(
-        f"{found.queries} queries ({found.queries_lost} lost), {found.passages} passages, {len(found.gone)} revisions "
-        f"gone or different\nbenchmark: {out}; fresco score --benchmark {out}\n"
     )
 
 
@@ -150,29 +143,6 @@ def _after(options: argparse.Namespace, out: Path) -> None:
         from fresco.builder.tables import push_to_hub
 
         sys.stdout.write(f"pushed: {push_to_hub(out, options.push_to_hub, private=options.private)}\n")
-
-
-@contextmanager
-def _source(options: argparse.Namespace, out: Path) -> Iterator[Any]:
-    try:
-        from fresco.builder.wikipedia import Mirror, Wiki
-    except ImportError as error:
-        raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
-    cache = Path(options.cache) if options.cache else out / "stages" / "revisions.sqlite"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    if options.wiki:
-        source: Any = Wiki(options.wiki, options.contact, cache, rate=options.rate, maxlag=options.maxlag)
-    else:
-        source = Mirror(Path(options.mirror), cache, keep_damaged=options.keep_damaged)
-    with source:
-        yield source
-
-
-def _report(source: Any) -> None:
-    """What the source could not give, by reason."""
-    counts = source.report.counts()
-    for reason, count in counts.items():
-        sys.stdout.write(f"  source                    {count}: {reason}\n")
 
 
 def _titles(path: str | None) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import fresco
 from fresco.benchmarks import open_benchmark
 from fresco.builder.config import BuildConfig
 from fresco.builder.wikipedia import Wiki
 from fresco.commands.build import add_build, run_build
 from fresco.errors import FrescoError
+from fresco.records import parse_timestamp
 from tests.builder.own_pages import club_rows, write
 
 
@@ -88,3 +90,23 @@ def test_without_tables_they_are_no_text(dump: str, tmp_path: Path) -> None:
         again = open_benchmark(str(tmp_path / f"{tables}-again"))
         assert again.fingerprint == open_benchmark(str(out)).fingerprint
     assert held == {"rows": True, "drop": False}
+
+
+def test_from_python_it_is_the_same_benchmark(dump: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--mirror", dump, "--reference", "2025-01-01T23:59:59Z", "--workers", "1"]
+    assert run("--out", str(tmp_path / "command"), *options) == 0
+    heard: list[str] = []
+    asked = {"reference": parse_timestamp("2025-01-01T23:59:59Z"), "workers": 1}
+    built = fresco.build(tmp_path / "b", mirror=dump, progress=lambda what, *_: heard.append(what), **asked)
+    assert built.open().fingerprint == open_benchmark(str(tmp_path / "command")).fingerprint
+    assert built.funnel is not None
+    assert any("aligned pairs" in line for line in built.funnel.lines())
+    assert "align" in heard
+    again = fresco.build(tmp_path / "h", mirror=dump, manifest=tmp_path / "b" / "manifest.jsonl", progress=False)
+    assert again.hydrated is not None
+    assert again.hydrated.queries_lost == 0
+    assert again.open().fingerprint == built.open().fingerprint
+    with pytest.raises(FrescoError, match="either --wiki URL or --mirror FILE"):
+        fresco.build(tmp_path / "n")
+    with pytest.raises(TypeError, match="has no option 'sparkle'"):
+        fresco.build(tmp_path / "n", mirror=dump, sparkle=1)

@@ -1,0 +1,124 @@
+"""One build from its source to its folder: from a wiki or a dump, by facts or from a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fresco.benchmarks import open_benchmark
+from fresco.errors import FrescoError
+from fresco.terminal.progress import Progress
+
+if TYPE_CHECKING:
+    from fresco.builder.funnel import Funnel
+    from fresco.builder.manifest import Hydrated
+    from fresco.records import Benchmark
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left behind.
+
+    Attributes:
+        folder: Of the benchmark.
+        funnel: What was found, kept and dropped on the way; None where a manifest was hydrated.
+        hydrated: What became of the manifest; None where the benchmark was built.
+        lost: What the source could not give: reason to count.
+    """
+
+    folder: Path
+    funnel: Funnel | None
+    hydrated: Hydrated | None
+    lost: Mapping[str, int]
+
+    def open(self) -> Benchmark:
+        """The benchmark."""
+        return open_benchmark(str(self.folder))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where revisions come from.
+
+    Attributes:
+        wiki: Address of a live MediaWiki; or
+        mirror: a dump.
+        contact: For the wiki's operator.
+        rate: Most requests a second.
+        maxlag: Wait while the wiki lags by so many seconds.
+        cache: Of revisions; in the build's folder where None.
+        keep_damaged: Use what can be read of a damaged dump.
+    """
+
+    wiki: str | None = None
+    mirror: str | Path | None = None
+    contact: str | None = None
+    rate: float = 5.0
+    maxlag: int = 5
+    cache: str | Path | None = None
+    keep_damaged: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.wiki) == bool(self.mirror):
+            raise FrescoError("give either --wiki URL or --mirror FILE: where revisions come from")
+
+    @property
+    def words(self) -> str:
+        """What tells builds from different sources apart."""
+        return self.wiki or f"dump {Path(str(self.mirror)).name}"
+
+    @contextmanager
+    def open(self, out: Path) -> Iterator[Any]:
+        """The source, for as long as the block runs.
+
+        Raises:
+            FrescoError: an extra is missing, or the source cannot be opened.
+        """
+        try:
+            from fresco.builder.wikipedia import Mirror, Wiki
+        except ImportError as error:
+            raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
+        cache = Path(self.cache) if self.cache else out / "stages" / "revisions.sqlite"
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        if self.wiki:
+            source: Any = Wiki(self.wiki, self.contact, cache, rate=self.rate, maxlag=self.maxlag)
+        else:
+            source = Mirror(Path(str(self.mirror)), cache, keep_damaged=self.keep_damaged)
+        with source:
+            yield source
+
+
+def run_build(
+    out: Path, source: Source, manifest: Path | None, progress: Progress, options: Mapping[str, Any]
+) -> Built:
+    """Build a benchmark, or hydrate one from its manifest.
+
+    Args:
+        out: Folder of the benchmark.
+        source: Where revisions come from.
+        manifest: To hydrate; None to build.
+        progress: Told how far each stage is.
+        options: Fields of :class:`fresco.builder.config.BuildConfig`; None stands for the field's default.
+
+    Raises:
+        FrescoError: see :func:`fresco.builder.pipeline.build` and :func:`fresco.builder.manifest.hydrate`.
+        TypeError: there is no such option.
+    """
+    from fresco.builder.config import BuildConfig
+    from fresco.builder.manifest import hydrate
+    from fresco.builder.pipeline import build
+
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if unknown := chosen.keys() - {field.name for field in fields(BuildConfig)}:
+        raise TypeError(f"build() has no option {min(unknown)!r}")
+    with source.open(out) as opened:
+        if manifest is not None:
+            workers = {"workers": chosen["workers"]} if "workers" in chosen else {}
+            hydrated = hydrate(manifest, opened, out, **workers)
+            return Built(out, None, hydrated, dict(opened.report.counts()))
+        config = BuildConfig(out=out, source=source.words, contact=source.contact, **chosen)
+        funnel = build(config, opened, progress)
+        return Built(out, funnel, None, dict(opened.report.counts()))
