@@ -27,7 +27,14 @@ STUDIES = [
 #: What is no study of its own: parts that studies share.
 PARTS = {"study", "baseline_tables", "ner_data", "optimize_studies", "search_agents", "training_rewards"}
 #: Covered otherwise: below, or by the test of what they make.
-ELSEWHERE = {"train_instructed_reranker", "instruction_search", "racing", "train_ner", "wikirev_baselines"}
+ELSEWHERE = {
+    "language_model",
+    "train_instructed_reranker",
+    "instruction_search",
+    "racing",
+    "train_ner",
+    "wikirev_baselines",
+}
 
 
 def run(study: str, *arguments: str) -> None:
