@@ -1,10 +1,11 @@
 """A real instruct model as a re-ranker on part of `mini`: the logits of yes and no, beside the blind controls.
 
-    pip install -e ".[test]" && python eval/language_model.py MODEL --name "Qwen2.5-Coder 0.5B Instruct" --store scores.sqlite
+    pip install -e ".[test]" && python eval/language_model.py MODEL --name "Qwen2.5-Coder 0.5B Instruct"
 
 scores whole subjects, drawn by seed, until there are about ``--limit`` queries, and writes
-``eval/results/language_model.json`` and ``.md``. MODEL is a hub id or a folder whose chat template has ``<|im_start|>``. On two
-cores half a billion parameters take about a quarter of a second a pair; scores are kept in ``--store``, so a stopped run goes on.
+``eval/results/language_model.json`` and ``.md``. MODEL is a hub id or a folder whose chat template has
+``<|im_start|>``. On two cores half a billion parameters take about a quarter of a second a pair; scores are kept in
+``--store FILE``, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
