@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccs.commands.reward import add_choice
 from fresco.terminal.arguments import positive
+from fresco.terminal.options import add_resamples, add_seed
 
 if TYPE_CHECKING:
     from ccs.auditing.audit import Audit
@@ -35,10 +36,8 @@ def add_audit(commands: argparse._SubParsersAction[Any]) -> None:
         "--cheats-on", type=positive, metavar="N", help="play the cheats on the first N questions only (default: all)"
     )
     audit.add_argument("--json", action="store_true", help="print audit.json on standard output, no table")
-    audit.add_argument("--seed", type=int, default=0, metavar="S", help="of resampling")
-    audit.add_argument(
-        "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples for each interval"
-    )
+    add_seed(audit, "resampling")
+    add_resamples(audit)
 
 
 def run_audit(options: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from fresco.terminal.options import DTYPES, add_device, add_dtype
+
 
 def add_index(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
@@ -37,8 +39,8 @@ def add_index(commands: argparse._SubParsersAction[Any]) -> None:
         help='before each query (default: what the model saves, or "query: " for E5, which saves none)',
     )
     index.add_argument("--passage-prefix", metavar="TEXT", help="before each passage, likewise")
-    index.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
-    index.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    add_dtype(index, DTYPES[:-1])
+    add_device(index)
 
 
 def run_index(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.terminal.arguments import positive
+from fresco.terminal.options import add_device
 
 
 def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
@@ -40,7 +41,7 @@ def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
         "--max-query-characters", type=positive, default=10_000, metavar="N", help="of each query (default: 10000)"
     )
     limits.add_argument("--max-body-mb", type=positive, default=8, metavar="N", help="megabytes (default: 8)")
-    serve.add_argument("--device", metavar="D", help="for the model of a dense index")
+    add_device(serve, of="the model of a dense index")
 
 
 def run_serve(options: argparse.Namespace) -> int:

@@ -45,7 +45,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self._started = 0.0
         self._seconds = 0.0
         self._progress: Any = None
-        self._task: Any = None
+        self._steps = 0
         self.stopped = ""
 
     def attach(self, trainer: Any) -> None:
@@ -60,19 +60,15 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
     @contextmanager
     def bar(self, steps: int) -> Iterator[None]:
         """Show progress."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from fresco.terminal.progress import progress_bars
 
-        from fresco.terminal.console import make_console
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        shown = self._trainer.accelerator.is_main_process
-        with Progress(*columns, console=make_console(stderr=True), disable=not shown) as self._progress:
-            self._task = self._progress.add_task("training", total=steps)
+        self._steps = steps
+        with progress_bars(one_bar=True, shown=self._trainer.accelerator.is_main_process) as self._progress:
             yield
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The policy before training, where it is not known yet."""
-        self._progress.update(self._task, completed=state.global_step)
+        self._progress("training", state.global_step, self._steps)
         if state.global_step == 0:
             self._evaluator.evaluate(self._trainer)
 
@@ -100,7 +96,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self._journal.add("steps.jsonl", row)
         shown = [f"reward {logs.get('reward') or 0:.3f}"]
         shown += [f"{short} {logs[f'agent/{name}']:.2f}" for name, short in _SHOWN.items() if f"agent/{name}" in logs]
-        self._progress.update(self._task, completed=state.global_step, description=", ".join(shown))
+        self._progress(", ".join(shown), state.global_step, self._steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole now."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from fresco.terminal.progress import no_progress, progress_bars
 
@@ -40,3 +41,14 @@ def test_threads_may_share_it(capsys):
         for thread in threads:
             thread.join()
     assert capsys.readouterr().err.count("work") == 1
+
+
+def test_bars_are_made_in_one_place():
+    root = Path(__file__).parents[2]
+    makers = {
+        str(path.relative_to(root))
+        for package in ("fresco", "ccs")
+        for path in (root / package).rglob("*.py")
+        if "rich.progress" in path.read_text(encoding="utf-8")
+    }
+    assert makers == {"fresco/terminal/progress.py"}

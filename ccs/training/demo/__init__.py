@@ -40,12 +40,11 @@ def prepare(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> T
 
 def _make(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> None:
     import torch
-    from rich.progress import Progress
 
     from ccs.retrieve.index import build_index, open_index
     from ccs.training.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
     from ccs.training.demo.world import make_world, write_world
-    from fresco.terminal.console import make_console
+    from fresco.terminal.progress import progress_bars
 
     demo = config.demo
     assert demo is not None
@@ -58,9 +57,8 @@ def _make(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> Non
     tokenizer = make_tokenizer(world)
     model = make_model(tokenizer, demo.seed)
     state = torch.random.get_rng_state()
-    with Progress(console=make_console(stderr=True)) as progress:
-        task = progress.add_task("warming up", total=demo.warm_up_steps)
+    with progress_bars() as progress:
         for done in warm_up(model, tokenizer, world, index, demo.warm_up_steps, demo.seed):
-            progress.update(task, completed=done)
+            progress("warming up", done, demo.warm_up_steps)
     torch.random.set_rng_state(state)
     save(model, tokenizer, folder / "model")
