@@ -408,12 +408,14 @@ def train(
 def _chosen_reward(
     reward: str | Reward | None, config: _Path | Mapping[str, Any] | RewardConfig | None, cache: _Path | None
 ) -> tuple[RewardConfig, Reward]:
+    from ccs.foreign import ForeignReward
     from ccs.rewards.config import RewardConfig, as_config, open_reward
+    from ccs.rewards.registry import REWARDS
 
     if reward is not None and config is not None:
         raise FrescoError("give --reward or --config, not both")
     if reward is not None and not isinstance(reward, str):
-        return RewardConfig(), reward
+        return RewardConfig(), ForeignReward(REWARDS.adopt("the reward", lambda: reward), type(reward).__name__)
     settings = as_config({"reward": reward} if reward is not None else config, "--reward")
     return settings, open_reward(settings, cache=Path(cache) if cache else None)
 

@@ -9,6 +9,7 @@ import fresco
 from ccs.commands.audit import add_audit
 from ccs.commands.evaluate import add_evaluate
 from ccs.commands.index import add_index
+from ccs.commands.parts import add_all_parts
 from ccs.commands.reward import add_reward
 from ccs.commands.rollout import add_rollout
 from ccs.commands.serve import add_serve
@@ -17,7 +18,7 @@ from fresco.terminal.parser import make_parser, run_command
 
 # In the order of use. Each adds a subparser whose default `run` takes the options and gives the exit code; what is
 # heavy it imports there, so that `ccs --help` and a typing mistake do not wait.
-_COMMANDS = (add_index, add_serve, add_rollout, add_reward, add_evaluate, add_audit, add_train)
+_COMMANDS = (add_index, add_serve, add_rollout, add_reward, add_evaluate, add_audit, add_train, add_all_parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,7 +36,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--config", metavar="FILE", help="YAML; see --print-config of `ccs reward`")
     chosen.add_argument(
-        "--reward", metavar="NAME", help="a reward by name with its defaults: cycle, majority-vote, ..."
+        "--reward",
+        metavar="NAME",
+        help="a reward by name with its defaults (`ccs parts rewards`), or module:Class,args",
     )
     parser.add_argument("--cache", metavar="FILE", help="SQLite file for what language models answer")
 

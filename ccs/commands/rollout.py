@@ -33,7 +33,9 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
     )
     rollout.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of each")
     rollout.add_argument("--model", required=True, metavar="URL#MODEL", help="such as http://127.0.0.1:8000/v1#MODEL")
-    rollout.add_argument("--retriever", metavar="URL|DIR", help="a server of /retrieve, or an index of `ccs index`")
+    rollout.add_argument(
+        "--retriever", metavar="URL|DIR", help="a server of /retrieve, an index of `ccs index`, or module:Class,args"
+    )
     rollout.add_argument("--out", required=True, metavar="FILE", help="trajectories, JSON Lines")
 
     agent = rollout.add_argument_group("agent")

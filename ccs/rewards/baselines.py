@@ -20,6 +20,8 @@ from ccs.rewards.base import ask_each
 from ccs.rewards.bottleneck import CHARACTERS, psi_trace
 from ccs.rewards.likelihood import PromptScorer
 from ccs.rewards.reconstruct import read_prompt
+from ccs.rewards.registry import REWARDS
+from ccs.rewards.settings import RewardConfig
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
@@ -30,6 +32,49 @@ _ATTEMPTS = 3  # a grade that cannot be read is asked for again, with another se
 _MAX_TOKENS = 2048  # a sentence, and what a reasoning model thinks before it
 _LONGEST_ANSWER = 2000  # characters; what is longer would bury the rules
 _ANSWERING = "{trace}\n\nQuestion: {question}\nAnswer:\n"
+
+
+@REWARDS.register("exact-match", "1 for a right answer (Search-R1)", needs="gold answers", settings="", gates="off")
+def exact_match_reward(_arguments: str = "") -> GoldReward:
+    """1 for a right answer."""
+    return GoldReward("exact-match", exact_match)
+
+
+@REWARDS.register("f1", "words in common with a right answer", needs="gold answers", settings="", gates="off")
+def f1_reward(_arguments: str = "") -> GoldReward:
+    """Words in common with a right answer."""
+    return GoldReward("f1", token_f1)
+
+
+@REWARDS.register("majority-vote", "1 for the answer that most of the group gave (TTRL)", settings="", gates="off")
+def _open_majority(_arguments: str) -> MajorityVote:
+    return MajorityVote()
+
+
+@REWARDS.register(
+    "self-confidence",
+    "the policy's own confidence in its answer (RLIF)",
+    needs="the policy's vLLM server",
+    settings="server!, characters",
+    gates="off",
+)
+def _open_confidence(_arguments: str, config: RewardConfig) -> SelfConfidence:
+    assert config.server is not None
+    return SelfConfidence(ChatClient(config.server), characters=config.characters)
+
+
+@REWARDS.register(
+    "constitution",
+    "a language model's grade of the work by rules",
+    needs="a server that chats",
+    settings="server!, prompt, characters",
+    gates="off",
+)
+def _open_constitution(_arguments: str, config: RewardConfig, cache: Path | None) -> ConstitutionalJudge:
+    assert config.server is not None
+    prompt = Path(config.prompt) if config.prompt else None
+    client = ChatClient(config.server, cache=cache)
+    return ConstitutionalJudge(client, prompt=prompt, characters=config.characters)
 
 
 class GoldReward:
@@ -58,16 +103,6 @@ class GoldReward:
             known = trajectory.stop != "error" and question.answers
             scores.append(self._measure(trajectory.answer, question.answers) if known else None)
         return scores
-
-
-def exact_match_reward() -> GoldReward:
-    """1 for a right answer."""
-    return GoldReward("exact-match", exact_match)
-
-
-def f1_reward() -> GoldReward:
-    """Words in common with a right answer."""
-    return GoldReward("f1", token_f1)
 
 
 class MajorityVote:

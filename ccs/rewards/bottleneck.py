@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ccs.agent.protocol import SHORTEST_PASSAGE, one_line, write_information
 from ccs.agent.trajectory import Hit, Trajectory
-from ccs.rewards.mask import Masker, MaskOptions, mask_trajectories
+from ccs.rewards.mask import Masker, MaskOptions, mask_trajectories, open_masker
 from ccs.rewards.mask.queries import BLANK
 
 _VERSION = 2
@@ -59,6 +59,15 @@ class Trace:
 def psi_trace(trajectory: Trajectory) -> Trace:
     """The searches of a trajectory, without thoughts, faulty turns and the final response."""
     return Trace(tuple(Step(turn.query or "", turn.hits) for turn in trajectory.searches))
+
+
+def open_bottleneck(mask: MaskOptions) -> Bottleneck:
+    """The bottleneck with the masker that the options name.
+
+    Raises:
+        FrescoError: the masker cannot be opened.
+    """
+    return Bottleneck(None if mask.blank else open_masker(mask.masker), mask)
 
 
 class Bottleneck:

@@ -10,88 +10,33 @@
     similarity: cosine:intfloat/e5-base-v2
     gates: {answer: 1.0, search: 1.0}
 
-Paths are relative to the file where they are found there, else to the current folder.
-``ccs reward --print-config`` writes all keys with their defaults.
+``ccs parts`` lists what can stand at ``reward``, ``mask.masker`` and ``similarity``; each may also be one's own,
+``module:Class,args``. Paths are relative to the file where they are found there, else to the current folder. A setting
+that the reward does not read is refused. ``ccs reward --print-config`` writes all keys with their defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ccs.rewards.base import Reward
-from ccs.rewards.bottleneck import CHARACTERS, Bottleneck
-from ccs.rewards.cycle import AGGREGATES, CycleReward
-from ccs.rewards.evidence import Evidence
+from ccs.rewards.bottleneck import Bottleneck
+from ccs.rewards.bottleneck import open_bottleneck as open_masked
 from ccs.rewards.gates import Gated, Gates
+from ccs.rewards.registry import NARROWED, REWARDS
+from ccs.rewards.settings import EVIDENCE, EvidenceConfig, ReconstructConfig, RewardConfig
 from fresco.errors import FrescoError
 from fresco.io.config_file import beside, beside_in_spec, fill, read_yaml
+from fresco.io.registry import Part
+
+__all__ = ["EvidenceConfig", "ReconstructConfig", "RewardConfig", "open_reward", "parse_config", "read_config"]
 
 RECONSTRUCTORS = ("identity", "llm")
-EVIDENCE = "evidence"
-_BLIND_TO_ANSWERS = ("cycle", "likelihood")
-
-
-@dataclass(frozen=True, slots=True)
-class MaskConfig:
-    """Of the queries; see :class:`ccs.rewards.mask.MaskOptions`."""
-
-    masker: str = "embedded"
-    numbered: bool = False
-    blank: bool = False
-    shared_words: bool = False
-    propagate: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ReconstructConfig:
-    """See :class:`ccs.rewards.reconstruct.LlmReconstructor`; ``identity`` reads ``aggregate`` alone."""
-
-    kind: str = "identity"
-    server: str | None = None
-    prompt: str | None = None
-    samples: int = 1
-    temperature: float = 0.0
-    aggregate: str = "best"
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceConfig:
-    """See :class:`ccs.rewards.evidence.Evidence`."""
-
-    pages: int = 2
-    floor: float = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class RewardConfig:
-    """Everything that decides a reward.
-
-    Attributes:
-        reward: One of :data:`REWARDS`.
-        server: ``URL#MODEL`` for likelihood, self-confidence and constitution.
-        mask: For cycle and likelihood.
-        reconstruct: For cycle.
-        similarity: For cycle: ``evidence``, ``token-f1``, ``cosine:MODEL``, ``judge:URL#MODEL``.
-        evidence: For the similarity ``evidence``.
-        characters: Of the passages of one search that a model reads.
-        prompt: For constitution: file of other rules.
-        gates: Their weights. None is the default of :class:`ccs.rewards.gates.Gates` for cycle and likelihood, which do
-            not look at the answer, and no gate for the others, which are then as published.
-    """
-
-    reward: str = "cycle"
-    server: str | None = None
-    mask: MaskConfig = field(default_factory=MaskConfig)
-    reconstruct: ReconstructConfig = field(default_factory=ReconstructConfig)
-    similarity: str = EVIDENCE
-    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
-    characters: int = CHARACTERS
-    prompt: str | None = None
-    gates: Gates | None = None
+AGGREGATES = ("best", "mean")
 
 
 def read_config(path: Path) -> RewardConfig:
@@ -158,19 +103,33 @@ def open_reward(config: RewardConfig | None = None, *, cache: Path | None = None
         FrescoError: something it names is missing or cannot be used.
     """
     config = config or RewardConfig()
-    return Gated(REWARDS[config.reward](config, cache), _gates(config))
+    if _part(config):
+        return Gated(REWARDS.open(config.reward, config=config, cache=cache), _gates(config))
+    from ccs.foreign import ForeignReward
+
+    return Gated(ForeignReward(REWARDS.open(config.reward, cache=cache), config.reward), _gates(config))
+
+
+def open_bottleneck(config: RewardConfig) -> Bottleneck:
+    """The bottleneck with the configured mask."""
+    return open_masked(config.mask)
+
+
+def _part(config: RewardConfig) -> Part[Reward] | None:
+    return REWARDS.parts().get(config.reward.partition(":")[0])
 
 
 def _gates(config: RewardConfig) -> Gates:
     if config.gates is not None:
         return config.gates
-    return Gates() if config.reward in _BLIND_TO_ANSWERS else Gates(answer=0.0, search=0.0)
+    part = _part(config)
+    return Gates() if part and part.columns["gates"] == "on" else Gates(answer=0.0, search=0.0)
 
 
 def _check(config: RewardConfig, where: str) -> None:
+    _check_name(config.reward, where)
     reconstruct, evidence = config.reconstruct, config.evidence
     for path, value, allowed in (
-        ("reward", config.reward, tuple(REWARDS)),
         ("reconstruct.kind", reconstruct.kind, RECONSTRUCTORS),
         ("reconstruct.aggregate", reconstruct.aggregate, AGGREGATES),
     ):
@@ -187,10 +146,23 @@ def _check(config: RewardConfig, where: str) -> None:
     for path, (number, low, high) in ranges.items():
         if not low <= number <= high:
             raise FrescoError(f"{where}: {path} is {number}; {low} to {high} is wanted")
+    part = _part(config)
+    settings = [each.strip() for each in part.columns["settings"].split(",")] if part else []
+    if "server!" in settings and not config.server:
+        raise FrescoError(f"{where}: the reward {config.reward} asks a model; give server: URL#MODEL")
     if config.reward == "cycle":
         _check_cycle(config, where)
-    elif config.reward in _SERVED and not config.server:
-        raise FrescoError(f"{where}: the reward {config.reward} asks a model; give server: URL#MODEL")
+    _refuse_unread(config, [each.rstrip("!") for each in settings], where)
+
+
+def _check_name(spec: str, where: str) -> None:
+    name = spec.partition(":")[0]
+    parts, plug_ins = REWARDS.parts(), REWARDS.plug_ins()
+    if name in parts or ":" in spec or spec.partition(",")[0] in plug_ins:
+        return
+    blind_first = sorted(parts.values(), key=lambda part: (part.columns["gates"] != "on", part.name))
+    known = ", ".join([*(part.name for part in blind_first), *plug_ins])
+    raise FrescoError(f"{where}: reward is {spec!r}; it is one of {known}, or module:Class for your own")
 
 
 def _check_cycle(config: RewardConfig, where: str) -> None:
@@ -204,88 +176,28 @@ def _check_cycle(config: RewardConfig, where: str) -> None:
             )
 
 
-def open_bottleneck(config: RewardConfig) -> Bottleneck:
-    """The bottleneck with the configured mask."""
-    from ccs.rewards.mask import MaskOptions, open_masker
-
-    mask = config.mask
-    options = MaskOptions(
-        numbered=mask.numbered, blank=mask.blank, shared_words=mask.shared_words, propagate=mask.propagate
-    )
-    return Bottleneck(None if mask.blank else open_masker(mask.masker), options)
-
-
-def _cycle(config: RewardConfig, cache: Path | None) -> Reward:
-    from ccs.rewards.reconstruct import Identity, LlmReconstructor
-    from ccs.rewards.similarity import open_similarity
-
-    chosen = config.reconstruct
-    if config.similarity == EVIDENCE:
-        # It reads no query, so there is none to mask.
-        return CycleReward(Bottleneck(None), Identity(), Evidence(config.evidence.pages, config.evidence.floor))
-    similarity = open_similarity(config.similarity, cache=cache)
-    if chosen.kind == "identity":
-        return CycleReward(open_bottleneck(config), Identity(), similarity, chosen.aggregate)
-    assert chosen.server is not None
-    reconstructor = LlmReconstructor(
-        chosen.server,
-        prompt=Path(chosen.prompt) if chosen.prompt else None,
-        samples=chosen.samples,
-        temperature=chosen.temperature,
-        characters=config.characters,
-        cache=cache,
-    )
-    return CycleReward(open_bottleneck(config), reconstructor, similarity, chosen.aggregate)
+def _refuse_unread(config: RewardConfig, settings: list[str], where: str) -> None:
+    narrow = NARROWED.get(config.reward)
+    read = {"reward", "gates", *(narrow(config) if narrow else settings)}
+    read = _without_blanked(config, read)
+    for path in _changed(config, RewardConfig()):
+        if not any(path == each or path.startswith(f"{each}.") for each in read):
+            what = config.reward if narrow is None else f"{config.reward} as it is set here"
+            raise FrescoError(
+                f"{where}: the reward {what} does not read {path}; take it out (it reads {', '.join(sorted(read))})"
+            )
 
 
-def _likelihood(config: RewardConfig, cache: Path | None) -> Reward:
-    from ccs.rewards.likelihood import LikelihoodReward
-
-    del cache  # an answer holds every token of its prompt
-    return LikelihoodReward(open_bottleneck(config), _client(config, None), characters=config.characters)
+def _without_blanked(config: RewardConfig, read: set[str]) -> set[str]:
+    """Blanked queries are masked by nothing else."""
+    return (read - {"mask"}) | {"mask.blank"} if "mask" in read and config.mask.blank else read
 
 
-def _self_confidence(config: RewardConfig, cache: Path | None) -> Reward:
-    from ccs.rewards.baselines import SelfConfidence
-
-    del cache
-    return SelfConfidence(_client(config, None), characters=config.characters)
-
-
-def _constitution(config: RewardConfig, cache: Path | None) -> Reward:
-    from ccs.rewards.baselines import ConstitutionalJudge
-
-    prompt = Path(config.prompt) if config.prompt else None
-    return ConstitutionalJudge(_client(config, cache), prompt=prompt, characters=config.characters)
-
-
-def _client(config: RewardConfig, cache: Path | None) -> Any:
-    from fresco.clients.llm import ChatClient
-
-    assert config.server is not None
-    return ChatClient(config.server, cache=cache)
-
-
-def _plain(name: str) -> Callable[[RewardConfig, Path | None], Reward]:
-    def make(_config: RewardConfig, _cache: Path | None) -> Reward:
-        from ccs.rewards import baselines
-
-        makers: Mapping[str, Callable[[], Reward]] = {
-            "majority-vote": baselines.MajorityVote,
-            "exact-match": baselines.exact_match_reward,
-            "f1": baselines.f1_reward,
-        }
-        return makers[name]()
-
-    return make
-
-
-_SERVED = ("likelihood", "self-confidence", "constitution")
-#: Rewards by name, and what makes each.
-REWARDS: Mapping[str, Callable[[RewardConfig, Path | None], Reward]] = {
-    "cycle": _cycle,
-    "likelihood": _likelihood,
-    "self-confidence": _self_confidence,
-    "constitution": _constitution,
-    **{name: _plain(name) for name in ("majority-vote", "exact-match", "f1")},
-}
+def _changed(section: Any, default: Any, path: str = "") -> Iterator[str]:
+    """The dotted keys whose value is not the default."""
+    for each in fields(section):
+        value, usual = getattr(section, each.name), getattr(default, each.name)
+        if is_dataclass(value) and is_dataclass(usual):
+            yield from _changed(value, usual, f"{path}{each.name}.")
+        elif value != usual:
+            yield f"{path}{each.name}"

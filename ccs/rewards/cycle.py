@@ -7,17 +7,57 @@ Source: arXiv 2604.12967, section on the method; what the paper leaves open is a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.bottleneck import Bottleneck, Trace
+from ccs.rewards.bottleneck import Bottleneck, Trace, open_bottleneck
 from ccs.rewards.evidence import Evidence
-from ccs.rewards.reconstruct import Identity, Reconstructor
-from ccs.rewards.similarity import Similarity
+from ccs.rewards.reconstruct import Identity, LlmReconstructor, Reconstructor
+from ccs.rewards.registry import NARROWED, REWARDS
+from ccs.rewards.settings import EVIDENCE, RewardConfig
+from ccs.rewards.similarity import Similarity, open_similarity
 from fresco.errors import FrescoError
 
-AGGREGATES = ("best", "mean")
 _MOST_KNOWN = 500_000  # pairs whose similarity is kept
+
+
+@REWARDS.register(
+    "cycle",
+    "how well the question can be told from the trajectory (Cycle-Consistent Search)",
+    needs="what its masker, reconstruct and similarity need; nothing by default",
+    settings="mask, reconstruct, similarity, evidence, characters",
+    gates="on",
+)
+def _open(_arguments: str, config: RewardConfig, cache: Path | None) -> CycleReward:
+    chosen = config.reconstruct
+    if config.similarity == EVIDENCE:
+        # It reads no query, so there is none to mask.
+        return CycleReward(Bottleneck(None), Identity(), Evidence(config.evidence.pages, config.evidence.floor))
+    similarity = open_similarity(config.similarity, cache=cache)
+    if chosen.kind == "identity":
+        return CycleReward(open_bottleneck(config.mask), Identity(), similarity, chosen.aggregate)
+    assert chosen.server is not None
+    reconstructor = LlmReconstructor(
+        chosen.server,
+        prompt=Path(chosen.prompt) if chosen.prompt else None,
+        samples=chosen.samples,
+        temperature=chosen.temperature,
+        characters=config.characters,
+        cache=cache,
+    )
+    return CycleReward(open_bottleneck(config.mask), reconstructor, similarity, chosen.aggregate)
+
+
+def _reads(config: RewardConfig) -> list[str]:
+    if config.similarity == EVIDENCE:
+        return ["similarity", "evidence", "reconstruct.kind"]
+    if config.reconstruct.kind == "identity":
+        return ["similarity", "mask", "reconstruct.kind", "reconstruct.aggregate"]
+    return ["similarity", "mask", "reconstruct", "characters"]
+
+
+NARROWED["cycle"] = _reads
 
 
 class CycleReward:

@@ -21,7 +21,9 @@ from ccs.agent.protocol import one_line
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import ask_each
-from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Trace
+from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Trace, open_bottleneck
+from ccs.rewards.registry import REWARDS
+from ccs.rewards.settings import RewardConfig
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
@@ -93,6 +95,19 @@ class PromptScorer:
                 f"{self.client.shown} gives no prompt_token_ids; the likelihood reward needs a vLLM server"
             )
         return ids
+
+
+@REWARDS.register(
+    "likelihood",
+    "how much likelier the question becomes given the trajectory, in nats a token",
+    needs="a vLLM server",
+    settings="server!, mask, characters",
+    gates="on",
+)
+def _open(_arguments: str, config: RewardConfig) -> LikelihoodReward:
+    assert config.server is not None
+    # No cache: an answer holds every token of its prompt.
+    return LikelihoodReward(open_bottleneck(config.mask), ChatClient(config.server), characters=config.characters)
 
 
 class LikelihoodReward:

@@ -17,16 +17,11 @@ from typing import Any, Protocol, runtime_checkable
 from ccs.evaluation.answers import squad_words
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
+from fresco.io.registry import Registry
 from fresco.models import loading
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm
 
-#: Specs, and what each compares.
-SPECS = {
-    "token-f1": "words in common",
-    "cosine:MODEL": "sentence embeddings",
-    "judge:URL#MODEL": "a language model's grade by a rubric",
-}
 _RUBRIC = Path(__file__).parent / "prompts" / "similarity.txt"
 _BATCH = 64
 _HIGHEST_GRADE = 10
@@ -51,6 +46,38 @@ class Similarity(Protocol):
     def score(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float | None]:
         """One number from 0 to 1 for each (question, reconstruction); None where it could not be had."""
         ...
+
+
+SIMILARITIES: Registry[Similarity] = Registry(
+    "similarity",
+    flag="similarity",
+    package=None,  # the built-in ones are all in this file
+    group="ccs.similarities",
+    members=("name", "fingerprint", "score"),
+    listing="ccs parts",
+)
+
+
+@SIMILARITIES.register("token-f1", "words in common")
+def _open_token_f1(_arguments: str) -> TokenF1:
+    return TokenF1()
+
+
+@SIMILARITIES.register(
+    "cosine:MODEL", "sentence embeddings", needs="pip install 'fresco-ccs[ccs]'", example="intfloat/e5-base-v2"
+)
+def _open_cosine(model: str, settings: Settings | None = None) -> Cosine:
+    return Cosine(model, settings)
+
+
+@SIMILARITIES.register(
+    "judge:URL#MODEL",
+    "a language model's grade by a rubric",
+    needs="a server that chats",
+    example="http://HOST/v1#MODEL",
+)
+def _open_judge(spec: str, cache: Path | None = None, prompt: Path | None = None) -> Judge:
+    return Judge(spec, cache=cache, prompt=prompt)
 
 
 class TokenF1:
@@ -196,7 +223,7 @@ def open_similarity(
     """Make the similarity that a spec names.
 
     Args:
-        spec: One of :data:`SPECS`.
+        spec: A name of ``ccs parts similarities``, or one's own.
         settings: For ``cosine``.
         cache: For ``judge``: SQLite file of its answers.
         prompt: For ``judge``: another rubric.
@@ -204,14 +231,7 @@ def open_similarity(
     Raises:
         FrescoError: unknown spec, a missing extra, a model, server or prompt that cannot be used.
     """
-    kind, _, rest = spec.partition(":")
-    if spec == TokenF1.name:
-        return TokenF1()
-    if kind == "cosine" and rest:
-        return Cosine(rest, settings)
-    if kind == "judge" and rest:
-        return Judge(rest, cache=cache, prompt=prompt)
-    raise FrescoError(f"--similarity {spec}: unknown; known are {', '.join(SPECS)}")
+    return SIMILARITIES.open(spec, settings=settings, cache=cache, prompt=prompt)
 
 
 def _read_prompt(path: Path) -> str:

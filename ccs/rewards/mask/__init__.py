@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ccs.rewards.mask.base import TAGS, Masker, Span
 from ccs.rewards.mask.queries import MaskOptions, mask_queries, mask_trajectories
-from ccs.rewards.mask.registry import SPECS, open_masker
+from ccs.rewards.mask.registry import MASKERS, open_masker
 
 __all__ = [
-    "SPECS",
+    "MASKERS",
     "TAGS",
     "MaskOptions",
     "Masker",

@@ -12,10 +12,12 @@ from pathlib import Path
 from ccs.rewards.mask.base import Masker
 from ccs.rewards.mask.merge import Joined
 from ccs.rewards.mask.patterns import Patterns
+from ccs.rewards.mask.registry import MASKERS
 from ccs.rewards.mask.spacy_ner import SpacyNer
 from ccs.rewards.mask.words import CommonWords, Words
 from fresco.errors import FrescoError
 
+CCS_EXTRA = "pip install 'fresco-ccs[ccs]'"
 #: Folder of the recognizer and file of the common words, in the data folder.
 MODEL, WORDS = "model", "words.txt"
 
@@ -43,15 +45,22 @@ def common_words() -> CommonWords:
     return CommonWords.read(data_folder() / WORDS)
 
 
-def open_embedded(part: str) -> Masker:
-    """One of ``embedded``, ``ner``, ``patterns``, ``words``.
+@MASKERS.register("patterns", "numbers, dates, quoted spans, words with a capital")
+def _open_patterns(_arguments: str) -> Masker:
+    return Patterns(common_words())
 
-    Raises:
-        FrescoError: spaCy or the shipped files are missing.
-    """
-    if part == "patterns":
-        return Patterns(common_words())
-    if part == "words":
-        return Words(common_words())
+
+@MASKERS.register("words", "words that are not common in lower case")
+def _open_words(_arguments: str) -> Masker:
+    return Words(common_words())
+
+
+@MASKERS.register("ner", "entities, by the small recognizer that comes with the package", needs=CCS_EXTRA)
+def _open_ner(_arguments: str) -> Masker:
+    return SpacyNer(str(data_folder() / MODEL), name="ner")
+
+
+@MASKERS.register("embedded", "the default: ner, patterns and words together", needs=CCS_EXTRA)
+def _open_embedded(_arguments: str) -> Masker:
     ner = SpacyNer(str(data_folder() / MODEL), name="ner")
-    return ner if part == "ner" else Joined((ner, Patterns(common_words()), Words(common_words())), name="embedded")
+    return Joined((ner, Patterns(common_words()), Words(common_words())), name="embedded")

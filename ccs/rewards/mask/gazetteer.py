@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ccs.rewards.mask.base import Span
+from ccs.rewards.mask.registry import MASKERS
 from ccs.rewards.mask.text import WORD, clean
 from ccs.rewards.mask.words import CommonWords
 from fresco.errors import FrescoError
@@ -26,6 +27,13 @@ from fresco.errors import FrescoError
 _VERSION = 1
 _MOST_WORDS = 12  # longer titles are found by their first twelve words
 _NOTE = re.compile(r"\s*\([^()]*\)\s*$")  # "Free Guy (film)"
+
+
+@MASKERS.register("gazetteer:FILE", "titles, of a list or a corpus", example="corpus.jsonl")
+def _open(file: str) -> Gazetteer:
+    from ccs.rewards.mask.embedded import common_words
+
+    return Gazetteer.read(Path(file).expanduser(), common_words())
 
 
 class Gazetteer:
@@ -59,7 +67,9 @@ class Gazetteer:
         """
         found = cls(_titles(path), common, name=f"gazetteer:{path}")
         if not found:
-            raise FrescoError(f"--mask gazetteer:{path}: it holds no title; one a line, or JSON Lines with `title`")
+            raise FrescoError(
+                f"mask.masker gazetteer:{path}: it holds no title; one a line, or JSON Lines with `title`"
+            )
         return found
 
     def __len__(self) -> int:
@@ -103,11 +113,11 @@ def _titles(path: Path) -> Iterator[str]:
         with openers.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _title(line.strip(), f"--mask gazetteer:{path}, line {number}")
+                    yield _title(line.strip(), f"mask.masker gazetteer:{path}, line {number}")
     except UnicodeDecodeError as error:
-        raise FrescoError(f"--mask gazetteer:{path}: no UTF-8 text ({error.reason})") from error
+        raise FrescoError(f"mask.masker gazetteer:{path}: no UTF-8 text ({error.reason})") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise FrescoError(f"--mask gazetteer:{path}: cannot be read ({error})") from error
+        raise FrescoError(f"mask.masker gazetteer:{path}: cannot be read ({error})") from error
 
 
 def _title(line: str, where: str) -> str:

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccs.rewards.mask.base import Span, tag_of
+from ccs.rewards.mask.registry import MASKERS
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.settings import Settings
 
 _BATCH = 64
 _NO_ENTITY = frozenset(("O", "o"))
+
+
+@MASKERS.register(
+    "hf:MODEL",
+    "entities, by a Hugging Face token classifier",
+    needs="pip install 'fresco-ccs[models]'",
+    example="dslim/bert-base-NER",
+)
+def _open(model: str) -> HfTokenClassifier:
+    return HfTokenClassifier(model)
 
 
 class HfTokenClassifier:
@@ -36,7 +47,7 @@ class HfTokenClassifier:
         files = loading.find_model("hf", model, settings)
         if not files.architecture.endswith("ForTokenClassification"):
             raise FrescoError(
-                f"--mask {self.name}: {files.architecture} labels no tokens; a ...ForTokenClassification does"
+                f"mask.masker {self.name}: {files.architecture} labels no tokens; a ...ForTokenClassification does"
             )
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
@@ -55,11 +66,13 @@ class HfTokenClassifier:
             lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision, trust_remote_code=False),
         )
         if not self._tokenizer.is_fast:
-            raise FrescoError(f"--mask {self.name}: its tokenizer gives no offsets; a fast one (tokenizer.json) does")
+            raise FrescoError(
+                f"mask.masker {self.name}: its tokenizer gives no offsets; a fast one (tokenizer.json) does"
+            )
         self._limit = min(loading.token_limit(self.name, self._model, self._tokenizer, None), 512)
         self._labels: dict[int, str] = self._model.config.id2label
         if not _NO_ENTITY & set(self._labels.values()):
-            raise FrescoError(f"--mask {self.name}: none of its labels is `O`; it is no entity recognizer")
+            raise FrescoError(f"mask.masker {self.name}: none of its labels is `O`; it is no entity recognizer")
         self.fingerprint = f"hf|{files.identity}|{settings.dtype}|{loading.library_versions()}"
 
     def spans(self, texts: Sequence[str]) -> list[list[Span]]:

@@ -29,6 +29,7 @@ class MaskOptions:
     """How found spans are masked.
 
     Attributes:
+        masker: The spec of what finds them, where one is opened from a configuration (``ccs parts maskers``).
         numbered: Each entity has its own tag, the same in all queries of a trajectory: ``[PERSON_1]``. Numbers let a
             reader follow an entity through the turns, as the paper's plain tags do not.
         blank: Each query is :data:`BLANK` as a whole; nothing else applies.
@@ -37,6 +38,7 @@ class MaskOptions:
             stand, in any case, and so are its uncommon words alone ("Messi" once "Lionel Messi" was found).
     """
 
+    masker: str = "embedded"
     numbered: bool = False
     blank: bool = False
     shared_words: bool = False

@@ -1,30 +1,37 @@
-"""From a spec to a masker: ``embedded``, ``spacy:en_core_web_lg+gazetteer:corpus.jsonl``."""
+"""From a spec to a masker: ``embedded``, ``spacy:en_core_web_lg+gazetteer:corpus.jsonl``, ``my_masks:Mine,2``.
+
+Each masker is registered in a file of this package; :mod:`fresco.io.registry` says how specs are read.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import Any
 
 from ccs.rewards.mask.base import Masker
-from ccs.rewards.mask.embedded import common_words, open_embedded
-from ccs.rewards.mask.gazetteer import Gazetteer
-from ccs.rewards.mask.hf import HfTokenClassifier
 from ccs.rewards.mask.merge import Joined
-from ccs.rewards.mask.spacy_ner import SpacyNer
 from fresco.errors import FrescoError
+from fresco.io.registry import Registry
 
-#: Specs, and what each finds.
-SPECS = {
-    "embedded": "the default: ner, patterns and words together",
-    "ner": "entities, by the small recognizer that comes with the package",
-    "patterns": "numbers, dates, quoted spans, words with a capital",
-    "words": "words that are not common in lower case",
-    "spacy:NAME_OR_PATH": "entities, by a spaCy pipeline",
-    "hf:MODEL": "entities, by a Hugging Face token classifier",
-    "gazetteer:FILE": "titles, of a list or a corpus",
-}
-# A "+" joins only before a kind of masker: file names may hold one.
-_JOIN = re.compile(r"\+(?=(?:embedded|ner|patterns|words)(?:\+|$)|(?:spacy|hf|gazetteer):)")
+
+def _fault(masker: Any) -> str | None:
+    """What is wrong with the members of a masker that somebody brought along."""
+    for name in ("name", "fingerprint"):
+        text = getattr(masker, name)
+        if not isinstance(text, str) or not text.strip() or "\n" in text:
+            return f"its {name} is {text!r:.60}; one line of text is wanted"
+    return None if callable(masker.spans) else "its spans cannot be called"
+
+
+MASKERS: Registry[Masker] = Registry(
+    "masker",
+    flag="mask.masker",
+    package="ccs.rewards.mask",
+    group="ccs.maskers",
+    members=("name", "fingerprint", "spans"),
+    check=_fault,
+    listing="ccs parts",
+)
 
 
 def open_masker(spec: str = "embedded") -> Masker:
@@ -33,18 +40,22 @@ def open_masker(spec: str = "embedded") -> Masker:
     Raises:
         FrescoError: unknown spec, missing extra, a model or file that cannot be read.
     """
-    parts = [_open(part, spec) for part in _JOIN.split(spec)]
+    if not spec.strip():
+        raise FrescoError("mask.masker is empty; see `ccs parts maskers`")
+    parts = [_open(part) for part in _joins().split(spec)]
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-def _open(part: str, spec: str) -> Masker:
-    kind, colon, rest = part.partition(":")
-    if not colon and kind in {"embedded", "ner", "patterns", "words"}:
-        return open_embedded(kind)
-    if colon and rest and kind == "spacy":
-        return SpacyNer(rest)
-    if colon and rest and kind == "hf":
-        return HfTokenClassifier(rest)
-    if colon and rest and kind == "gazetteer":
-        return Gazetteer.read(Path(rest).expanduser(), common_words())
-    raise FrescoError(f"--mask {spec}: {part!r} is unknown; known are {', '.join(SPECS)}, joined by +")
+def _open(spec: str) -> Masker:
+    masker = MASKERS.open(spec)
+    if spec.partition(":")[0] in MASKERS.parts():
+        return masker
+    from ccs.foreign import ForeignMasker
+
+    return ForeignMasker(masker, spec)
+
+
+def _joins() -> re.Pattern[str]:
+    """A ``+`` joins only before something that names a masker: file names may hold one."""
+    known = "|".join(map(re.escape, [*MASKERS.parts(), *MASKERS.plug_ins()]))
+    return re.compile(rf"\+(?=(?:{known})(?:[+:,]|$)|[^+:]+\.py:|[A-Za-z_][\w.]*:[A-Za-z_])")

@@ -15,12 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from ccs.rewards.mask.base import Span, tag_of
+from ccs.rewards.mask.registry import MASKERS
 from fresco.errors import FrescoError
 
 _BATCH = 256
 # Pipes that set no entity, and that none of the pipes that do reads.
 _ENTITY_PIPES = frozenset(("ner", "beam_ner", "entity_ruler", "span_ruler", "spancat", "spancat_singlelabel"))
 _FEATURE_PIPES = frozenset(("tok2vec", "transformer", "curated_transformer", "sentencizer"))
+
+
+@MASKERS.register(
+    "spacy:NAME_OR_PATH",
+    "entities, by a spaCy pipeline",
+    needs="pip install 'fresco-ccs[ccs]'",
+    example="en_core_web_sm",
+)
+def _open(model: str) -> SpacyNer:
+    return SpacyNer(model)
 
 
 class SpacyNer:
@@ -40,24 +51,26 @@ class SpacyNer:
         try:
             import spacy
         except ImportError as error:
-            raise FrescoError(f"--mask {self.name} needs spaCy: pip install 'fresco-ccs[ccs]'") from error
+            raise FrescoError(f"mask.masker {self.name} needs spaCy: pip install 'fresco-ccs[ccs]'") from error
         folder = Path(model).expanduser()
         is_path = folder.is_dir()
         if not is_path and (folder.exists() or model.startswith((".", "/", "~")) or "/" in model):
-            raise FrescoError(f"--mask {self.name}: there is no folder {folder}")
+            raise FrescoError(f"mask.masker {self.name}: there is no folder {folder}")
         try:
             self._nlp: Any = spacy.load(folder if is_path else model)
         except ImportError as error:
-            raise FrescoError(f"--mask {self.name}: it needs a package that is missing ({_line(error)})") from error
+            raise FrescoError(
+                f"mask.masker {self.name}: it needs a package that is missing ({_line(error)})"
+            ) from error
         except Exception as error:  # a damaged model raises anything, a missing one OSError
             hint = (
                 f"python -m spacy download {model}" if not is_path and isinstance(error, OSError) else "is it spaCy's?"
             )
-            raise FrescoError(f"--mask {self.name}: cannot be loaded ({_line(error)}); {hint}") from error
+            raise FrescoError(f"mask.masker {self.name}: cannot be loaded ({_line(error)}); {hint}") from error
         kinds = {pipe: self._nlp.get_pipe_meta(pipe).factory for pipe in self._nlp.pipe_names}
         if not _ENTITY_PIPES & set(kinds.values()):
             raise FrescoError(
-                f"--mask {self.name}: no pipe of it recognizes entities (it has {', '.join(kinds) or 'none'}); "
+                f"mask.masker {self.name}: no pipe of it recognizes entities (it has {', '.join(kinds) or 'none'}); "
                 "choose a pipeline with `ner`"
             )
         self._nlp.select_pipes(enable=[pipe for pipe, kind in kinds.items() if kind in _ENTITY_PIPES | _FEATURE_PIPES])

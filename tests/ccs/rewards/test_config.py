@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from ccs.rewards.base import Reward
-from ccs.rewards.config import REWARDS, RewardConfig, dump_config, open_reward, parse_config, read_config
+from ccs.rewards.config import RewardConfig, dump_config, open_reward, parse_config, read_config
 from ccs.rewards.gates import Gates
+from ccs.rewards.registry import REWARDS
 from fresco.errors import FrescoError
 from fresco.io.config_file import load_yaml
 from tests.ccs.rewards.trails import gold, trail
@@ -73,19 +75,64 @@ def test_files_that_are_no_yaml(tmp_path, text):
 def test_absent_file_and_unknown_similarity(tmp_path):
     with pytest.raises(FrescoError, match=r"absent\.yaml: cannot be read"):
         read_config(tmp_path / "absent.yaml")
-    with pytest.raises(FrescoError, match="--similarity rouge: unknown"):
-        open_reward(parse_config({"similarity": "rouge", "mask": {"blank": True}}))
+    with pytest.raises(FrescoError, match="similarity rouge: unknown"):
+        open_reward(parse_config({"similarity": "rouge"}))
 
 
-@pytest.mark.parametrize("name", list(REWARDS))
+@pytest.mark.parametrize("name", list(REWARDS.parts()))
 def test_every_reward_opens_and_has_a_fingerprint_of_its_own(name):
     server = "http://127.0.0.1:9/v1#tiny"
-    reward = open_reward(parse_config({"reward": name, "server": server, "mask": {"masker": "patterns"}}))
+    needed = {"server": server} if "server!" in REWARDS.parts()[name].columns["settings"] else {}
+    reward = open_reward(parse_config({"reward": name, **needed}))
     assert isinstance(reward, Reward)
-    assert (
-        reward.fingerprint
-        != open_reward(parse_config({"reward": name, "server": server, "gates": {"form": 1}})).fingerprint
-    )
+    gated = open_reward(parse_config({"reward": name, **needed, "gates": {"form": 1}}))
+    assert reward.fingerprint != gated.fingerprint
+
+
+SERVER = {"server": "http://127.0.0.1:9/v1#tiny"}
+LLM = {"reconstruct": {"kind": "llm", **SERVER}, "similarity": "token-f1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ({"mask": {"masker": "patterns"}}, "mask.masker"),
+        ({"mask": {"blank": True}}, "mask.blank"),
+        ({"reconstruct": {"samples": 2}}, "reconstruct.samples"),
+        ({"reconstruct": {"aggregate": "mean"}}, "reconstruct.aggregate"),
+        ({"characters": 100}, "characters"),
+        ({"prompt": "/nonexistent"}, "prompt"),
+        (SERVER, "server"),
+        ({"similarity": "token-f1", "evidence": {"pages": 1}}, "evidence.pages"),
+        ({"similarity": "token-f1", "reconstruct": {"prompt": "x"}}, "reconstruct.prompt"),
+        ({"similarity": "token-f1", "characters": 100}, "characters"),
+        ({**LLM, "mask": {"blank": True, "masker": "patterns"}}, "mask.masker"),
+        ({**LLM, "evidence": {"floor": 0.5}}, "evidence.floor"),
+        ({"reward": "likelihood", **SERVER, "prompt": "/nonexistent"}, "prompt"),
+        ({"reward": "likelihood", **SERVER, "similarity": "token-f1"}, "similarity"),
+        ({"reward": "likelihood", **SERVER, "reconstruct": {"temperature": 1}}, "reconstruct.temperature"),
+        ({"reward": "self-confidence", **SERVER, "mask": {"numbered": True}}, "mask.numbered"),
+        ({"reward": "constitution", **SERVER, "evidence": {"pages": 1}}, "evidence.pages"),
+        ({"reward": "f1", **SERVER}, "server"),
+        ({"reward": "majority-vote", "characters": 100}, "characters"),
+        ({"reward": "my_rewards:Mine,2", "prompt": "x"}, "prompt"),
+    ],
+)
+def test_a_setting_that_the_reward_does_not_read_is_refused(content, path):
+    with pytest.raises(FrescoError, match=rf"x\.yaml: the reward .* does not read {path}; take it out") as caught:
+        parse_config(content, "x.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_setting_is_read_by_some_reward_and_the_defaults_by_all():
+    for name in REWARDS.parts():
+        needed = SERVER if "server!" in REWARDS.parts()[name].columns["settings"] else {}
+        config = parse_config({"reward": name, **needed})
+        assert parse_config(yaml.safe_load(dump_config(config))).reward == name
+    parse_config({**LLM, "mask": {"masker": "patterns", "numbered": True}, "characters": 100})
+    parse_config({"evidence": {"pages": 1}, "gates": {"form": 1}})
+    parse_config({"reward": "likelihood", **SERVER, "mask": {"shared_words": True}, "characters": 100})
+    parse_config({"reward": "constitution", **SERVER, "prompt": "x", "characters": 100})
 
 
 @pytest.mark.parametrize(
