@@ -8,6 +8,7 @@ how much there is. Libraries take such a callback and know nothing of consoles; 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -57,16 +58,23 @@ def progress_bars(
     notebook = shown and console.is_jupyter
     bars = RichProgress(*columns, console=console, transient=transient, disable=not shown or notebook)
     tasks: dict[str, TaskID] = {}
-    with _notebook_output(bars, transient=transient) if notebook else nullcontext(lambda: None) as redraw, bars:
+    adding = threading.Lock()
+    with _notebook_output(bars, transient=transient) if notebook else nullcontext(lambda: None) as redraw:
 
         def tell(what: str, done: int, total: int | None = None, /) -> None:
             key = "" if one_bar else what
-            if key not in tasks:
-                tasks[key] = bars.add_task(escape(what), total=total)
+            with adding:
+                if key not in tasks:
+                    bars.start()  # not before: a job that fails at once would leave an empty line above its error
+                    tasks[key] = bars.add_task(escape(what), total=total)
             bars.update(tasks[key], description=escape(what), completed=done, total=total)
             redraw()
 
-        yield tell
+        try:
+            yield tell
+        finally:
+            if tasks:
+                bars.stop()
 
 
 @contextmanager

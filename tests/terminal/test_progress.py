@@ -52,3 +52,9 @@ def test_bars_are_made_in_one_place():
         if "rich.progress" in path.read_text(encoding="utf-8")
     }
     assert makers == {"fresco/terminal/progress.py"}
+
+
+def test_a_job_that_fails_at_once_leaves_no_line(capsys):
+    with progress_bars():
+        pass
+    assert capsys.readouterr().err == ""
