@@ -112,6 +112,7 @@ def score(
     further = parse_measures([measures] if isinstance(measures, str) else measures)
     settings = Settings(device, dtype, max_length, batch_tokens, seed)
     beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
+    beside = [beside] if isinstance(beside, str) else beside
     named, rerankers = open_rerankers(what, settings, beside)
     _check_instruction(instruction, rerankers)
     transfer = _transfer(instruction, instructions)
@@ -339,4 +340,6 @@ def _transfer(instruction: str | None, instructions: str | Path | Sequence[str] 
 def _shown(progress: bool | Progress, unit: str = "") -> AbstractContextManager[Progress]:
     if isinstance(progress, bool):
         return progress_bars(unit=unit) if progress else nullcontext(no_progress)
+    if not callable(progress):
+        raise FrescoError(f"progress={progress!r}: give True, False, or a function of what, done and total")
     return nullcontext(progress)

@@ -209,6 +209,7 @@ def test_rerankers_are_listed(tmp_path):
         (("score", "--fail-if", "stale@1>high"), "high"),
         (("score", "--limit", "0"), "not above zero"),
         (("score", "--limit", "many"), "--limit"),
+        (("score", "--seed", "-1"), "--seed: -1 is below zero"),
         (("score", "--instruction", "Prefer new."), "no re-ranker of this run takes one"),
         (("score", "--instruction", "@nowhere.txt"), "nowhere.txt"),
         (("score", "--split", "dev"), "--split"),

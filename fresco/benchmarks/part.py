@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fresco.benchmarks.open import open_benchmark
 from fresco.benchmarks.sample import limit_queries
 from fresco.benchmarks.splits import combine, select_split
-from fresco.errors import FrescoError
+from fresco.errors import FrescoError, require_whole
 from fresco.records import Benchmark
 
 #: What dates a re-ranker's text carries.
@@ -33,8 +33,8 @@ class Part:
     def __post_init__(self) -> None:
         if self.timestamps not in TIMESTAMPS:
             raise FrescoError(f"--timestamps {self.timestamps}: choose {' or '.join(TIMESTAMPS)}")
-        if self.limit is not None and self.limit <= 0:
-            raise FrescoError(f"--limit {self.limit}: give a number of queries above zero")
+        if self.limit is not None:
+            require_whole("limit", self.limit)
 
     def open(self, benchmark: str | Benchmark, nek: str | Benchmark | None = None) -> Benchmark:
         """Open it.

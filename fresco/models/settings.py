@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fresco.errors import require_whole
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,3 +25,9 @@ class Settings:
     max_length: int | None = None
     batch_tokens: int = 16384
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_length is not None:
+            require_whole("max_length", self.max_length)
+        require_whole("batch_tokens", self.batch_tokens)
+        require_whole("seed", self.seed, least=0)

@@ -15,7 +15,7 @@ from typing import Any
 
 from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
-from fresco.errors import FrescoError
+from fresco.errors import FrescoError, require_whole
 from fresco.io.provenance import environment
 from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
@@ -82,8 +82,8 @@ class SearchOptions:
     def __post_init__(self) -> None:
         for name in ("rounds", "population", "children", "seeds", "limit", "resamples"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise FrescoError(f"--{name} {value}: give a number above zero")
+            if value is not None:
+                require_whole(name, value)
         if self.selection not in ("racing", "full"):
             raise FrescoError(f"--selection {self.selection}: choose racing or full")
 

@@ -38,6 +38,8 @@ def open_rerankers(
     """
     baselines = list(baselines)
     asked = _listed(what)
+    if what is not None and not asked:
+        raise FrescoError(f"{what!r} names no re-ranker; leave it out for the baselines alone")
     wanted = [(name, given) for name, given in [*((None, each) for each in baselines), *asked]]
     opened: dict[tuple[str | None, Any], Reranker] = {}
     for name, given in wanted:

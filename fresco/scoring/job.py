@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fresco.benchmarks.part import Part
+from fresco.errors import require_whole
 from fresco.metrics.measures import Measure
 from fresco.models.settings import Settings
 from fresco.records import Benchmark
@@ -44,6 +45,9 @@ class Job:
     instructions: Sequence[str] = ()
     resamples: int = 1000
     measures: Sequence[Measure] = ()
+
+    def __post_init__(self) -> None:
+        require_whole("resamples", self.resamples)
 
     @cached_property
     def identity(self) -> str:
