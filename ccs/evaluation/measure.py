@@ -152,7 +152,7 @@ def _row(
         "answer": answer,
     }
     for name, score in (("exact match", exact_match), ("f1", token_f1), ("cover match", cover_match)):
-        row[name] = score(answer, accepted) if accepted else math.nan
+        row[name] = score(answer, accepted, question.dataset) if accepted else math.nan
     if grades is not None:
         grade = grades.get((question.id, trajectory.sample), 0.0 if answer is None else None)
         row["judge"] = math.nan if grade is None or not accepted else grade
@@ -161,7 +161,9 @@ def _row(
         "answered": float(answer is not None),
         "searches": float(len(trajectory.searches)),
         "gold recall": _gold_recall(trajectory, question.gold),
-        "answer found": max((cover_match(text, accepted) for text in contents), default=0.0) if accepted else math.nan,
+        "answer found": max((cover_match(text, accepted, question.dataset) for text in contents), default=0.0)
+        if accepted
+        else math.nan,
         "malformed turns": float(trajectory.faults),
     }
     spoken = [turn for turn in trajectory.turns if turn.text]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import lzma
@@ -26,6 +27,8 @@ def read_objects(path: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]
     try:
         with _opened(path) as stream:
             for number, line in enumerate(stream, 1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - some editors begin a file with it
                 if line.strip():
                     yield f"{path}:{number}", _object(line, f"{path}:{number}", what)
     except (OSError, EOFError, lzma.LZMAError) as error:

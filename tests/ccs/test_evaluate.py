@@ -266,3 +266,20 @@ def test_questions_are_matched_by_id_and_by_text():
         match(rolled, [replace(ours[0], id="a"), replace(ours[0], id="b", answers=("C",)), ours[1]])
     with pytest.raises(FrescoError, match="'q2', sample 0: the question is not among"):
         match(rolled, ours[:1])
+
+
+@pytest.mark.parametrize("dataset", ["hotpotqa", "hotpotqa@train", "HotpotQA-dev", "2wikimultihopqa"])
+def test_yes_and_no_take_no_words_beside_them(dataset):
+    assert token_f1("yes, it is", ["yes"]) > 0 == token_f1("yes, it is", ["yes"], dataset)
+    assert token_f1("no", ["no one"], dataset) == 0
+    assert token_f1("Yes.", ["yes"], dataset) == exact_match("Yes.", ["yes"], dataset) == 1
+    assert token_f1("the yes man", ["yes men"], dataset) == token_f1("the yes man", ["yes men"]) == 0.5
+
+
+def test_triviaqa_has_a_normalization_of_its_own():
+    assert exact_match("Jean-Paul", ["jean paul"]) == 0 < exact_match("Jean-Paul", ["jean paul"], "triviaqa")
+    assert exact_match("the O\u2019Neill_clan", ["o neill clan"], "triviaqa") == 1
+    rolled = Trajectory("q", "Who?", 0, (Turn("x", answer="Jean-Paul"),), "answer")
+    for dataset, match_ in (("triviaqa", 1.0), ("nq", 0.0)):
+        frame = measure([(rolled, Question("q", "Who?", ("jean paul",), (), dataset))], resamples=10).per_trajectory
+        assert list(frame["exact match"]) == [match_]

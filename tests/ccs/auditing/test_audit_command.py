@@ -19,9 +19,10 @@ study = pytest.importorskip("reward_audit")
 
 @pytest.fixture(scope="module")
 def musique() -> tuple[list[Question], list[Trajectory]]:
-    if not study.DATA.is_dir():
-        pytest.skip(f"there is no {study.DATA}")
-    return study.study("musique", study.read_rows("musique")[:60], seed=1)
+    data = pytest.importorskip("study").DATA
+    if not data.is_dir():
+        pytest.skip(f"there is no {data}")
+    return study.roll_out("musique", study.read_rows("musique")[:60], 1)
 
 
 @pytest.fixture(scope="module")

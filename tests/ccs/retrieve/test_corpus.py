@@ -120,3 +120,10 @@ def test_empty_and_repeated_passages_are_left_out_and_told(tmp_path: Path, capsy
 def test_a_lone_surrogate_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"id": "a", "contents": "x \\ud800 y"}\n')
     assert list(read_corpus(str(tmp_path / "c.jsonl"))) == [Document("a", "x ? y")]
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
+def test_a_byte_order_mark_is_passed_over(name: str, tmp_path: Path) -> None:
+    text = "\ufeff".encode() + "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    assert list(read_corpus(str(tmp_path / name))) == READ
