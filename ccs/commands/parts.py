@@ -40,10 +40,17 @@ def _retrievers() -> Listing:
     return list_registry("retrievers", RETRIEVERS)
 
 
+def _engines() -> Listing:
+    from ccs.training.registry import ENGINES
+
+    return list_registry("engines", ENGINES)
+
+
 #: Every kind of part of this package.
 KINDS: Mapping[str, MakeListing] = {
     "rewards": _rewards,
     "maskers": _maskers,
     "similarities": _similarities,
     "retrievers": _retrievers,
+    "engines": _engines,
 }

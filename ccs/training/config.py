@@ -16,12 +16,12 @@ from typing import Any
 
 from ccs.agent.environment import Limits
 from ccs.rewards.config import RewardConfig, anchored, parse_config
+from ccs.training.registry import ENGINES
 from fresco.errors import FrescoError
 from fresco.io.config_file import beside, beside_in_spec, fill, load_yaml, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 LAYOUTS = ("chat", "plain")
-ENGINES = ("transformers", "vllm-server", "trl-vllm-serve", "vllm-colocate")
 LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo")
 METRICS = ("reward", "exact match", "f1", "cover match")
 
@@ -307,6 +307,16 @@ def _apply(content: Any, change: str) -> None:
         raise FrescoError(f"--set {change}: the value is no YAML") from None
 
 
+def _check_engine(generation: GenerationConfig, where: str) -> None:
+    parts, name = ENGINES.parts(), generation.engine
+    if name in parts:
+        if parts[name].columns["server"] == "needed" and not generation.server:
+            raise FrescoError(f"{where}: generation.engine {name} needs generation.server: URL")
+    elif ":" not in name and name.partition(",")[0] not in ENGINES.plug_ins():
+        known = ", ".join([*parts, *ENGINES.plug_ins()])
+        raise FrescoError(f"{where}: generation.engine is {name!r}; it is one of {known}, or module:Class for your own")
+
+
 def _check(config: TrainConfig, where: str) -> None:
     model, agent, generation, optimization, keep = (
         config.model,
@@ -318,7 +328,6 @@ def _check(config: TrainConfig, where: str) -> None:
     for path, choice, allowed in (
         ("model.dtype", model.dtype, ("float32", "bfloat16")),
         ("agent.layout", agent.layout, LAYOUTS),
-        ("generation.engine", generation.engine, ENGINES),
         ("optimization.loss", optimization.loss, LOSSES),
         ("keep.metric", keep.metric or METRICS[0], METRICS),
     ):
@@ -347,8 +356,7 @@ def _check(config: TrainConfig, where: str) -> None:
         if not low <= number <= high:
             raise FrescoError(f"{where}: {path} is {number}; {low} to {high} is wanted")
     agent.limits()
-    if generation.engine in ("vllm-server", "trl-vllm-serve") and not generation.server:
-        raise FrescoError(f"{where}: generation.engine {generation.engine} needs generation.server: URL")
+    _check_engine(generation, where)
     if config.demo is None:
         for path, value in (
             ("model.path", model.path),

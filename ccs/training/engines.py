@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ccs.agent import protocol
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
 from ccs.training.config import GenerationConfig
+from ccs.training.registry import ENGINES
 from fresco.errors import FrescoError
 
 _PROBED = 16  # tokens of vLLM's that are compared at the start
@@ -51,6 +52,30 @@ class Engine(Protocol):
     def prepare(self, trainer: Any) -> None:
         """Take over the trainer's present weights; called on every process before each use."""
         ...
+
+
+@ENGINES.register("transformers", "the trainer itself", server="no")
+def _open_transformers(_arguments: str, tokenizer: Any, config: GenerationConfig) -> TransformersEngine:
+    return TransformersEngine(tokenizer, config)
+
+
+@ENGINES.register(
+    "vllm-server", "a plain vLLM server, weights through a shared folder", needs="vLLM beside it", server="needed"
+)
+def _open_vllm_server(_arguments: str, tokenizer: Any, config: GenerationConfig, sync: Any) -> VllmServerEngine:
+    return VllmServerEngine(tokenizer, config, sync)
+
+
+@ENGINES.register(
+    "trl-vllm-serve", "a server of `trl vllm-serve`, weights by NCCL", needs="vLLM, GPUs of its own", server="needed"
+)
+def _open_trl_server(_arguments: str, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> TrlVllmEngine:
+    return TrlVllmEngine(tokenizer, config, probe)
+
+
+@ENGINES.register("vllm-colocate", "vLLM in the trainer's process", needs="vLLM", server="no")
+def _open_colocate(_arguments: str, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> TrlVllmEngine:
+    return TrlVllmEngine(tokenizer, config, probe)
 
 
 class TransformersEngine:

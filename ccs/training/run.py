@@ -12,10 +12,11 @@ from ccs.agent.protocol import read_template, write_prompt
 from ccs.agent.question import Question
 from ccs.rewards.base import Reward
 from ccs.training.config import TrainConfig
-from ccs.training.engines import Engine, TransformersEngine, TrlVllmEngine, VllmServerEngine
+from ccs.training.engines import Engine
 from ccs.training.evaluate import Evaluator
 from ccs.training.journal import Journal
 from ccs.training.outcome import Outcome
+from ccs.training.registry import ENGINES
 from ccs.training.rewards import RewardMix
 from ccs.training.rollout import Roller
 from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server
@@ -228,11 +229,7 @@ def _open_retriever(config: TrainConfig) -> Any:
 def open_engine(config: TrainConfig, tokenizer: Any, probe: Sequence[int], sync: Any) -> Engine:
     """The engine that a configuration names."""
     chosen = config.generation
-    if chosen.engine == "transformers":
-        return TransformersEngine(tokenizer, chosen)
-    if chosen.engine == "vllm-server":
-        return VllmServerEngine(tokenizer, chosen, sync)
-    return TrlVllmEngine(tokenizer, chosen, probe)
+    return ENGINES.open(chosen.engine, tokenizer=tokenizer, config=chosen, probe=probe, sync=sync)
 
 
 def _open_sync(config: TrainConfig, folder: Path, probe: Sequence[int], tell: Tell) -> Any:
