@@ -15,7 +15,7 @@ from fresco.errors import FrescoError
 PATIENCE = 50
 
 
-def collect(
+def roll_out_many(
     questions: Sequence[Question],
     samples: int,
     roll: Callable[[Question, int], Trajectory],

@@ -16,7 +16,7 @@ from ccs.agent.protocol import write_prompt
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rollouts.file import open_rollouts, read_record, read_trajectories, write_record
-from ccs.rollouts.many import collect
+from ccs.rollouts.many import roll_out_many
 from ccs.rollouts.one import Sampling, roll_out
 from fresco.clients.llm import ChatClient
 from fresco.io.provenance import environment
@@ -165,7 +165,7 @@ def run_rollouts(
     with open_rollouts(path, questions, identity) as file:
         started = time.perf_counter()
         told = _Tally(len(file.done), len(questions) * plan.samples, progress)
-        begun = collect(questions, plan.samples, roll, client, file, told.add)
+        begun = roll_out_many(questions, plan.samples, roll, client, file, told.add)
         stops = file.finish()
         # The record says how long the work took: a run that had nothing to do must not replace that.
         if begun or read_record(path).get("status") != "complete":

@@ -10,7 +10,7 @@ from ccs.agent.question import Question
 from ccs.training.config import TrainConfig
 from ccs.training.journal import Journal
 from ccs.training.rewards import Rewarded, RewardMix
-from ccs.training.rollout import Roller, Rollout
+from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.watch import step_figures
 
 _FILE = "evaluations.jsonl"
@@ -37,7 +37,7 @@ class Evaluator:
         self,
         config: TrainConfig,
         journal: Journal,
-        roller: Roller,
+        roller: BatchedRollouts,
         mix: RewardMix,
         questions: Sequence[Question],
         tell: Callable[[str], None],

@@ -56,7 +56,7 @@ class Seconds:
     retrieval: float = 0.0
 
 
-class Roller:
+class BatchedRollouts:
     """Rolls out many questions at once, turn by turn.
 
     Args:

@@ -18,7 +18,7 @@ from ccs.training.journal import Journal
 from ccs.training.outcome import Outcome
 from ccs.training.registry import ENGINES
 from ccs.training.rewards import RewardMix
-from ccs.training.rollout import Roller
+from ccs.training.rollout import BatchedRollouts
 from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server
 from fresco.errors import FrescoError
 from fresco.io.files import locked
@@ -103,7 +103,9 @@ def _train(
     probe = probe[:_PROBE_TOKENS]
     sync = _open_sync(config, journal.folder, probe, tell)
     engine = open_engine(config, tokenizer, probe, sync)
-    roller = Roller(engine, retriever, tokenizer, config.agent, seed=config.optimization.seed, template=template)
+    roller = BatchedRollouts(
+        engine, retriever, tokenizer, config.agent, seed=config.optimization.seed, template=template
+    )
     training = SearchTraining(roller, mix, known, config.optimization.group)
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
     if sync is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from ccs.agent.question import Question
 from ccs.training.config import TrainConfig
 from ccs.training.rewards import Rewarded, RewardMix
-from ccs.training.rollout import Roller, Rollout
+from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.watch import step_figures
 from fresco.errors import FrescoError
 
@@ -37,7 +37,7 @@ class SearchTraining:
         asked: Ids of the questions of the last step, each once.
     """
 
-    def __init__(self, roller: Roller, mix: RewardMix, questions: dict[str, Question], group: int) -> None:
+    def __init__(self, roller: BatchedRollouts, mix: RewardMix, questions: dict[str, Question], group: int) -> None:
         self._roller, self._mix = roller, mix
         self._questions, self._group = questions, group
         self._rollouts: list[Rollout] = []

@@ -12,7 +12,7 @@ from ccs.agent.environment import Limits
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rollouts.file import open_rollouts, read_trajectories, record_path
-from ccs.rollouts.many import collect
+from ccs.rollouts.many import roll_out_many
 from ccs.rollouts.one import Sampling, roll_out
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
@@ -154,7 +154,7 @@ def test_a_failing_model_or_retriever_ends_one_rollout_with_its_error() -> None:
 def run(path: Path, client: ChatClient, retriever: Any = None, questions: list[Question] = QUESTIONS) -> dict[str, int]:
     shelf = retriever or Shelf()
     with open_rollouts(path, questions, {"seed": 0}) as file:
-        collect(questions, 3, lambda question, sample: roll_out(client, shelf, question, sample), client, file)
+        roll_out_many(questions, 3, lambda question, sample: roll_out(client, shelf, question, sample), client, file)
         return file.finish()
 
 
@@ -243,7 +243,7 @@ def test_servers_that_stay_away_end_the_run(tmp_path: Path, wandering: Any) -> N
         pytest.raises(FrescoError, match="50 rollouts in a row failed, the last with: gone"),
         open_rollouts(tmp_path / "b.jsonl", many, {}) as file,
     ):
-        collect(many, 1, roll, client, file)
+        roll_out_many(many, 1, roll, client, file)
     assert len((tmp_path / "b.jsonl").read_text().splitlines()) >= 50
 
 

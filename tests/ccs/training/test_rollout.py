@@ -14,7 +14,7 @@ from ccs.agent.trajectory import Hit
 from ccs.training.config import AgentConfig
 from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.demo.world import World
-from ccs.training.rollout import Roller, Rollout
+from ccs.training.rollout import BatchedRollouts, Rollout
 from fresco.errors import FrescoError
 from tests.ccs.training.worlds import Scripted, small_world
 
@@ -31,7 +31,7 @@ def roll(made: Made, texts: list[str], *, retriever: Any = None, logprob: float 
     world, index, tokenizer = made
     engine = Scripted(tokenizer, lambda _, turn: texts[turn], logprob=logprob)
     config = AgentConfig(**{"layout": "plain", "turns": 2, "top_k": 1, "context_tokens": 600, **agent})
-    roller = Roller(engine, retriever or index, tokenizer, config, template=PROMPT)
+    roller = BatchedRollouts(engine, retriever or index, tokenizer, config, template=PROMPT)
     [rollout] = roller.roll([(Question("q", world.facts[0].question), 0)])
     # What the engine was shown is always the prompt and what has been kept so far.
     for context in engine.contexts:
@@ -67,7 +67,7 @@ def test_tokens_stay_as_generated(made: Made) -> None:
             return [Generated(odd)] if self.turn == 1 else turns
 
     engine = Odd(tokenizer, lambda *_: "<answer> x</answer>")
-    roller = Roller(engine, index, tokenizer, AgentConfig(layout="plain", turns=2, top_k=1), template=PROMPT)
+    roller = BatchedRollouts(engine, index, tokenizer, AgentConfig(layout="plain", turns=2, top_k=1), template=PROMPT)
     [rollout] = roller.roll([(Question("q", world.facts[0].question), 0)])
     assert rollout.ids[: len(odd)] == odd and rollout.mask[: len(odd)] == [1] * len(odd)
     assert rollout.trajectory.searches[0].query == "a b"
@@ -140,7 +140,9 @@ def test_a_retriever_that_fails_ends_only_who_asked_it(made: Made) -> None:
         return "<search> a</search>" if names[0] in context else "<answer> x</answer>"
 
     engine = Scripted(tokenizer, say)
-    roller = Roller(engine, Failing(), tokenizer, AgentConfig(layout="plain", turns=2, top_k=1), template=PROMPT)
+    roller = BatchedRollouts(
+        engine, Failing(), tokenizer, AgentConfig(layout="plain", turns=2, top_k=1), template=PROMPT
+    )
     ended: list[int] = []
     tasks = [(Question(str(number), world.facts[number * 3].question), 0) for number in range(2)]
     rollouts = roller.roll(tasks, on_done=lambda number, _: ended.append(number))

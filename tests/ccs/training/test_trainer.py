@@ -15,7 +15,7 @@ from ccs.agent.trajectory import Hit
 from ccs.training.config import TrainConfig, read_train_config
 from ccs.training.demo.model import PROMPT
 from ccs.training.rewards import RewardMix
-from ccs.training.rollout import Roller
+from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import train
 from ccs.training.trainer import SearchTraining, build_trainer
 from fresco.errors import FrescoError
@@ -76,7 +76,7 @@ def test_the_gradient_of_observations_is_exactly_zero(run: tuple[TrainConfig, Pa
         return "<search> plum bread</search>" if turn < 1 else "<answer> plum</answer>"
 
     engine = Scripted(tokenizer, say)
-    roller = Roller(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
+    roller = BatchedRollouts(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
     mix = RewardMix([(1.0, Length())], questions)
     training = SearchTraining(roller, mix, questions, config.optimization.group)
     trainer = build_trainer(config, tmp_path / "c", training, list(questions), tokenizer)
@@ -182,7 +182,9 @@ def test_what_cannot_teach_anything_stops_with_a_line(
     engine = Scripted(
         tokenizer, lambda _, turn: "<search> instrument</search>" if turn < 1 else "<answer> plum</answer>"
     )
-    roller = Roller(engine, retriever or open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
+    roller = BatchedRollouts(
+        engine, retriever or open_index(folder / "index"), tokenizer, config.agent, template=PROMPT
+    )
     questions = {name: Question(name, f"What is {name}?") for name in "ab"}
     mix = RewardMix([(1.0, reward)], questions)
     training = SearchTraining(roller, mix, questions, 3)
@@ -208,7 +210,7 @@ def test_some_rewards_that_fail_are_none_and_counted(run: tuple[TrainConfig, Pat
     config, folder = run
     tokenizer = open_tokenizer(config)
     engine = Scripted(tokenizer, lambda *_: "<answer> plum</answer>")
-    roller = Roller(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
+    roller = BatchedRollouts(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
     questions = {name: Question(name, f"What is {name}?") for name in "ab"}
     training = SearchTraining(roller, RewardMix([(1.0, Half())], questions), questions, 2)
     made = training.roll(["a", "a", "b", "b"], SimpleNamespace(state=SimpleNamespace(global_step=0)))

@@ -34,7 +34,7 @@ from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.retrieve.client import RetrieverClient
 from ccs.training.config import AgentConfig
 from ccs.training.engines import Generated
-from ccs.training.rollout import Roller
+from ccs.training.rollout import BatchedRollouts
 from ccs.training.verl.check import check_config
 from ccs.training.verl.data import to_rows, write_parquet
 from ccs.training.verl.reward import compute_score
@@ -349,7 +349,7 @@ def test_the_stream_is_that_of_ccs_train(configure: Callable[..., Any], turns: t
             return [Generated(said, None)]
 
     agent = AgentConfig(context_tokens=len(prompt) + room)
-    roller = Roller(Same(), RetrieverClient(config.ccs.retriever), made.tokenizer, agent)  # type: ignore[arg-type]
+    roller = BatchedRollouts(Same(), RetrieverClient(config.ccs.retriever), made.tokenizer, agent)  # type: ignore[arg-type]
     (rollout,) = roller.roll([(NILE, 0)])
     assert (rollout.prompt_ids, rollout.ids, rollout.mask) == (prompt, ids, mask)
     assert (rollout.trajectory.stop, rollout.trajectory.answer) == (record(out).stop, record(out).answer)

@@ -26,7 +26,7 @@ from ccs.training.agreement import log_probabilities
 from ccs.training.config import TrainConfig, read_train_config
 from ccs.training.demo.model import PROMPT
 from ccs.training.engines import TransformersEngine, VllmServerEngine
-from ccs.training.rollout import Roller
+from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import open_tokenizer, train
 from ccs.training.sync import FolderSync
 from fresco.errors import FrescoError
@@ -131,7 +131,7 @@ def test_greedy_rollouts_agree_with_transformers(folder: Path, server: str, tmp_
         TransformersEngine(tokenizer, replace(config.generation, batch=8)),
     ):
         engine.prepare(trainer)
-        roller = Roller(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
+        roller = BatchedRollouts(engine, open_index(folder / "index"), tokenizer, config.agent, template=PROMPT)
         found.append(roller.roll([(question, 0) for question in questions], greedy=True))
     for one, other in zip(*found, strict=True):
         assert one.ids == other.ids and one.mask == other.mask
