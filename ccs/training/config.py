@@ -57,23 +57,29 @@ class DataConfig:
     retriever_timeout: float = _key("seconds for one request", 60.0)
 
 
-@dataclass(frozen=True, slots=True)
-class AgentConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentBudget:
+    """What an agent in training may do, whoever trains it: TRL's trainer or verl."""
+
+    turns: int = _key("turns that may search; one more may only answer", 4)
+    top_k: int = _key("passages that a search returns", 3)
+    turn_tokens: int = _key("tokens of one turn of the model", 500)
+    observation_characters: int = _key("of the passages of one search", 2400)
+
+    def limits(self) -> Limits:
+        """The environment's budget; tokens are cut by the trainer, which knows its model's lengths."""
+        return Limits(
+            turns=self.turns, top_k=self.top_k, tokens=None, observation_characters=self.observation_characters
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig(AgentBudget):
     """The agent, as in ``ccs rollout``."""
 
     prompt: str | None = _key("file of another prompt, with {question} in it", None)
     layout: str = _key("chat: the prompt is a user's message in the model's template; plain: text", "chat")
-    turns: int = _key("turns that may search; one more may only answer", 4)
-    top_k: int = _key("passages that a search returns", 3)
-    turn_tokens: int = _key("tokens of one turn of the model", 500)
     context_tokens: int = _key("tokens of prompt, turns and observations together; what is longer is cut", 4096)
-    observation_characters: int = _key("of the passages of one search", 2400)
-
-    def limits(self) -> Limits:
-        """The environment's budget; tokens are cut by the trainer."""
-        return Limits(
-            turns=self.turns, top_k=self.top_k, tokens=None, observation_characters=self.observation_characters
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccs.agent.environment import Limits
 from ccs.rewards.config import RewardConfig
-from ccs.training.config import TrainConfig
+from ccs.training.config import AgentBudget, TrainConfig
 from fresco.errors import FrescoError
 from fresco.io.config_file import fill, read_yaml
 
@@ -22,24 +21,14 @@ RECORD = "ccs_trajectory"
 _OF_WHOLE_GROUPS = ("majority-vote",)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(AgentBudget):
     """See ``config.yaml``, which says what each is for; the key ``rewards`` is read by :func:`read_rewards`."""
 
     retriever: str | None = None
     retriever_timeout: float = 60.0
     retriever_patience: float = 300.0
     searches_at_once: int = 64
-    turns: int = 4
-    top_k: int = 3
-    turn_tokens: int = 500
-    observation_characters: int = 2400
-
-    def limits(self) -> Limits:
-        """The environment's budget; tokens are counted by the loop, which knows verl's lengths."""
-        return Limits(
-            turns=self.turns, top_k=self.top_k, tokens=None, observation_characters=self.observation_characters
-        )
 
 
 def read_settings(section: Any) -> Settings:
