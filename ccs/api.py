@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from ccs.inputs import Place, Questions, Shown, Trajectories, bars, chosen_reward, file_of
 from fresco.errors import FrescoError
-from fresco.terminal.progress import Progress, no_progress, progress_bars
 
 if TYPE_CHECKING:
-    from ccs.agent.question import Question
-    from ccs.agent.trajectory import Trajectory
     from ccs.auditing.report import AuditReport
     from ccs.evaluation.measure import Evaluation
     from ccs.retrieve.base import Retriever
@@ -39,18 +37,10 @@ if TYPE_CHECKING:
     from ccs.training.outcome import Outcome
     from fresco.clients.llm import ChatClient
 
-_Path: TypeAlias = "str | PathLike[str]"
-#: A file of JSON Lines, a set by name, a dataset of the hub; questions themselves; or several of these.
-Questions: TypeAlias = "_Path | Question | Sequence[_Path | Question]"
-#: A file of ``ccs rollout``, or trajectories themselves.
-Trajectories: TypeAlias = "_Path | Rollouts | Sequence[Trajectory]"
-#: A bar on standard error, nothing, or a callback of one's own.
-Shown: TypeAlias = "bool | Progress"
-
 
 def index(
-    corpus: _Path,
-    out: _Path,
+    corpus: Place,
+    out: Place,
     *,
     method: str = "bm25",
     model: str | None = None,
@@ -91,13 +81,13 @@ def index(
         settings |= {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
     elif model:
         raise FrescoError("--model is for --method dense; BM25 has none")
-    with _bars(progress) as tell:
+    with bars(progress) as tell:
         build_index(str(corpus), Path(out), settings, tell, device=device)
     return open_index(Path(out), device=device)
 
 
 def serve(
-    index: _Path | Retriever,
+    index: Place | Retriever,
     *,
     host: str = "127.0.0.1",
     port: int = 8001,
@@ -132,12 +122,12 @@ def serve(
 def rollout(
     questions: Questions,
     model: str | ChatClient,
-    retriever: _Path | Retriever | None = None,
+    retriever: Place | Retriever | None = None,
     *,
-    out: _Path | None = None,
+    out: Place | None = None,
     limit: int | None = None,
     agent: str = "search",
-    prompt: _Path | None = None,
+    prompt: Place | None = None,
     samples: int = 1,
     max_turns: int = 4,
     top_k: int = 3,
@@ -208,7 +198,7 @@ def rollout(
             client = model
         path = Path(out) if out else Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rollouts.jsonl"
         found = as_retriever(retriever, agent=agent, timeout=timeout)
-        tell = stack.enter_context(_bars(progress))
+        tell = stack.enter_context(bars(progress))
         plan = RolloutPlan(agent, samples, limits, sampling, template)
         return run_rollouts(asked, client, found, plan, path, sources=sources, keep=out is not None, progress=tell)
 
@@ -217,10 +207,10 @@ def reward(
     trajectories: Trajectories,
     reward: str | Reward | None = None,
     *,
-    config: _Path | Mapping[str, Any] | RewardConfig | None = None,
+    config: Place | Mapping[str, Any] | RewardConfig | None = None,
     questions: Questions | None = None,
-    out: _Path | None = None,
-    cache: _Path | None = None,
+    out: Place | None = None,
+    cache: Place | None = None,
     progress: Shown = True,
 ) -> Rewards:
     """Reward trajectories, without gold answers by default.
@@ -242,10 +232,10 @@ def reward(
     from ccs.rewards.run import run_reward
     from ccs.rollouts.file import as_trajectories
 
-    _, chosen = _chosen_reward(reward, config, cache)
+    _, chosen = chosen_reward(reward, config, cache)
     rewarded = as_trajectories(trajectories)
     known = match_questions(rewarded, as_questions(questions)[0]) if questions is not None else None
-    with _bars(progress) as tell:
+    with bars(progress) as tell:
         return run_reward(chosen, rewarded, known, out=Path(out) if out else None, progress=tell)
 
 
@@ -254,9 +244,9 @@ def audit(
     questions: Questions,
     reward: str | Reward | None = None,
     *,
-    config: _Path | Mapping[str, Any] | RewardConfig | None = None,
-    out: _Path | None = None,
-    cache: _Path | None = None,
+    config: Place | Mapping[str, Any] | RewardConfig | None = None,
+    out: Place | None = None,
+    cache: Place | None = None,
     cheats_on: int | None = None,
     seed: int = 0,
     resamples: int = 1000,
@@ -287,12 +277,12 @@ def audit(
     from ccs.rollouts.file import as_trajectories
     from fresco.io.provenance import environment
 
-    settings, chosen = _chosen_reward(reward, config, cache)
+    settings, chosen = chosen_reward(reward, config, cache)
     rewarded = as_trajectories(trajectories)
     asked, sources = as_questions(questions)
     started = time.perf_counter()
     passes = 0
-    with _bars(progress, one_bar=True) as tell:
+    with bars(progress, one_bar=True) as tell:
 
         def on_pass(name: str) -> None:
             nonlocal passes
@@ -312,7 +302,7 @@ def audit(
     circumstances = {
         "fingerprint": chosen.fingerprint,
         "config": asdict(settings),
-        "trajectories": _named(trajectories),
+        "trajectories": file_of(trajectories),
         "questions": sources,
         "seconds": round(time.perf_counter() - started, 3),
         "environment": environment(),
@@ -328,7 +318,7 @@ def evaluate(
     questions: Questions,
     *,
     judge: str | None = None,
-    out: _Path | None = None,
+    out: Place | None = None,
     seed: int = 0,
     resamples: int = 1000,
     progress: Shown = True,
@@ -358,14 +348,14 @@ def evaluate(
     pairs = match(measured, asked)
     grades, judge_name = None, None
     if judge:
-        with _bars(progress) as tell:
+        with bars(progress) as tell:
             grades, judge_name = grade_all(judge, pairs, cache=Path(out) / "judge.sqlite" if out else None, tell=tell)
     evaluation = measure(pairs, grades, resamples=resamples, seed=seed)
     evaluation.counts["questions without a trajectory"] = len({each.id for each in asked}) - len(
         {question.id for _, question in pairs}
     )
     if out:
-        name = _named(trajectories)
+        name = file_of(trajectories)
         record = {
             "trajectories": name,
             "trajectories_sha256": digest(Path(name)) if name else None,
@@ -379,8 +369,8 @@ def evaluate(
 
 
 def train(
-    config: _Path | Mapping[str, Any] | TrainConfig,
-    out: _Path,
+    config: Place | Mapping[str, Any] | TrainConfig,
+    out: Place,
     *,
     set: Sequence[str] = (),  # noqa: A002 - the option's name
     tell: Callable[[str], None] = lambda _: None,
@@ -403,33 +393,3 @@ def train(
     from ccs.training.run import train as run_training
 
     return run_training(as_train_config(config, set), Path(out), tell=tell, **more)
-
-
-def _chosen_reward(
-    reward: str | Reward | None, config: _Path | Mapping[str, Any] | RewardConfig | None, cache: _Path | None
-) -> tuple[RewardConfig, Reward]:
-    from ccs.foreign import ForeignReward
-    from ccs.rewards.config import RewardConfig, as_config, open_reward
-    from ccs.rewards.registry import REWARDS
-
-    if reward is not None and config is not None:
-        raise FrescoError("give --reward or --config, not both")
-    if reward is not None and not isinstance(reward, str):
-        return RewardConfig(), ForeignReward(REWARDS.adopt("the reward", lambda: reward), type(reward).__name__)
-    settings = as_config({"reward": reward} if reward is not None else config, "--reward")
-    return settings, open_reward(settings, cache=Path(cache) if cache else None)
-
-
-@contextmanager
-def _bars(progress: Shown, *, one_bar: bool = False) -> Iterator[Progress]:
-    if progress is True:
-        with progress_bars(one_bar=one_bar) as tell:
-            yield tell
-    else:
-        yield progress or no_progress
-
-
-def _named(trajectories: Trajectories) -> str | None:
-    """The file of trajectories, where they came from one."""
-    path = trajectories if isinstance(trajectories, str | PathLike) else getattr(trajectories, "path", None)
-    return None if path is None else str(path)
