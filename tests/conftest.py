@@ -15,6 +15,45 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: one test pr
 _HOTPOT = Path(__file__).parents[2] / "shared" / "data" / "qa" / "hotpotqa.jsonl.xz"
 
 
+#: Folders and files whose tests start no process, server or model: the inner loop, `pytest -m fast`.
+FAST = (
+    "benchmarks",
+    "data",
+    "metrics/test_metrics",
+    "models",
+    "stats",
+    "terminal",
+    "test_architecture",
+    "test_records",
+    "builder/test_infobox_facts",
+    "builder/test_statements",
+    "builder/test_templates",
+    "builder/test_values",
+    "ccs/auditing/test_statistics",
+    "ccs/rewards/test_baselines",
+    "ccs/rewards/test_bottleneck",
+    "ccs/rewards/test_config",
+    "ccs/rewards/test_gates",
+    "ccs/test_environment",
+    "ccs/test_protocol",
+    "ccs/training/test_config",
+    "optimizer/test_racing",
+    "optimizer/test_selection",
+    "rerank/test_baselines",
+    "rerank/test_temporal",
+    "scoring/test_store",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast tests: those of :data:`FAST` that are not slow."""
+    root = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
+        if place.startswith(FAST) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.fast)
+
+
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESCO_STORE", str(tmp_path / "default-store.sqlite"))

@@ -43,24 +43,24 @@ def test_a_killed_crawl_goes_on_where_it_was(
     titles = tmp_path / "titles.txt"
     titles.write_text("\n".join(chosen), encoding="utf-8")
 
-    assert start(proxy.url, titles, tmp_path / "whole", tmp_path / "whole.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "whole" / "built", tmp_path / "whole.sqlite").wait(120) == 0
     whole = asked(proxy)
     assert set(whole.values()) == {1}
 
     proxy.seen.clear()
     for requests in sorted(random.Random(11).sample(range(1, sum(whole.values())), kills)):
-        process = start(proxy.url, titles, tmp_path / "killed", tmp_path / "killed.sqlite")
+        process = start(proxy.url, titles, tmp_path / "killed" / "built", tmp_path / "killed.sqlite")
         while len(proxy.seen) < requests:
             assert process.poll() is None
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start(proxy.url, titles, tmp_path / "killed", tmp_path / "killed.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "killed" / "built", tmp_path / "killed.sqlite").wait(120) == 0
     # Only what was under way when the process died is asked again: at most one request a kill.
     assert sum(asked(proxy).values()) <= sum(whole.values()) + kills
-    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert files(tmp_path / "killed" / "built") == files(tmp_path / "whole" / "built")
 
     proxy.seen.clear()
-    assert start(proxy.url, titles, tmp_path / "third", tmp_path / "killed.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "third" / "built", tmp_path / "killed.sqlite").wait(120) == 0
     assert not proxy.seen
-    assert files(tmp_path / "third") == files(tmp_path / "whole")
+    assert files(tmp_path / "third" / "built") == files(tmp_path / "whole" / "built")

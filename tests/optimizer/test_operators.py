@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-from fresco.metrics.ranking import ranking_metrics
+from fresco.metrics.measures import parse_measures
 from fresco.metrics.ties import Tiers
+from fresco.metrics.values import measure_pools
 from fresco.optimizer.examples import (
     average_precision,
     minibatch,
@@ -376,13 +377,8 @@ def test_errors_are_the_worst_first_and_ties_count() -> None:
 def test_average_precision_is_that_of_the_results() -> None:
     pools, rng = make_pools(10), np.random.default_rng(0)
     scores = [rng.integers(0, 4, 5).astype(float) for _ in pools]
-    tiers = [
-        Tiers.of(
-            s, np.array([x is Label.POSITIVE for x in p.labels]), np.array([x is Label.OUTDATED for x in p.labels])
-        )
-        for p, s in zip(pools, scores, strict=True)
-    ]
-    expected = ranking_metrics(pools, scores, tiers)["MAP"]
+    tiers = [Tiers.of(p, s) for p, s in zip(pools, scores, strict=True)]
+    expected = measure_pools(parse_measures(["MAP"]), tiers)["MAP"]
     np.testing.assert_allclose([average_precision(p, s) for p, s in zip(pools, scores, strict=True)], expected)
 
 
