@@ -51,10 +51,11 @@ def run_train(options: argparse.Namespace) -> int:
     if not options.out:
         raise FrescoError("ccs train needs --out DIR")
     import ccs
-    from ccs.training.run import describe
+    from ccs.training.run import describe, is_first
 
     outcome = ccs.train(config, options.out, tell=_tell)
-    sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")
+    if is_first():  # a launcher of processes runs this in each
+        sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")
     return 0
 
 

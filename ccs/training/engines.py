@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ccs.agent import protocol
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
 from ccs.training.config import GenerationConfig
+from ccs.training.processes import Agreed, alone, sharded, together
 from ccs.training.registry import ENGINES
 from fresco.errors import FrescoError
 
@@ -36,8 +37,24 @@ class Generated:
 class Engine(Protocol):
     """Generates turns."""
 
+    def agree(self, budgets: Sequence[int]) -> Agreed:
+        """Asked once before each turn, by every process, also by one whose rollouts have all ended.
+
+        Rollouts go on as long as it knows of a context; so where generating is collective, this is, too.
+
+        Args:
+            budgets: Of the contexts that this process goes on with.
+        """
+        ...
+
     def generate(
-        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+        self,
+        contexts: Sequence[Sequence[int]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        agreed: Agreed,
     ) -> list[Generated]:
         """One turn for each context.
 
@@ -46,6 +63,7 @@ class Engine(Protocol):
             budgets: Most tokens of each turn.
             seeds: Of each; engines that draw from torch's own generator, whose state checkpoints keep, ignore them.
             greedy: The likeliest token each time.
+            agreed: By :meth:`agree`, of this turn.
         """
         ...
 
@@ -99,16 +117,31 @@ class TransformersEngine:
         """See :class:`Engine`."""
         self._trainer = trainer
 
+    def agree(self, budgets: Sequence[int]) -> Agreed:
+        """See :class:`Engine`; where the weights are sharded, no process can compute without the others."""
+        return together(self._trainer.accelerator, budgets) if sharded(self._trainer) else alone(budgets)
+
     def generate(
-        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+        self,
+        contexts: Sequence[Sequence[int]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        agreed: Agreed,
     ) -> list[Generated]:
         """See :class:`Engine`."""
         del seeds
         import torch
+        from trl.distributed import DistributedBackend
         from trl.models import unwrap_model_for_generation
 
         trainer = self._trainer
-        order = sorted(range(len(contexts)), key=lambda number: len(contexts[number]))
+        asked, most = list(contexts), list(budgets)
+        if sharded(trainer):  # as many batches as the others, though what comes of the idle ones is dropped
+            idle = agreed.contexts - len(asked)
+            asked, most = asked + [[self._tokenizer.eos_token_id]] * idle, most + [1] * idle
+        order = sorted(range(len(asked)), key=lambda number: len(asked[number]))
         done: dict[int, Generated] = {}
         was_training = trainer.model.training
         with (
@@ -118,11 +151,12 @@ class TransformersEngine:
                 gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
             ) as model,
             torch.no_grad(),
+            DistributedBackend(trainer.accelerator).summon_full_params(trainer.model_wrapped, recurse=False),
         ):
             model.eval()
             for start in range(0, len(order), self._config.batch):
                 part = order[start : start + self._config.batch]
-                turns = self._batch(model, [contexts[number] for number in part], [budgets[n] for n in part], greedy)
+                turns = self._batch(model, [asked[number] for number in part], [most[n] for n in part], greedy)
                 done.update(zip(part, turns, strict=True))
             model.train(was_training)
         return [done[number] for number in range(len(contexts))]
@@ -147,6 +181,7 @@ class TransformersEngine:
             eos_token_id=self._ends,
             pad_token_id=pad,
             repetition_penalty=1.0,
+            synced_gpus=sharded(self._trainer),
             **sampling,
             **stops,
         )
@@ -179,6 +214,7 @@ class VllmServerEngine:
         self._tokenizer = tokenizer
         self._config = config
         self._sync = sync
+        self._trainer: Any = None
         self.client = ChatClient(
             config.server,
             concurrency=config.concurrency,
@@ -189,13 +225,25 @@ class VllmServerEngine:
 
     def prepare(self, trainer: Any) -> None:
         """See :class:`Engine`."""
+        self._trainer = trainer
         if self._sync is not None:
             self._sync.renew(trainer)
 
+    def agree(self, budgets: Sequence[int]) -> Agreed:
+        """See :class:`Engine`; all processes renew the weights of a server that was started again."""
+        return alone(budgets) if self._sync is None else together(self._trainer.accelerator, budgets)
+
     def generate(
-        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+        self,
+        contexts: Sequence[Sequence[int]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        agreed: Agreed,
     ) -> list[Generated]:
         """See :class:`Engine`."""
+        del agreed
         items = list(zip(contexts, budgets, seeds, strict=True))
         while True:
             before = self._sync.server_birth() if self._sync is not None else None
@@ -260,7 +308,7 @@ class TrlVllmEngine:
             FrescoError: at the start, vLLM holds other weights than the trainer after they were sent.
         """
         first, self._trainer = self._trainer is None, trainer
-        if first and trainer.accelerator.num_processes == 1:
+        if first and not sharded(trainer):
             with nudged(trainer.accelerator.unwrap_model(trainer.model)):
                 trainer.vllm_generation.sync_weights()
                 self._compare()
@@ -271,8 +319,12 @@ class TrlVllmEngine:
         if first:
             self._compare()
 
+    def agree(self, budgets: Sequence[int]) -> Agreed:
+        """See :class:`Engine`."""
+        return together(self._trainer.accelerator, budgets)
+
     def _compare(self) -> None:
-        [turn] = self.generate([self._probe], [_PROBED], [0], greedy=False)
+        [turn] = self.generate([self._probe], [_PROBED], [0], greedy=False, agreed=alone([_PROBED]))
         mine = log_probabilities(self._trainer, self._probe + turn.ids, temperature=self._config.temperature)
         difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
         if not difference <= self._tolerance:
@@ -283,16 +335,23 @@ class TrlVllmEngine:
             )
 
     def generate(
-        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+        self,
+        contexts: Sequence[Sequence[int]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        agreed: Agreed,
     ) -> list[Generated]:
         """See :class:`Engine`."""
         del seeds
         vllm = self._trainer.vllm_generation
         asked = [list(context) for context in contexts]
-        asked += [self._idle] * (self._most(len(asked)) - len(asked))
+        asked += [self._idle] * (agreed.contexts - len(asked))
         kept = vllm.temperature, vllm.max_completion_length
         vllm.temperature = 0.0 if greedy else self._config.temperature
-        vllm.max_completion_length = max(budgets, default=1)
+        # The main process asks the server for all, with its own settings: with the largest budget of anybody.
+        vllm.max_completion_length = agreed.tokens
         try:
             _, ids, logprobs, _ = vllm.generate(prompts=asked, images=None, num_generations=1)
         finally:
@@ -307,14 +366,3 @@ class TrlVllmEngine:
                 )
             )
         return turns
-
-    def _most(self, count: int) -> int:
-        import torch
-
-        accelerator = self._trainer.accelerator
-        counts = accelerator.gather(torch.tensor([count], device=accelerator.device))
-        return int(counts.max().item())
-
-    def waits(self, count: int) -> bool:
-        """Whether another process still generates, so that this one has to ask along."""
-        return self._most(count) > 0

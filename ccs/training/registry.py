@@ -19,6 +19,6 @@ ENGINES: Registry[Engine] = Registry(
     package="ccs.training",
     group="ccs.engines",
     columns=("server",),
-    members=("generate", "prepare"),
+    members=("agree", "generate", "prepare"),
     listing="ccs parts",
 )

@@ -121,12 +121,20 @@ class BatchedRollouts:
             rollouts.append(Rollout(prompt))
         active = list(range(len(tasks)))
         turn = 0
-        while active or self._others_go_on(len(active)):
+        while True:
             started = time.perf_counter()
             contexts = [rollouts[number].prompt_ids + rollouts[number].ids for number in active]
             budgets = [min(self._config.turn_tokens, self._config.context_tokens - len(each)) for each in contexts]
+            # Before anything else of a turn, and by every process: one that has ended goes on with those that have not.
+            agreed = self.engine.agree(budgets)
+            if not agreed.contexts:
+                break
             turns = self.engine.generate(
-                contexts, budgets, [(seeds[number] + turn) % 2**31 for number in active], greedy=greedy
+                contexts,
+                budgets,
+                [(seeds[number] + turn) % 2**31 for number in active],
+                greedy=greedy,
+                agreed=agreed,
             )
             seconds = time.perf_counter() - started
             self.seconds.generation += seconds
@@ -191,7 +199,3 @@ class BatchedRollouts:
     def _seed_of(self, question: Question, sample: int, step: int) -> int:
         text = f"{self._seed}\0{step}\0{question.id}\0{sample}"
         return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4]) % 2**31
-
-    def _others_go_on(self, count: int) -> bool:
-        waits = getattr(self.engine, "waits", None)
-        return bool(waits and waits(count))

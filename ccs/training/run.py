@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ccs.training.outcome import Outcome
 from ccs.training.registry import ENGINES
 from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
-from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server
+from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server, has_accelerator, longest_wait
 from fresco.errors import FrescoError
 from fresco.io.files import locked
 
@@ -51,11 +52,21 @@ def train(
     _require()
     from accelerate import PartialState
 
-    if not PartialState().is_main_process:
+    # The first that is made decides: without a word on the CPU every process takes itself for the only one there, and
+    # how long processes wait for each other is settled here for good.
+    timeout = timedelta(seconds=longest_wait(config))
+    if not PartialState(cpu=not has_accelerator(), timeout=timeout).is_main_process:
         return _train(config, Journal(folder), rewards, lambda _: None, callbacks)
     with locked(folder):
         journal = Journal(folder)
         return _train(config, journal, rewards, tell, callbacks)
+
+
+def is_first() -> bool:
+    """Whether this process is the one of a run that speaks."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
 
 
 def _require() -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
 from ccs.training.config import GenerationConfig
+from ccs.training.processes import any_of, sharded
 from fresco.clients.json_api import Endpoint
 from fresco.errors import FrescoError
 
@@ -76,7 +77,7 @@ class FolderSync:
         if self._step == trainer.state.global_step:
             return
         self._trainer = trainer
-        if first and trainer.accelerator.num_processes == 1:
+        if first and not sharded(trainer):
             self._prove(trainer)
         self._push(trainer)
         self._step = trainer.state.global_step
@@ -92,8 +93,11 @@ class FolderSync:
         return found.group(1) if found else None
 
     def renew_if_restarted(self, before: str) -> bool:
-        """Send the weights again if the server is not the process that it was."""
-        if self.server_birth() == before:
+        """Send the weights again if the server is not the process that it was; collective.
+
+        One process may notice alone, where the others were answered before; all of them send, and ask again.
+        """
+        if not any_of(self._trainer.accelerator, self.server_birth() != before):
             return False
         self._tell("the vLLM server was started again: it gets the present weights, and the rollouts are made again")
         self._push(self._trainer)

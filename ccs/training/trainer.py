@@ -21,6 +21,7 @@ from ccs.training.watch import step_figures
 from fresco.errors import FrescoError
 
 _FAILED = Rewarded(None, {})
+_WAIT = 1800.0  # seconds that processes wait for each other, beside what they wait for others
 _SUSPICIOUS = 32  # searches in a row that found nothing: a bad policy asks a few, a wrong index answers none
 
 
@@ -34,7 +35,7 @@ class SearchTraining:
         group: Rollouts of each question.
 
     Attributes:
-        asked: Ids of the questions of the last step, each once.
+        asked: Ids of the questions of the last step, each once, of all processes.
     """
 
     def __init__(self, roller: BatchedRollouts, mix: RewardMix, questions: dict[str, Question], group: int) -> None:
@@ -52,6 +53,8 @@ class SearchTraining:
         Raises:
             FrescoError: nothing came of any rollout.
         """
+        from accelerate.utils import gather_object
+
         started = time.perf_counter()
         self._roller.engine.prepare(trainer)
         prepared = time.perf_counter()
@@ -67,7 +70,7 @@ class SearchTraining:
                 self._numbers[number // group] = self._mix.submit(members)
 
         self._rollouts = self._roller.roll(tasks, step=trainer.state.global_step, on_done=on_done)
-        self.asked = list(dict.fromkeys(prompts))
+        self.asked = gather_object(list(dict.fromkeys(prompts)))
         self._check(trainer)
         seconds = self._roller.seconds
         self._seconds = {
@@ -144,13 +147,11 @@ def build_trainer(
     """
     # TRL warns of its own rollout_func at each start; the pin of its version is the answer to that.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    import torch
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     chosen, model = config.optimization, config.model
     accumulation = _accumulation(config, int(os.environ.get("WORLD_SIZE", "1")))
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     engine = config.generation.engine
     vllm: dict[str, Any] = {}
     if engine in ("trl-vllm-serve", "vllm-colocate"):
@@ -162,7 +163,7 @@ def build_trainer(
             vllm |= {"vllm_mode": "colocate", "vllm_max_model_length": config.agent.context_tokens}
     arguments = GRPOConfig(
         output_dir=str(checkpoints),
-        use_cpu=not gpu,
+        use_cpu=not has_accelerator(),
         bf16=chosen.bf16,
         gradient_checkpointing=model.gradient_checkpointing,
         model_init_kwargs={
@@ -191,6 +192,7 @@ def build_trainer(
         save_total_limit=config.keep.checkpoints,
         logging_steps=1,
         report_to=list(config.keep.report_to) or "none",
+        ddp_timeout=longest_wait(config),
         disable_tqdm=True,
         dataloader_num_workers=0,
         **vllm,
@@ -204,6 +206,18 @@ def build_trainer(
         peft_config=_adapter(config),
         rollout_func=training.roll,
     )
+
+
+def has_accelerator() -> bool:
+    """Whether there is more than a CPU to train on."""
+    import torch
+
+    return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
+
+
+def longest_wait(config: TrainConfig) -> int:
+    """Seconds that a process may wait for the others: for one whose server and whose rewards take all they may."""
+    return math.ceil(_WAIT + config.reward_timeout + config.generation.patience)
 
 
 def correct_for_server(trainer: Any, sync: Any) -> None:

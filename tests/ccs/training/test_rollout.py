@@ -60,10 +60,10 @@ def test_tokens_stay_as_generated(made: Made) -> None:
     assert odd != tokenizer.encode("<search>a b</search>", add_special_tokens=False)
 
     class Odd(Scripted):
-        def generate(self, contexts: Any, budgets: Any, seeds: Any, *, greedy: bool) -> Any:
+        def generate(self, contexts: Any, budgets: Any, seeds: Any, *, greedy: bool, agreed: Any) -> Any:
             from ccs.training.engines import Generated
 
-            turns = super().generate(contexts, budgets, seeds, greedy=greedy)
+            turns = super().generate(contexts, budgets, seeds, greedy=greedy, agreed=agreed)
             return [Generated(odd)] if self.turn == 1 else turns
 
     engine = Odd(tokenizer, lambda *_: "<answer> x</answer>")

@@ -34,6 +34,7 @@ from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.retrieve.client import RetrieverClient
 from ccs.training.config import AgentConfig
 from ccs.training.engines import Generated
+from ccs.training.processes import alone
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.verl.check import check_config
 from ccs.training.verl.data import to_rows, write_parquet
@@ -343,7 +344,11 @@ def test_the_stream_is_that_of_ccs_train(configure: Callable[..., Any], turns: t
     class Same:
         number = -1
 
-        def generate(self, contexts: Any, budgets: list[int], seeds: Any, *, greedy: bool) -> list[Generated]:
+        agree = staticmethod(alone)
+
+        def generate(
+            self, contexts: Any, budgets: list[int], seeds: Any, *, greedy: bool, agreed: Any
+        ) -> list[Generated]:
             self.number += 1
             said = odd_tokens(made.tokenizer, turns[min(self.number, len(turns) - 1)])[: budgets[0]]
             return [Generated(said, None)]

@@ -10,6 +10,7 @@ from ccs.retrieve.index import Index, build_index, open_index
 from ccs.training.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
 from ccs.training.demo.world import World, make_world, write_world
 from ccs.training.engines import Generated
+from ccs.training.processes import Agreed, alone
 
 
 def small_world(folder: Path) -> tuple[World, Index]:
@@ -52,8 +53,17 @@ class Scripted:
     def prepare(self, trainer: Any) -> None:
         pass
 
+    def agree(self, budgets: Sequence[int]) -> Agreed:
+        return alone(budgets)
+
     def generate(
-        self, contexts: Sequence[Sequence[int]], budgets: Sequence[int], seeds: Sequence[int], *, greedy: bool
+        self,
+        contexts: Sequence[Sequence[int]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        greedy: bool,
+        agreed: Agreed,
     ) -> list[Generated]:
         self.contexts += [list(context) for context in contexts]
         self.greedy.append(greedy)
