@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
@@ -28,7 +29,7 @@ from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import Search, SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
 from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
-from fresco.rerank.base import Reranker, describe, fingerprint
+from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug
 from fresco.scoring.store import ScoreStore, default_store
 
@@ -227,8 +228,15 @@ def _identity(
     choices: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What makes two commands the same search; its rounds and seeds are left out, so that it can be made longer."""
+    known = own_fingerprint(objective.reranker) is not None
+    if not known:
+        sys.stderr.write(
+            f"fresco: {objective.reranker.name} has no fingerprint of its own: its scores end with this run, and no "
+            "other process can go on with this search\n"
+        )
     return {
-        "reranker": fingerprint(objective.reranker),
+        # A re-ranker that cannot say what its scores depend on: values found by another process may not be its own.
+        "reranker": f"{fingerprint(objective.reranker)}{'' if known else f':{uuid4()}'}",
         "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],
         "training queries": splits.train.fingerprint if splits.train else None,
         "instruction": base,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 from fresco.rerank.adapters import Renamed, adapt
 from fresco.rerank.base import Reranker
+from fresco.rerank.conformance import fault_of_name
 from fresco.rerank.registry import RERANKERS, open_reranker
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def _listed(what: Any) -> list[tuple[str | None, Any]]:
         return []
     if isinstance(what, Mapping):
         for name in what:
-            if not isinstance(name, str) or not name.strip() or "\n" in name:
-                raise FrescoError(f"{name!r} cannot be the name of a re-ranker; give one line of text")
+            if fault := fault_of_name(name):
+                raise FrescoError(f"{name!r} cannot be the name of a re-ranker: {fault}; give one line of text")
         return list(what.items())
     if isinstance(what, Path):
         raise FrescoError(f"{what} is a path; name a model in a folder by its family, as in cross-encoder:{what}")
