@@ -18,10 +18,11 @@ class BuildConfig:
     Attributes:
         out: The folder of the benchmark; stages are kept below it, in ``stages/``.
         source: What the revisions come from, in words, for the card and to tell builds apart.
-        facts: ``infobox`` (changes between revisions) or ``wikidata``.
+        facts: ``infobox`` (changes between revisions), ``wikidata``, or another source's spec.
         reference: When all queries are asked. The paper's date is 2025-08-31T23:59:59Z.
         since: Values from before this date are no facts (the paper: 2020-01-01).
         relations: Keys of relations; none: all.
+        relation_folders: Folders whose TOML files are relations, too.
         titles: Pages; none: all that the source, or Wikidata, names.
         sample_days: For infobox facts, one revision is read for each stretch of so many days.
         per_interval: At most so many revisions are read of the time that one value held.
@@ -43,6 +44,7 @@ class BuildConfig:
     reference: datetime = datetime(2025, 8, 31, 23, 59, 59, tzinfo=UTC)
     since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
     relations: tuple[str, ...] = ()
+    relation_folders: tuple[Path, ...] = ()
     titles: tuple[str, ...] = ()
     sample_days: int = 30
     per_interval: int = 4

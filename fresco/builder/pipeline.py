@@ -16,6 +16,7 @@ from fresco.builder.card import card
 from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Dated, facts_of_page
+from fresco.builder.facts.registry import FACT_SOURCES, facts_of
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
 from fresco.builder.pairs import Pair, pairs, wanted_revisions
@@ -93,7 +94,8 @@ class _Build:
         self._stages = stages
         self._parser = parser
         self._progress = progress
-        self._relations = choose(config.relations)
+        self._relations = choose(config.relations, config.relation_folders)
+        self._by_source = config.facts != "infobox"  # the source says which pages there are, not the wiki
 
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run
@@ -135,29 +137,23 @@ class _Build:
 
     def _facts(self) -> _Made:
         problems: Counter[str] = Counter()
-        titles = sorted(set(self._config.titles))
-        if self._config.facts == "wikidata":
-            found = [fact for fact in self._wikidata_facts() if not titles or fact.subject in titles]
-            pages = len({fact.subject for fact in found})
-        else:
-            titles = titles or sorted(self._source.titles())
-            found = list(self._infobox_facts(titles, problems))
-            pages = len(titles)
+        config = self._config
+        titles = sorted(set(config.titles))
+        of_pages = titles or ([] if self._by_source else sorted(self._source.titles()))
+        source = FACT_SOURCES.open(
+            config.facts,
+            config=config,
+            relations=self._relations,
+            folder=self._stages.folder / "sparql",
+            progress=partial(self._progress, "facts"),
+            infobox_facts=partial(self._infobox_facts, of_pages, problems),
+        )
+        found = list(facts_of(config.facts, source, self._relations))
+        if self._by_source:
+            found = [fact for fact in found if not titles or fact.subject in titles]
+        pages = len({fact.subject for fact in found}) if self._by_source else len(of_pages)
         rows = [fact_row(fact) for fact in sorted(set(found), key=_fact_order)]
         return lines(rows), {"pages": pages, "facts": len(rows), "problems": dict(sorted(problems.items()))}
-
-    def _wikidata_facts(self) -> Iterator[Fact]:
-        from fresco.builder.facts.wikidata import Wikidata
-
-        config = self._config
-        return Wikidata(
-            config.sparql,
-            [relation for relation in self._relations if relation.property],
-            self._stages.folder / "sparql",
-            since=config.since,
-            contact=config.contact,
-            progress=partial(self._progress, "facts"),
-        ).facts()
 
     def _infobox_facts(self, titles: Sequence[str], problems: Counter[str]) -> Iterator[Fact]:
         for done, title in enumerate(titles):
@@ -211,7 +207,7 @@ class _Build:
 
     def _near_topic(self) -> Iterator[Revision]:
         titles = self._config.titles
-        if not titles and self._config.facts == "wikidata":
+        if not titles and self._by_source:
             titles = tuple({row["subject"] for row in self._rows("facts")})
         for title in by_hash(titles or sorted(self._source.titles()), self._config.near_topic_pages):
             if sampled := self._sample(title):

@@ -43,9 +43,17 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
 
     what = build.add_argument_group("what")
-    what.add_argument("--facts", choices=("infobox", "wikidata"), default="infobox", help="source of the facts")
+    what.add_argument(
+        "--facts",
+        default="infobox",
+        metavar="SPEC",
+        help="infobox (default), wikidata, or your own; see `fresco parts`",
+    )
     what.add_argument("--sparql", default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service")
     what.add_argument("--relation", action="append", default=[], metavar="R", help="only this relation; repeatable")
+    what.add_argument(
+        "--relations", action="append", default=[], metavar="DIR", help="folder of further relations; repeatable"
+    )
     what.add_argument("--titles", metavar="FILE", help="only these pages, one title a line")
     what.add_argument(
         "--reference", type=_timestamp, metavar="TIME", help="when queries are asked, YYYY-MM-DDThh:mm:ssZ"
@@ -119,6 +127,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         since=options.since,
         facts=options.facts,
         relations=tuple(options.relation),
+        relation_folders=tuple(Path(folder) for folder in options.relations),
         titles=_titles(options.titles),
         sample_days=options.sample_days,
         pool_size=options.pool_size,

@@ -22,6 +22,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer
 from fresco.optimizer.proposers.clauses import read_bank
+from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
 from fresco.optimizer.report.result import SearchResult
@@ -174,7 +175,7 @@ def _search_all(
     found = []
     proposers: list[Proposer] = []
     for seed, study in studies.items():
-        own = [_proposer(spec, bank, folder, seed) for spec in options.proposer]
+        own = [PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed) for spec in options.proposer]
         proposers += own
         racing = options.selection == "racing"
         search = Search(
@@ -258,23 +259,6 @@ def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
         claim(folder, digest, overwrite=True)
         for name in ("study.db", "study.db-journal"):  # of the search that is replaced
             (folder / name).unlink(missing_ok=True)
-
-
-def _proposer(spec: str, bank: Any, folder: Path, seed: int) -> Proposer:
-    family, _, rest = spec.partition(":")
-    if family == "clauses":
-        from fresco.optimizer.proposers.clauses import ClausesProposer
-
-        return ClausesProposer(bank, rest or "nsga2")
-    if family == "file" and rest:
-        from fresco.optimizer.proposers.file import FileProposer
-
-        return FileProposer(Path(rest))
-    if family == "llm" and rest:
-        from fresco.optimizer.proposers.llm import open_llm_proposer
-
-        return open_llm_proposer(rest, cache=folder / "llm.sqlite", seed=seed)
-    raise FrescoError(f"--proposer {spec}: unknown; there are clauses, clauses:tpe, file:PATH and llm:URL#MODEL")
 
 
 def _baselines(objective: Objective, splits: Splits, base: str | None, seed: int, watcher: Watcher | None) -> Any:

@@ -171,3 +171,44 @@ def test_a_fingerprint_that_promises_too_much_is_caught_by_the_canary(tmp_path, 
     assert "another --store" in err
     # Other queries of which nothing is stored: new scores must not be laid beside the old ones either.
     assert command(tmp_path, path, "--seed", "7") == 2
+
+
+def test_a_trec_run_is_a_re_ranker(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    options = ("--limit", "6", "--resamples", "20", "--store", "s", "--no-baselines", "--json")
+    assert main(["score", "--reranker", "bm25", "--out", "one", *options]) == 0
+    ours = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert main(["score", "--reranker", "run:one/runs/bm25.trec", "--out", "two", *options]) == 0
+    theirs = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert theirs
+
+    def values(rows):
+        return {
+            (row["metric"], row["task"], row["kind"]): pytest.approx(row["value"], abs=1e-6)
+            for row in rows
+            if row["metric"] in {"MRR", "Hit@1", "stale@1"}
+        }
+
+    assert values(theirs) == values(ours) != {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (None, "nowhere.trec"),
+        ("", "nowhere.trec"),
+        ("q Q0 p 1 0.5 tag\nq Q0 p 2 0.4 tag\n", "line 2"),
+        ("q Q0 p 1 nan tag\n", "line 1"),
+        ("q Q0 p 1 high tag\n", "line 1"),
+        ("q Q0 p\n", "line 1"),
+        ("q Q0 p 1 0.5 tag\n", "scores no passage of the benchmark"),
+    ],
+)
+def test_a_bad_run_is_one_line(lines, said, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    if lines is not None:
+        (tmp_path / "nowhere.trec").write_text(lines)
+    assert main(["score", "--reranker", "run:nowhere.trec", "--no-baselines", "--store", "s", "--limit", "6"]) == 2
+    err = capfd.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1

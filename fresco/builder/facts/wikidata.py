@@ -15,7 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from fresco.builder.config import BuildConfig
 from fresco.builder.facts import Fact
+from fresco.builder.facts.registry import FACT_SOURCES
 from fresco.builder.facts.sparql import Binding, Sparql
 from fresco.builder.templates import Relation
 
@@ -192,3 +194,21 @@ def _with_ends(facts: Iterator[tuple[Fact, bool]]) -> Iterator[Fact]:
         for fact, following in zip(own, [*own[1:], None], strict=True):
             later = following.start if following is not None and following.start > fact.start else None
             yield replace(fact, end=fact.end or later)
+
+
+@FACT_SOURCES.register("wikidata", "dated statements of Wikidata", needs="a SPARQL service (--sparql)")
+def _open(
+    _arguments: str,
+    config: BuildConfig,
+    relations: Sequence[Relation],
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> Wikidata:
+    return Wikidata(
+        config.sparql,
+        [relation for relation in relations if relation.property],
+        folder,
+        since=config.since,
+        contact=config.contact,
+        progress=progress,
+    )
