@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fresco.errors import FrescoError
 from fresco.records import Passage, Query, format_timestamp
 
 _KEYS_A_QUERY = 500  # SQLite's oldest limit on bound parameters is 999
+_OPENINGS = 100  # attempts, 50 ms apart, while others open the same new file
 _TABLES = """
 CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS canaries (fingerprint TEXT PRIMARY KEY, scores TEXT NOT NULL) WITHOUT ROWID;
@@ -102,10 +104,22 @@ class ScoreStore:
             if str(path) != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60)
-            # The write-ahead log: readers never wait, and a killed process leaves whole transactions only.
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the tables, and write ahead: readers never wait, and a killed process leaves whole transactions only."""
+        for left in reversed(range(_OPENINGS)):
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.executescript(_TABLES)
+            except sqlite3.OperationalError as error:
+                # While another process changes the journal's mode SQLite gives up at once, whatever the timeout.
+                if not left or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """The stored scores among ``keys``."""
