@@ -32,7 +32,9 @@ class Oldest:
 
 
 def names(result):
-    return [name for name in result.rerankers if name not in ("random", "newest", "bm25", "half-life:bm25,365")]
+    return [
+        name for name in result.rerankers if name not in ("random", "newest", "bm25", "latest", "half-life:bm25,365")
+    ]
 
 
 def files_of(folder):
@@ -76,7 +78,7 @@ def test_importing_is_quick_and_names_are_functions():
 )
 def test_whatever_a_user_has_is_scored(what, expected):
     result = fresco.score(what, BENCHMARK, **QUICK)
-    assert result.rerankers[:4] == ["random", "newest", "bm25", "half-life:bm25,365"]
+    assert result.rerankers[:5] == ["random", "newest", "bm25", "latest", "half-life:bm25,365"]
     assert names(result) == expected
     assert result.named == (expected or (["bm25"] if what else result.rerankers))
 

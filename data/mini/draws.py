@@ -22,7 +22,7 @@ _SYLLABLES = (
     ("a", "e", "i", "o", "en", "an", "il", "or", "ov", "ed", "ul", "im"),
     ("berg", "burn", "dahl", "dine", "feld", "gren", "hart", "lund", "mark", "mond", "quist", "rath", "stone", "well"),
 )
-_CLUBS = ("Rovers", "Wanderers", "Athletic", "Rangers", "Albion", "Sporting")
+_CLUBS = ("Rovers", "Wanderers", "Athletic", "Harriers", "Albion", "Sporting")
 
 T = TypeVar("T")
 

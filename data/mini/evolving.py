@@ -25,6 +25,21 @@ MENTIONS_FORMER = 4
 OWN, LIST, OTHER = "own", "list", "other"
 
 
+def joined(introduction: str, sentence: str) -> str:
+    """An introduction and the sentence behind it: small where a comma stands between them."""
+    small = introduction.endswith(", ") and sentence.partition(" ")[0] in (
+        "The",
+        "It",
+        "Asked",
+        "Under",
+        "Nobody",
+        "A",
+        "At",
+        "In",
+    )
+    return introduction + (sentence[:1].lower() + sentence[1:] if small else sentence)
+
+
 class Writer:
     """Writes the passages of one fact."""
 
@@ -42,10 +57,12 @@ class Writer:
         if fact.relation == "title_holder" and any(word in fact.kind for word in ("league", "competition")):
             kind = "team"
         self._invented = kind
+        self._people = fact.relation == "title_holder"  # whoever works beside a team is a person
 
     def name(self, part: str, number: int = 0) -> str:
         """Who plays a part that nobody real plays; the same person in every passage."""
-        return invented(self._invented, self.fact.subject, self.fact.key, part, number)
+        kind = "person" if part.startswith("deputy") and self._invented == "team" and self._people else self._invented
+        return invented(kind, self.fact.subject, self.fact.key, part, number)
 
     def stamp(self, day: date, *key: object) -> str:
         """A time on that day; a revision has one time for all of its sections."""
@@ -67,7 +84,7 @@ class Writer:
         """A sentence about a value; forms that do not fit the day fall back to one that does."""
         fact, place = self.fact, self.fact.values.index(value)
         years = day.year - int(value.start[:4])
-        if form == "retrospective" and years < 1:
+        if form == "retrospective" and years < 2:
             form = "change"
         if form == "change" and place == 0:
             form = "start"
@@ -80,7 +97,7 @@ class Writer:
             end = min(value.last, day)
             checked = day_between(min(value.first + timedelta(days=31), end), end, "as of", *key)
             sentence = fact.fill(fact.frame("state", *key), **names)
-            return fact.frame("asof", *key).format(asof=month(checked)) + sentence
+            return joined(fact.frame("asof", *key).format(asof=month(checked)), sentence)
         return fact.fill(fact.frame(form, *key), **names)
 
     def other(self, form: str, day: date, number: int, *key: object) -> str:
@@ -91,12 +108,14 @@ class Writer:
         names: dict[str, object] = {"other": self.name(f"{form}{era}", number)}
         names["month"] = self.recently(day, form, *key)
         names["when"] = month(LAST_DAY + timedelta(days=40 + draw("when", fact.key, number) % 600))
-        names["since"] = pick(self.past + [self.now], "interim", fact.key).since
+        names["since"] = pick(self.fact.values, "interim", fact.key).since
         return fact.fill(fact.frame(form, *key), **names)
 
     def mention(self, value: Value, day: date, *key: object) -> str:
         """A sentence that names a value and says nothing of it."""
-        return self.fact.fill(self.fact.frame("mention", *key), value=value.name, month=self.recently(day, *key))
+        # Of a release nobody writes before it is there.
+        when = month(day) if self._invented == "release" else self.recently(day, *key)
+        return self.fact.fill(self.fact.frame("mention", *key), value=value.name, month=when)
 
     # sections
 
@@ -110,7 +129,8 @@ class Writer:
         known = [each for each in self.past if each.first <= day]
         if known and chance(0.25, "mention", *key):
             around.append(self.mention(pick(known, "mentioned", *key), day, "around", *key))
-        if day >= ANNOUNCED_FROM and chance(0.25, "announced", *key):
+        # Beside a section that states nothing it would be a statement, of another label.
+        if value and day >= ANNOUNCED_FROM and chance(0.35, "announced", *key):
             around.append(self.other("announced", day, 0, "around", "announced", *key))
         earlier = [each for each in self.past if value and each.start < value.start]
         if earlier and chance(0.4, "earlier", *key):
@@ -118,7 +138,8 @@ class Writer:
             around.append(self.stated(form, pick(earlier, "earlier value", *key), day, "earlier", *key))
         around += [fact.fill(text) for text in shuffled(fact.template["fillers"], "fillers", *key)[:1]]
         count = 1 + draw("length", *key) % 3
-        sentences = shuffled([main, *shuffled(around, "around", *key)[:count]], "order", *key)
+        around = [sentence for sentence in shuffled(around, "around", *key) if sentence != main]
+        sentences = shuffled([main, *around[:count]], "order", *key)
         headings = ["", *fact.template["headings"]]
         title = fact.fill(fact.template["title"])
         if page == LIST:
@@ -148,7 +169,9 @@ class Writer:
             page = pick((OWN, OWN, OWN, LIST, LIST, OTHER), "page", *key)
             day = max(day_between(self.now.first, self.latest, "day", turn, *key) for turn in range(2))
             if page == OWN:
-                day = self.latest if number == 0 and chance(0.35, "latest", *key) else pick(self.recent, "revision", *key)
+                day = (
+                    self.latest if number == 0 and chance(0.35, "latest", *key) else pick(self.recent, "revision", *key)
+                )
             row = self.section(self.stated(form, self.now, day, *key), page, day, key, value=self.now)
             rows.append((row, ""))
         # Unchanged text in a later revision.

@@ -143,7 +143,9 @@ def counts(tables: dict[str, list[Row]]) -> str:
     for (task, relation), number in facts.items():
         lines.append(f"| {task} | {relation} | {number} | {number * (2 if task == 'EK' else 1)} |")
     lines += ["", "| task | label | conflict | passages a pool |", "|---|---|---|---|"]
-    labels = Counter((queries[row["query-id"]]["task"], row["label"], row.get("conflict", "")) for row in tables["pools"])
+    labels = Counter(
+        (queries[row["query-id"]]["task"], row["label"], row.get("conflict", "")) for row in tables["pools"]
+    )
     for (task, label, conflict), number in labels.items():
         pools = sum(row["task"] == task for row in queries.values())
         lines.append(f"| {task} | {label} | {conflict} | {number / pools:.1f} |")

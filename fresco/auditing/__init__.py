@@ -5,8 +5,7 @@ them like a re-ranker (:mod:`fresco.auditing.rules`, :mod:`fresco.auditing.probe
 such benchmarks (:mod:`fresco.auditing.counts`), and says in words what follows.
 """
 
+from fresco.auditing.audit import ESTIMATE, Audit, audit_benchmark
+from fresco.auditing.counts import token_counter
 
-
-from fresco.auditing.audit import Audit, audit_benchmark
-
-__all__ = ["Audit", "audit_benchmark"]
+__all__ = ["ESTIMATE", "Audit", "audit_benchmark", "token_counter"]

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from fresco.auditing import counts
-from fresco.auditing.probe import PROBES, Features, learned
+from fresco.auditing.probe import Features, learned
 from fresco.auditing.rules import RULES
 from fresco.metrics.evaluate import evaluate
 from fresco.records import Benchmark, Label, Task
 from fresco.stats.arrays import FloatArray
+from fresco.terminal.progress import Progress, no_progress
 
 #: Rules and probes in the order of the table, and what each may look at.
 WHAT: Final[Mapping[str, str]] = {
@@ -34,7 +35,8 @@ _DATES: Final = ("newest", "latest-of-page", "dates-learned")
 _DECIDES: Final = 0.9
 _EASY: Final = 0.6
 
-Progress = Callable[[str, int, int], None]
+#: How tokens are counted where no tokenizer is named.
+ESTIMATE: Final = "words and marks, times 1.25 (an estimate)"
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def audit_benchmark(
     benchmark: Benchmark,
     *,
     tokens: Callable[[str], int] | None = None,
-    counted_by: str = "words and marks, times 1.25 (an estimate)",
+    counted_by: str = ESTIMATE,
     resamples: int = 200,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Audit:
     """Measure how much of a benchmark blind rules solve.
 
@@ -126,19 +128,17 @@ def audit_benchmark(
     return audit
 
 
-def _scores(benchmark: Benchmark, progress: Progress | None) -> dict[str, Sequence[FloatArray]]:
+def _scores(benchmark: Benchmark, progress: Progress) -> dict[str, Sequence[FloatArray]]:
     scores: dict[str, Sequence[FloatArray]] = {}
     features: Features | None = None
     for done, name in enumerate(WHAT):
-        if progress:
-            progress(name, done, len(WHAT))
+        progress(name, done, len(WHAT))
         if name in RULES:
             scores[name] = RULES[name](benchmark)
             continue
         features = features or Features(benchmark)
         scores[name] = learned(features, name, lambda own: _mean_precision(benchmark, own))
-    if progress:
-        progress("counts", len(WHAT), len(WHAT))
+    progress("counts", len(WHAT), len(WHAT))
     return scores
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fresco.auditing.surface import ages
 from fresco.builder.near_duplicates import near_duplicates, shingles
+from fresco.errors import FrescoError
 from fresco.metrics.pairs import conflict_pairs
 from fresco.records import Benchmark, Label, Passage, Pool, Task
 from fresco.stats.arrays import FloatArray
@@ -114,6 +115,24 @@ def twins(benchmark: Benchmark) -> dict[str, int]:
 def estimated_tokens(text: str) -> int:
     """Tokens of a text by its words and marks, where no tokenizer is at hand."""
     return round(len(_PIECE.findall(text)) * _TOKENS_A_PIECE)
+
+
+def token_counter(model: str) -> Callable[[str], int]:
+    """Counts tokens with the tokenizer of a model, special tokens left out.
+
+    Raises:
+        FrescoError: transformers is missing, or there is no such tokenizer.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise FrescoError("--tokenizer needs transformers: pip install 'fresco-ccs[models]'") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except Exception as error:  # whatever the hub's client and the tokenizer's files raise
+        said = " ".join(str(error).split())[:200]
+        raise FrescoError(f"--tokenizer {model}: cannot be loaded: {said}") from error
+    return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def out_of_reach(benchmark: Benchmark, count: Callable[[str], int]) -> dict[str, Any]:

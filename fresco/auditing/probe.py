@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fresco.auditing.rules import bm25
-from fresco.auditing.surface import BUCKETS, COLUMNS, DATE, NAMES, SHAPE, TEXT, Names, proper_words, dense, hashed
+from fresco.auditing.surface import BUCKETS, COLUMNS, DATE, NAMES, SHAPE, TEXT, Names, dense, hashed, proper_words
 from fresco.records import Benchmark, Label, Pool, Task
 from fresco.stats.arrays import FloatArray, IntArray
 
@@ -77,9 +77,7 @@ def learned(features: Features, name: str, measure: Callable[[list[FloatArray]],
     """
     columns, grams = PROBES[name]
     pools = features.pools
-    scores: dict[float, list[FloatArray]] = {
-        penalty: [np.zeros(len(pool)) for pool in pools] for penalty in _PENALTIES
-    }
+    scores: dict[float, list[FloatArray]] = {penalty: [np.zeros(len(pool)) for pool in pools] for penalty in _PENALTIES}
     for task in Task:
         own = [index for index, pool in enumerate(pools) if pool.query.task is task]
         _fit_and_score(features, own, columns, grams, scores)
@@ -102,13 +100,13 @@ def _fit_and_score(
         others = [each for each in filled if each is not part]
         if part is None or not others:
             continue
-        gram, target = sum(each[0] for each in others), sum(each[1] for each in others)
+        gram, target = (np.sum([each[place] for each in others], axis=0) for place in (0, 1))
         tests = [(index, features.of(index, columns, grams)) for index in fold]
         for penalty, found in scores.items():
             weights = np.linalg.solve(gram + penalty * np.eye(len(gram), dtype=gram.dtype), target)
             for index, matrix in tests:
                 # Rounded, so that the last bits of another machine's sums make no other order.
-                found[index] = np.round((matrix @ weights).astype(np.float64), 5)
+                found[index] = np.asarray(matrix @ weights, np.float64).round(5)
 
 
 def _fold(pool: Pool) -> int:
@@ -128,4 +126,4 @@ def _normal_equations(
 def _target(pool: Pool) -> FloatArray:
     positive = np.array([label is Label.POSITIVE for label in pool.labels], np.float64)
     # Each pool counts the same, however many positives it has.
-    return (positive - positive.mean()) / positive.sum()
+    return np.asarray((positive - positive.mean()) / positive.sum(), np.float64)

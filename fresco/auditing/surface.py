@@ -7,17 +7,19 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from fresco.metrics.features import content_words
 from fresco.records import Passage, Pool, Query
+from fresco.rerank.latest import revision_ranks
 from fresco.stats.arrays import FloatArray, IntArray
 from fresco.stats.words import words
 
 _CAPITALISED: Final = re.compile(r"[^\W\d_]*[A-ZÀ-ÖØ-ÞŁŻŽŠĆČ]\w*")
-_TOKEN: Final = re.compile(r"[\w'’-]+")
+_TOKEN: Final = re.compile(r"[\w'\u2019-]+")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 _YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
 _SECONDS_A_DAY: Final = 86_400.0
@@ -87,16 +89,6 @@ def pages(pool: Pool) -> IntArray:
     return np.array([numbers.setdefault(p.title or f"\0{p.id}", len(numbers)) for p in pool.passages], np.intp)
 
 
-def rank_in_page(pool: Pool) -> IntArray:
-    """How many dates of its page are newer than a passage's, shape (passages,): 0 for the latest revision."""
-    age, page = ages(pool), pages(pool)
-    ranks = np.zeros(len(pool), np.intp)
-    for number in set(page.tolist()):
-        own = page == number
-        ranks[own] = np.unique(age[own], return_inverse=True)[1]
-    return ranks
-
-
 def title_overlap(query: Query, passage: Passage) -> float:
     """Share of the query's content words that stand in the title."""
     asked = content_words(query)
@@ -106,7 +98,7 @@ def title_overlap(query: Query, passage: Passage) -> float:
 def dense(pool: Pool, names: Sequence[Names], bm25: FloatArray) -> FloatArray:
     """The features that are numbers, shape (passages, columns); see :data:`COLUMNS`."""
     age, page = ages(pool), pages(pool)
-    in_page = rank_in_page(pool)
+    in_page = revision_ranks(pool.passages)
     sizes = np.array([len(passage.content.split()) for passage in pool.passages], np.float64)
     asked = frozenset(words(pool.query.content))
     columns: dict[str, FloatArray] = {
@@ -178,5 +170,5 @@ def _names(names: Sequence[Names], age: FloatArray, asked: frozenset[str]) -> di
 def hashed(passage: Passage) -> IntArray:
     """The buckets of a passage's unigrams and bigrams, digits as they are, each bucket once."""
     tokens = words(f"{passage.section} {passage.body}")
-    grams = [*tokens, *(f"{one} {two}" for one, two in zip(tokens, tokens[1:], strict=False))]
+    grams = [*tokens, *(f"{one} {two}" for one, two in pairwise(tokens))]
     return np.unique(np.array([zlib.crc32(gram.encode()) % BUCKETS for gram in grams], np.intp))
