@@ -158,7 +158,7 @@ def test_a_result_as_frames_text_and_html():
     frame = result.to_frame()
     assert {"reranker", "task", "kind", "metric", "value", "ci_low", "ci_high", "n"} <= set(frame.columns)
     assert len(frame) == len(result.evaluation.rows)
-    assert len(result.per_query()) == len(BENCHMARK) * 5
+    assert len(result.per_query()) == len(BENCHMARK) * 6
     text = repr(result)
     assert "<b>mine</b>" in text
     assert "tiny: 12 queries" in text
