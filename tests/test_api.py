@@ -165,7 +165,7 @@ def test_a_result_as_frames_text_and_html():
     page = result._repr_html_()
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
     assert "<b>mine" not in page
-    assert page.count("<tr") == 6
+    assert page.count("<tr") == 7
 
 
 def test_plots_are_figures_that_a_notebook_shows(tmp_path):
