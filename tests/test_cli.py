@@ -77,13 +77,13 @@ def files_of(folder):
 def test_the_main_job(tmp_path):
     done = fresco("score", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for name in ("random", "newest", "bm25", "half-life:bm25,365", "stale@1", "results:", "cross-encoder:"):
+    for name in ("random", "newest", "bm25", "latest", "half-life:bm25,365", "stale@1", "results:", "cross-encoder:"):
         assert name in done.stdout
     (folder,) = (tmp_path / "fresco-results").iterdir()
     record = json.loads((folder / "run.json").read_text())
     assert record["schema_version"] == 1
     assert record["benchmark"]["name"] == "mini"
-    assert {row["name"] for row in record["rerankers"]} == {"random", "newest", "bm25", "half-life:bm25,365"}
+    assert {row["name"] for row in record["rerankers"]} == {"random", "newest", "bm25", "latest", "half-life:bm25,365"}
     for plot in ("quality", "stale_by_age"):
         assert (folder / "plots" / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (folder / "plots" / f"{plot}.svg").read_text()

@@ -15,8 +15,9 @@ from fresco.rerank.registry import RERANKERS, open_reranker
 if TYPE_CHECKING:
     from fresco.models.settings import Settings
 
-#: Scored beside whatever the user names: reading a model's row needs these.
-BASELINES = ("random", "newest", "bm25", "half-life:bm25,365")
+#: Scored beside whatever the user names: reading a model's row needs these. `newest` and `latest` are what dates alone
+#: are worth on the benchmark (`fresco audit` has more of that kind).
+BASELINES = ("random", "newest", "bm25", "latest", "half-life:bm25,365")
 
 
 def open_rerankers(
