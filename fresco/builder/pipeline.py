@@ -137,7 +137,7 @@ class _Build:
         problems: Counter[str] = Counter()
         titles = sorted(set(self._config.titles))
         if self._config.facts == "wikidata":
-            found = [fact for fact in self._wikidata_facts() if not titles or fact.subject in titles]
+            found = [fact for fact in self._wikidata_facts(problems) if not titles or fact.subject in titles]
             pages = len({fact.subject for fact in found})
         else:
             titles = titles or sorted(self._source.titles())
@@ -146,18 +146,20 @@ class _Build:
         rows = [fact_row(fact) for fact in sorted(set(found), key=_fact_order)]
         return lines(rows), {"pages": pages, "facts": len(rows), "problems": dict(sorted(problems.items()))}
 
-    def _wikidata_facts(self) -> Iterator[Fact]:
+    def _wikidata_facts(self, problems: Counter[str]) -> Iterator[Fact]:
         from fresco.builder.facts.wikidata import Wikidata
 
         config = self._config
-        return Wikidata(
+        source = Wikidata(
             config.sparql,
             [relation for relation in self._relations if relation.property],
             self._stages.folder / "sparql",
             since=config.since,
             contact=config.contact,
             progress=partial(self._progress, "facts"),
-        ).facts()
+        )
+        yield from source.facts()
+        problems.update(source.problems)
 
     def _infobox_facts(self, titles: Sequence[str], problems: Counter[str]) -> Iterator[Fact]:
         for done, title in enumerate(titles):
