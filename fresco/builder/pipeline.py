@@ -149,6 +149,7 @@ class _Build:
             infobox_facts=partial(self._infobox_facts, of_pages, problems),
         )
         found = list(facts_of(config.facts, source, self._relations))
+        problems.update(getattr(source, "problems", {}))
         if self._by_source:
             found = [fact for fact in found if not titles or fact.subject in titles]
         pages = len({fact.subject for fact in found}) if self._by_source else len(of_pages)
