@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import count, positive
 
 if TYPE_CHECKING:
     from fresco.models.settings import Settings
@@ -59,7 +59,7 @@ def add_store(options: Options) -> None:
 
 def add_seed(options: Options, of: str) -> None:
     """Add ``--seed``; ``of`` says what is drawn with it."""
-    options.add_argument("--seed", type=int, default=0, metavar="S", help=f"of {of} (default: 0)")
+    options.add_argument("--seed", type=count, default=0, metavar="S", help=f"of {of} (default: 0)")
 
 
 def add_resamples(options: Options) -> None:

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from fresco.terminal.console import make_console
+from fresco.terminal.console import literal, make_console
 
 
 class Progress(Protocol):
@@ -57,8 +56,8 @@ def progress_bars(
         with adding:
             if key not in tasks:
                 bars.start()  # not before: a job that fails at once would leave an empty line above its error
-                tasks[key] = bars.add_task(escape(what), total=total)
-        bars.update(tasks[key], description=escape(what), completed=done, total=total)
+                tasks[key] = bars.add_task(literal(what, 80), total=total)
+        bars.update(tasks[key], description=literal(what, 80), completed=done, total=total)
 
     try:
         yield tell
