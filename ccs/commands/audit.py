@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ccs.commands.reward import add_choice
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import count, positive
 
 if TYPE_CHECKING:
     from ccs.auditing.audit import Audit
@@ -35,7 +35,7 @@ def add_audit(commands: argparse._SubParsersAction[Any]) -> None:
         "--cheats-on", type=positive, metavar="N", help="play the cheats on the first N questions only (default: all)"
     )
     audit.add_argument("--json", action="store_true", help="print audit.json on standard output, no table")
-    audit.add_argument("--seed", type=int, default=0, metavar="S", help="of resampling")
+    audit.add_argument("--seed", type=count, default=0, metavar="S", help="of resampling")
     audit.add_argument(
         "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples for each interval"
     )

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import count, positive
 
 if TYPE_CHECKING:
     from ccs.evaluation.measure import Evaluation
@@ -31,7 +31,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     evaluate.add_argument("--judge", metavar="URL#MODEL", help="a model that grades the answers, too")
     evaluate.add_argument("--out", metavar="DIR", help="folder of the results: metrics.json, per_question.parquet")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
-    evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="of resampling")
+    evaluate.add_argument("--seed", type=count, default=0, metavar="S", help="of resampling")
     evaluate.add_argument(
         "--resamples", type=positive, default=1000, metavar="N", help="bootstrap samples for each interval"
     )

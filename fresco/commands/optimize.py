@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -266,6 +264,7 @@ def _record(
     proposers: Sequence[Proposer],
 ) -> dict[str, Any]:
     from fresco.io.provenance import environment
+    from fresco.io.secrets import command_line
     from fresco.optimizer.search.study import without_password
     from fresco.records import SCHEMA_VERSION, format_timestamp
     from fresco.rerank.base import describe
@@ -275,7 +274,7 @@ def _record(
     return {
         "schema_version": SCHEMA_VERSION,
         "identity": digest,
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "started": format_timestamp(started),
         "finished": format_timestamp(finished),
         "seconds": (finished - started).total_seconds(),

@@ -6,14 +6,17 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
+
+_LEFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
@@ -85,23 +88,53 @@ def _write_straight(target: Path, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     # Not the whole name: with the random part it could pass the 255 bytes that a name may have.
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, flags, 0o666)
+    prefix = f".{target.name[:40]}."
+    _clear(target.parent, prefix)
+    descriptor, temporary = _open_new(target.parent, prefix)
     try:
         try:
             _write_all(descriptor, data)
             if before is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
             os.fsync(descriptor)
+            if os.name != "nt":  # there an open file cannot be renamed; here the lock holds until it is
+                temporary.replace(target)
         finally:
             os.close(descriptor)
-        temporary.replace(target)
+        if os.name == "nt":
+            temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def _open_new(folder: Path, prefix: str) -> tuple[int, Path]:
+    """A new file of a name that nobody can foresee, locked for as long as it is open."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    while True:
+        temporary = folder / f"{prefix}{secrets.token_hex(8)}.tmp"
+        descriptor = os.open(temporary, flags, 0o666)
+        # Between the two calls another process may have taken it for a leftover.
+        if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+            return descriptor, temporary
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def _clear(folder: Path, prefix: str) -> None:
+    """Remove what a killed process left beside the target: nobody holds its lock."""
+    with os.scandir(folder) as entries:
+        leftovers = [Path(each.path) for each in entries if each.name.startswith(prefix) and _LEFT.search(each.name)]
+    for leftover in leftovers:
+        with suppress(OSError):  # somebody else's, or gone already
+            descriptor = os.open(leftover, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _lock(descriptor):
+                    leftover.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

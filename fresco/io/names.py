@@ -31,7 +31,7 @@ def printable(text: str, most: int = LONGEST_SHOWN) -> str:
     if not head.isascii() or not head.isprintable():
         head = "".join(char if _is_safe(char) else _spelt(char) for char in head)
     if len(text) > most:
-        tail = f"… ({len(text):,} characters)"
+        tail = f"... ({len(text):,} characters)"
         head = head[: max(0, most - len(tail))] + tail
     return head
 
@@ -49,7 +49,7 @@ def short(value: object, most: int = LONGEST_SHOWN) -> str:
     if isinstance(value, str | bytes):
         whole = len(value)
         text = repr(value[: most + 1])
-        return printable(text, most) if whole <= most else f"{printable(text, most)[: most - 30]}… ({whole:,} long)"
+        return printable(text, most) if whole <= most else f"{printable(text, most)[: most - 30]}... ({whole:,} long)"
     if isinstance(value, int) and value.bit_length() > 4 * most:
         return f"a whole number of {value.bit_length()} bits"  # its digits cost quadratic time, or a ValueError
     if isinstance(value, list | tuple | dict | set):
@@ -74,7 +74,7 @@ def file_name(name: str) -> str:
     A name that had to be changed bears six digits of its hash, so that ``a/b`` and ``a-b`` are two files.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:].strip("-.")
-    if plain == name and not _RESERVED.match(plain):
+    if plain and plain == name and not _RESERVED.match(plain):
         return plain
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{'' if not plain or _RESERVED.match(plain) else plain + '-'}{digest}"

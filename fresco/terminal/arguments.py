@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable
 
-
 from fresco.io.names import short
 
 #: Beyond this neither SQLite nor NumPy holds a whole number.
@@ -34,6 +33,18 @@ def count(text: str) -> int:
     number = whole(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below zero")
+    return number
+
+
+def whole_in(low: int, high: int) -> Callable[[str], int]:
+    """A kind: a whole number from ``low`` to ``high``, both included."""
+
+    def number(text: str) -> int:
+        value = whole(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return value
+
     return number
 
 
