@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import count, positive
 
 if TYPE_CHECKING:
     from ccs.rollouts.run import Rollouts
@@ -69,7 +69,7 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         "training; completions: plain text, for base models",
     )
     sampling.add_argument("--temperature", type=_temperature, default=1.0, metavar="T")
-    sampling.add_argument("--seed", type=int, default=0, metavar="S", help="every rollout derives its own from it")
+    sampling.add_argument("--seed", type=count, default=0, metavar="S", help="every rollout derives its own from it")
 
     server = rollout.add_argument_group("servers")
     server.add_argument("--concurrency", type=positive, default=16, metavar="N", help="rollouts at once (default: 16)")

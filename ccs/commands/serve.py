@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import positive, whole_in
 from fresco.terminal.options import add_device
 
 
@@ -23,7 +23,9 @@ def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
     serve.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="0.0.0.0 for other machines (default: this one)"
     )
-    serve.add_argument("--port", type=int, default=8001, metavar="P", help="0 takes a free one and says which")
+    serve.add_argument(
+        "--port", type=whole_in(0, 65535), default=8001, metavar="P", help="0: a free one, which is said"
+    )
     serve.add_argument(
         "--top-k", type=positive, default=3, metavar="K", help="passages where a request names no number"
     )

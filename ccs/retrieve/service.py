@@ -17,10 +17,13 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from ccs.agent.trajectory import Hit
 from ccs.retrieve.base import Retriever
 from fresco.errors import FrescoError
+
+_CLIENT_GONE = 499  # nginx's code; nobody reads it
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class ServiceLimits:
         query: Characters of each.
         topk: Passages for each.
         batch: Queries of several requests that are searched together, at most.
+        seconds: For the body of a request to arrive; a client that drips it holds a connection no longer.
     """
 
     body: int = 8 << 20
@@ -40,6 +44,7 @@ class ServiceLimits:
     query: int = 10_000
     topk: int = 100
     batch: int = 512
+    seconds: float = 30.0
 
 
 class _Wanted(BaseModel):
@@ -154,7 +159,7 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
 
     @app.post("/retrieve")
     async def retrieve(request: Request) -> dict[str, Any]:
-        wanted = _read(await _body(request, limits.body), limits)
+        wanted = _read(await _body(request, limits), limits)
         if not wanted.queries:
             return {"result": []}
         try:
@@ -166,15 +171,23 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
     return app
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, limits: ServiceLimits) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise HTTPException(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the request passes {most} bytes (--max-body-mb); send it in parts",
-            )
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > limits.body:
+                    raise HTTPException(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                        f"the request passes {limits.body} bytes (--max-body-mb); send it in parts",
+                    )
+    except TimeoutError:
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive whole within {limits.seconds:g} s"
+        ) from None
+    except ClientDisconnect:
+        raise HTTPException(_CLIENT_GONE, "the client went away") from None
     return bytes(body)
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from fresco.benchmarks.folder import read_unique
 from fresco.benchmarks.pools import fingerprint, make_pool
-from fresco.benchmarks.tables import Row, read_jsonl, read_lines, short
+from fresco.benchmarks.tables import Row, read_jsonl, read_lines
 from fresco.benchmarks.trec import read_run_lines
 from fresco.errors import FrescoError
+from fresco.io.names import short
 from fresco.records import Benchmark, Kind, Label, Passage, Query, Task, format_timestamp
 
 #: Candidates of a query: one positive and 50 others (FRESCO, task definition).

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fresco.benchmarks.tables import read_jsonl, short
+from fresco.benchmarks.tables import read_jsonl
 from fresco.errors import FrescoError
+from fresco.io.names import short
 
 #: The file that says it.
 CARD: Final = "benchmark.json"

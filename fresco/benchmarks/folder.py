@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from fresco.benchmarks.pools import fingerprint, make_pool
-from fresco.benchmarks.tables import Row, read_jsonl, read_parquet, short
+from fresco.benchmarks.tables import Row, read_jsonl, read_parquet
 from fresco.errors import FrescoError
+from fresco.io.names import short
 from fresco.records import Benchmark, Conflict, Kind, Label, Passage, Pool, Query, Task
 
 #: The tables of a benchmark.

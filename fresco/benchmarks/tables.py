@@ -12,7 +12,6 @@ Three kinds of tables end in the same rows:
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import json
 import logging
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fresco.errors import FrescoError
+from fresco.io.names import short
+from fresco.io.packed import numbered_lines
 from fresco.records import parse_timestamp
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -112,12 +113,6 @@ class Row:
         raise self.error(field, f"is {type(value).__name__} {short(value)}, not a whole number")
 
 
-def short(value: object) -> str:
-    """A value for an error message: one line, at most 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def one_line(error: BaseException) -> str:
     """What a library said, on one line of at most 200 characters."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -125,13 +120,12 @@ def one_line(error: BaseException) -> str:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file that are not blank, with their numbers from 1.
+    """The lines of a UTF-8 file, packed or not, that are not blank, with their numbers from 1.
 
     Raises:
-        FrescoError: a line is not UTF-8.
-        OSError: the file cannot be read.
+        FrescoError: a line is not UTF-8, or the file cannot be read or passes a limit of :mod:`fresco.io.packed`.
     """
-    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    for number, line in numbered_lines(path):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
@@ -140,16 +134,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 "save the file as UTF-8"
             ) from None
         if text.strip():
-            yield number, text
+            yield number, text.removesuffix("\n")
 
 
-def read_jsonl(path: Path) -> list[Row]:
-    """The rows of a JSON Lines file.
+def stream_jsonl(path: Path) -> Iterator[Row]:
+    """The rows of a JSON Lines file, one at a time.
 
     Raises:
-        FrescoError: a line is not UTF-8 or not a JSON object, or there is none.
+        FrescoError: a line is not UTF-8 or not a JSON object, or the file cannot be read.
     """
-    rows = []
     for number, line in read_lines(path):
         place = f"{path}, line {number}"
         try:
@@ -160,8 +153,16 @@ def read_jsonl(path: Path) -> list[Row]:
             raise FrescoError(f"{place}: is not JSON: {one_line(error)}") from None
         if not isinstance(fields, dict):
             raise FrescoError(f"{place}: is not a JSON object but {short(fields)}")
-        rows.append(Row(place, fields))
-    return _some(rows, path)
+        yield Row(place, fields)
+
+
+def read_jsonl(path: Path) -> list[Row]:
+    """The rows of a JSON Lines file; see :func:`stream_jsonl`.
+
+    Raises:
+        FrescoError: as there, or there is no row.
+    """
+    return _some(list(stream_jsonl(path)), path)
 
 
 def read_parquet(path: Path) -> list[Row]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fresco.benchmarks.tables import read_lines, short
+from fresco.benchmarks.tables import read_lines
 from fresco.errors import FrescoError
+from fresco.io.names import short
 
 
 class RunLine(NamedTuple):

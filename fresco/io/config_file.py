@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fresco.errors import FrescoError
+from fresco.io.names import one_line, printable, short
+from fresco.io.packed import Limits, read_text
+
+_LONGEST = 1 << 20  # bytes: people write these files
+_MOST_ALIASES = 64
+_DEEPEST = 50
 
 
 def read_yaml(path: Path) -> Any:
@@ -19,12 +25,20 @@ def read_yaml(path: Path) -> Any:
     """
     import yaml
 
+    text = read_text(path, limits=Limits(file=_LONGEST))
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FrescoError(f"{path}: cannot be read ({error})") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FrescoError(f"{path}: no valid YAML ({' '.join(str(error).split())[:200]})") from None
+        aliases = depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:  # what the library does with brackets grows with the square of their depth
+                raise FrescoError(f"{path}: brackets or lists nested more than {_DEEPEST} deep")
+            if aliases > _MOST_ALIASES:
+                # Nine lines of nine aliases each stand for a billion values.
+                raise FrescoError(f"{path}: over {_MOST_ALIASES} aliases (*name); write the values out")
+        content = load_yaml(text, str(path))
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        raise FrescoError(f"{path}: no valid YAML ({one_line(str(error), 200)})") from None
     return {} if content is None else content
 
 
@@ -85,12 +99,13 @@ def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:
         FrescoError: an unknown key, or a value of the wrong kind.
     """
     if not isinstance(content, Mapping):
-        raise FrescoError(f"{where}: {path.rstrip('.') or 'the file'} is {content!r:.60}; keys with values are wanted")
+        raise FrescoError(f"{where}: {path.rstrip('.') or 'the file'} is {short(content)}; keys with values are wanted")
     hints = get_type_hints(kind)
     known = {each.name for each in fields(kind)}
     for key in content:
         if key not in known:
-            raise FrescoError(f"{where}: unknown key {path}{key}; known are {', '.join(path + name for name in hints)}")
+            there = ", ".join(path + name for name in hints)
+            raise FrescoError(f"{where}: unknown key {path}{printable(str(key))}; known are {there}")
     return kind(**{key: _value(hints[key], value, where, f"{path}{key}") for key, value in content.items()})
 
 
@@ -111,7 +126,7 @@ def _value(kind: Any, value: Any, where: str, path: str) -> Any:
         value = float(value)
     if type(value) not in allowed:
         names = " or ".join(_named(each) for each in allowed)
-        raise FrescoError(f"{where}: {path} is {value!r:.60}; {names} is wanted")
+        raise FrescoError(f"{where}: {path} is {short(value)}; {names} is wanted")
     return value
 
 

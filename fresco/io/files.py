@@ -2,34 +2,146 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
 
+_LEFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
+
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write a file so that it holds the old or the new content, whenever the process dies.
+    """Write a file so that it holds the old or the new content, whenever the process or the machine dies.
+
+    Links are followed: what they point to is replaced, and they stay. A target that is no regular file (a device, a
+    pipe) is written to as it is, never replaced. The temporary file beside the target has a random name and is made
+    with ``O_EXCL | O_NOFOLLOW``, so that nothing planted there is followed; it is gone when writing fails.
 
     Raises:
         FrescoError: it cannot be written (disk full, no right).
     """
     data = text.encode() if isinstance(text, str) else text
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        target = _resolved(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before = _before(target)
+        if before is None or stat.S_ISREG(before.st_mode):
+            _replace(target, data, before)
+        else:
+            _write_straight(target, data)
     except OSError as error:
         raise FrescoError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last: a rename is on disk only when its folder is.
+
+    Raises:
+        OSError: the disk says that it is not.
+    """
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that do not do this
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _resolved(path: Path) -> Path:
+    """Where the links of a path end; a loop of links is an OSError."""
+    try:
+        return path.resolve(strict=False) if path.is_symlink() else path.absolute()
+    except RuntimeError as error:  # Python before 3.13 says so of a loop
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+
+
+def _before(target: Path) -> os.stat_result | None:
+    """What lies there."""
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    return found
+
+
+def _write_straight(target: Path, data: bytes) -> None:
+    descriptor = os.open(target, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
+    # Not the whole name: with the random part it could pass the 255 bytes that a name may have.
+    prefix = f".{target.name[:40]}."
+    _clear(target.parent, prefix)
+    descriptor, temporary = _open_new(target.parent, prefix)
+    try:
+        try:
+            _write_all(descriptor, data)
+            if before is not None and hasattr(os, "fchmod"):
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            os.fsync(descriptor)
+            if os.name != "nt":  # there an open file cannot be renamed; here the lock holds until it is
+                temporary.replace(target)
+        finally:
+            os.close(descriptor)
+        if os.name == "nt":
+            temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _open_new(folder: Path, prefix: str) -> tuple[int, Path]:
+    """A new file of a name that nobody can foresee, locked for as long as it is open."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    while True:
+        temporary = folder / f"{prefix}{secrets.token_hex(8)}.tmp"
+        descriptor = os.open(temporary, flags, 0o666)
+        # Between the two calls another process may have taken it for a leftover.
+        if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+            return descriptor, temporary
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def _clear(folder: Path, prefix: str) -> None:
+    """Remove what a killed process left beside the target: nobody holds its lock."""
+    with os.scandir(folder) as entries:
+        leftovers = [Path(each.path) for each in entries if each.name.startswith(prefix) and _LEFT.search(each.name)]
+    for leftover in leftovers:
+        with suppress(OSError):  # somebody else's, or gone already
+            descriptor = os.open(leftover, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _lock(descriptor):
+                    leftover.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.write(descriptor, rest)
+        rest = rest[written:]
 
 
 def lines(rows: Iterable[Mapping[str, Any]]) -> str:

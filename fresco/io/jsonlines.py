@@ -1,51 +1,53 @@
-"""JSON Lines from outside, plain or packed (``.gz``, ``.xz``), with the place of each line for errors."""
+"""JSON Lines from outside, plain or packed (gzip, bzip2, xz), with the place of each line for errors."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import json
-import lzma
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.names import one_line
+from fresco.io.packed import Limits, numbered_lines
 
 
-def read_objects(path: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of a file, each with ``FILE:LINE``; blank lines are passed over.
+def read_objects(path: Path, what: str, limits: Limits | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of a file, each with ``FILE:LINE``; blank lines and a byte order mark are passed over.
 
     Args:
-        path: Read in a stream.
+        path: Read in a stream; what it is packed with is told from its first bytes.
         what: What one line holds ("question"), for errors.
+        limits: Of lines and of unpacking.
 
     Raises:
-        FrescoError: the file cannot be read, or a line is no JSON object in UTF-8.
+        FrescoError: the file cannot be read or passes a limit, or a line is no JSON object in UTF-8.
     """
-    number = 0
+    for number, line in numbered_lines(path, limits):
+        if line.strip():
+            where = f"{path}:{number}"
+            try:
+                row = parse_json(line)
+            except ValueError as error:
+                raise FrescoError(f"{where}: no valid JSON ({one_line(str(error), 160)}); one {what} a line") from None
+            if not isinstance(row, Mapping):
+                raise FrescoError(f"{where}: a JSON object is wanted, this is {type(row).__name__}")
+            yield where, row
+
+
+def parse_json(content: bytes | str) -> Any:
+    """JSON from outside.
+
+    Raises:
+        ValueError: it is none (also NaN and Infinity, which JSON does not have), not UTF-8, nested beyond the
+            interpreter's limit, or holds a number of thousands of digits.
+    """
     try:
-        with _opened(path) as stream:
-            for number, line in enumerate(stream, 1):
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - some editors begin a file with it
-                if line.strip():
-                    yield f"{path}:{number}", _object(line, f"{path}:{number}", what)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise FrescoError(f"{path}: cannot be read after line {number}: {error}") from error
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("brackets nested by the hundreds") from None
 
 
-def _opened(path: Path) -> Any:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")
-
-
-def _object(line: bytes, where: str, what: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FrescoError(f"{where}: no valid JSON ({error}); one {what} a line") from None
-    if not isinstance(row, Mapping):
-        raise FrescoError(f"{where}: a JSON object is wanted, this is {type(row).__name__}")
-    return row
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
 from fresco.io.provenance import environment
+from fresco.io.secrets import command_line
 from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer
@@ -288,7 +288,7 @@ def _record(
     return {
         "schema_version": SCHEMA_VERSION,
         "identity": digest,
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "started": format_timestamp(started),
         "finished": format_timestamp(finished),
         "seconds": (finished - started).total_seconds(),

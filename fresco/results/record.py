@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from fresco.io.provenance import environment
+from fresco.io.secrets import command_line
 from fresco.records import SCHEMA_VERSION, format_timestamp
 from fresco.scoring.job import Job
 from fresco.scoring.pipeline import Run
@@ -28,7 +27,7 @@ def run_record(job: Job, run: Run, started: datetime, store: str | None) -> dict
     return {
         "schema_version": SCHEMA_VERSION,
         "identity": job.identity,
-        "command": shlex.join(sys.argv),
+        "command": command_line(),
         "started": format_timestamp(started),
         "finished": format_timestamp(finished),
         "seconds": (finished - started).total_seconds(),

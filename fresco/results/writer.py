@@ -6,7 +6,6 @@ the same bytes. ``run.json`` also holds times and versions; it is written last a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
+from fresco.io.names import file_name
+from fresco.io.secrets import redacted
 from fresco.results.plots import draw_plots
 from fresco.scoring.pipeline import RerankerRun, Run
 
@@ -31,9 +32,8 @@ _SCRATCH = ".writing-"
 
 
 def slug(name: str) -> str:
-    """A file name for a re-ranker's name: readable, and different for different names."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:]
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    """A file name for a re-ranker's name; see :func:`fresco.io.names.file_name`."""
+    return file_name(name)
 
 
 def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
@@ -126,7 +126,9 @@ def _move_all(scratch: Path, folder: Path) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(redacted(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def _qrels(run: Run) -> Iterator[str]:

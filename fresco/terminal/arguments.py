@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+
+from fresco.io.names import short
+
+#: Beyond this neither SQLite nor NumPy holds a whole number.
+_MOST = 2**63 - 1
+
+
+def whole(text: str) -> int:
+    """A whole number as people write it; ``int`` would also take ``1_0`` and the digits of forty scripts."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or abs(int(text)) > _MOST:
+        raise argparse.ArgumentTypeError(f"{short(text)} is no whole number of at most 63 bits")
+    return int(text)
 
 
 def positive(text: str) -> int:
     """A whole number above zero."""
-    number = int(text)
+    number = whole(text)
     if number <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not above zero")
     return number
@@ -17,9 +30,21 @@ def positive(text: str) -> int:
 
 def count(text: str) -> int:
     """A whole number from zero up."""
-    number = int(text)
+    number = whole(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below zero")
+    return number
+
+
+def whole_in(low: int, high: int) -> Callable[[str], int]:
+    """A kind: a whole number from ``low`` to ``high``, both included."""
+
+    def number(text: str) -> int:
+        value = whole(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return value
+
     return number
 
 
@@ -33,6 +58,8 @@ def number_in(low: float, high: float, *, above: bool = False) -> Callable[[str]
     """
 
     def number(text: str) -> float:
+        if not re.fullmatch(r"[+-]?[0-9]{0,19}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,3})?", text) or not text[-1:].isdigit():
+            raise argparse.ArgumentTypeError(f"{short(text)} is no number")
         value = float(text)
         if math.isinf(value) or not (low < value <= high or (value == low and not above)):
             reach = "" if math.isinf(high) else f" and at most {high:g}"

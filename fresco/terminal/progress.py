@@ -16,11 +16,10 @@ from io import StringIO
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from fresco.terminal.console import make_console
+from fresco.terminal.console import literal, make_console
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3  # in a notebook, where each one is a message to the browser
 
@@ -66,8 +65,8 @@ def progress_bars(
             with adding:
                 if key not in tasks:
                     bars.start()  # not before: a job that fails at once would leave an empty line above its error
-                    tasks[key] = bars.add_task(escape(what), total=total)
-            bars.update(tasks[key], description=escape(what), completed=done, total=total)
+                    tasks[key] = bars.add_task(literal(what, 80), total=total)
+            bars.update(tasks[key], description=literal(what, 80), completed=done, total=total)
             redraw()
 
         try:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from fresco.errors import FrescoError
+from fresco.io.packed import Expansion
 
 CHUNK = 1 << 18
 
@@ -57,9 +58,11 @@ def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
             yield from _through(("zstd",), ("-dcq",), "zstd", path)
             return
         try:
+            expansion = Expansion(path, raw)
             with closing(_unpacked(raw, head, path)) as stream:
                 # read1 gives out what one step unpacked: nothing is lost when the next step meets the damage.
                 while chunk := stream.read1(CHUNK):
+                    expansion.add(len(chunk))
                     yield chunk
                     if progress is not None:
                         progress(raw.tell(), size)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.secrets import redacted
 from fresco.optimizer.report.plots import draw_search
 from fresco.optimizer.search.study import lives
 from fresco.results.writer import CLAIM, RECORD
@@ -51,4 +52,6 @@ def write_search(folder: Path, front: Mapping[str, Any], proposals: Iterable[str
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(redacted(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )

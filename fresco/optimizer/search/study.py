@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.errors import FrescoError
+from fresco.io.secrets import redacted
 from fresco.metrics.aggregate import rounded
 from fresco.optimizer.proposers.base import Proposal
 from fresco.stats.arrays import FloatArray
@@ -112,13 +113,7 @@ def open_storage(url: str) -> Any:
 
 def without_password(url: str) -> str:
     """A URL as it may be printed and recorded."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+    return str(redacted(url))
 
 
 class Worker:
@@ -177,7 +172,7 @@ class SearchStudy:
         )
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(name)
-        wanted = json.loads(json.dumps(identity))
+        wanted = json.loads(json.dumps(redacted(identity)))
         found = self.study.user_attrs.get(IDENTITY)
         if found is None:
             if self.study.get_trials(deepcopy=False) or self.study.user_attrs:
