@@ -62,7 +62,7 @@ def cells(text: str) -> Iterator[Cell]:
 
 
 def stating_cells(
-    wanted: Amount, cues: Sequence[re.Pattern[str]], text: str, earliest: int
+    wanted: Amount, cues: Sequence[re.Pattern[str]], text: str, earliest: int, *, latest: bool = True
 ) -> Iterator[tuple[int, Cell]]:
     """Cells that state an amount as the last of its column or row, each with the place of its first cue.
 
@@ -71,13 +71,14 @@ def stating_cells(
         cues: Of the relation.
         text: Plain text of a section.
         earliest: Cells of earlier years state something else of the same size.
+        latest: Whether only the last of a column or row counts; else one that a later year follows counts, too.
     """
     found = list(cells(text))
-    latest: dict[str, int] = {}
+    last: dict[str, int] = {}
     for cell in found:
-        latest[cell.heading] = max(latest.get(cell.heading, 0), cell.year)
+        last[cell.heading] = max(last.get(cell.heading, 0), cell.year if latest else 0)
     for cell in found:
-        if cell.year < max(earliest, latest[cell.heading], 1) or not _agrees(wanted, cell.amount):
+        if cell.year < max(earliest, last[cell.heading], 1) or not _agrees(wanted, cell.amount):
             continue
         rank = next((place for place, cue in enumerate(cues) if cue.search(cell.heading)), None)
         if rank is not None:
