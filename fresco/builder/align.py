@@ -24,7 +24,6 @@ from fresco.builder.queries import spoken
 from fresco.builder.reading import Reading, Sought
 from fresco.builder.revisions import Revision
 from fresco.builder.statements import states
-from fresco.builder.templates import Relation
 from fresco.builder.wikitext import Page, Section
 from fresco.records import Label
 
@@ -96,9 +95,7 @@ def align(
     size, candidates = fold_windows(list(_sources(sought, pages, pair.since, newest, infobox)), pair.subject, discarded)
     if not any(each.label is Label.POSITIVE for each in candidates):
         return NOT_IN_TEXT
-    return Aligned(
-        pair, role, sought.current, sought.former, size, tuple(candidates), dict(sorted(discarded.items()))
-    )
+    return Aligned(pair, role, sought.current, sought.former, size, tuple(candidates), dict(sorted(discarded.items())))
 
 
 def changes(
@@ -143,9 +140,7 @@ def _sought(
     )
 
 
-def _sources(
-    sought: Sought, pages: Pages, since: datetime, newest: Revision, infobox: bool
-) -> Iterator[Source]:
+def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, infobox: bool) -> Iterator[Source]:
     """Every section of every revision; one text is read once, however many revisions hold it."""
     readings: dict[tuple[str, str], Reading] = {}
     for revision, page in pages:
@@ -156,9 +151,7 @@ def _sources(
             yield Source(revision, section.index, readings[key], revision.timestamp >= since, revision == newest)
         box = infobox_section(page) if infobox else None
         if box is not None:
-            yield Source(
-                revision, INFOBOX, Reading(sought, box, page), revision.timestamp >= since, revision == newest
-            )
+            yield Source(revision, INFOBOX, Reading(sought, box, page), revision.timestamp >= since, revision == newest)
 
 
 def _current_revisions(

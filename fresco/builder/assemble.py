@@ -18,6 +18,7 @@ from fresco.builder.rows import Row, row_revision, row_values
 from fresco.builder.tables import corpus_row
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext.parsed import Parser
+from fresco.errors import FrescoError
 from fresco.records import Conflict, Label, Passage, parse_timestamp
 
 Tick = Callable[[int, int], None]
@@ -71,6 +72,9 @@ def assemble(
         revisions: Rows of the ``revisions`` stage.
         parser: Has the pages.
         tick: Told how many queries are done.
+
+    Raises:
+        FrescoError: no query is left, or the embedding model cannot be had.
     """
     corpus = _corpus(config, revisions, {each["id"] for row in aligned for each in row["candidates"]}, parser)
     hardness = _hardness(config, corpus.passages, [row["text"] for row in queries])
@@ -89,6 +93,8 @@ def assemble(
             continue
         pools.append((query, pool))
     tick(len(queries), len(queries))
+    if not pools:
+        raise FrescoError(f"{config.out}: nothing is left: no passage states an earlier value of any of the pairs")
     return _assembly(pools, corpus, discarded, left_out)
 
 
@@ -117,9 +123,7 @@ def _questions(
                     parse_timestamp(row["since"]),
                     corpus.near,
                 )
-                known_of[key].update(
-                    dict.fromkeys(elsewhere, Known(Label.OUTDATED, Conflict.CROSS_DOCUMENT))
-                )
+                known_of[key].update(dict.fromkeys(elsewhere, Known(Label.OUTDATED, Conflict.CROSS_DOCUMENT)))
         yield query, Question(query["text"], row["subject"], relation, row["role"], values, known_of[key])
 
 
@@ -158,18 +162,16 @@ def _assembly(
     ]
     asked = [(query["pair"][0], query["pair"][1], query["pair"][2]) for query, _ in pools]
     source = {each: corpus.source[each] for each in used}
-    return Assembly(tables, rows, asked, source, _counts(pools, used, discarded, left_out))
+    return Assembly(tables, rows, asked, source, _counts(pools, source, discarded, left_out))
 
 
 def _counts(
-    pools: Sequence[tuple[Row, list[Member]]], used: Sequence[str], discarded: Counter[str], left_out: int
+    pools: Sequence[tuple[Row, list[Member]]], source: Mapping[str, Revision], discarded: Counter[str], left_out: int
 ) -> dict[str, Any]:
     members = [member for _, pool in pools for member in pool]
     labels = Counter(member.label for member in members)
     conflicts = Counter(member.conflict for member in members if member.conflict)
-    boxes = Counter(
-        member.label for member in members if read_place(place_of(member.passage_id))[0] == INFOBOX
-    )
+    boxes = Counter(member.label for member in members if read_place(place_of(member.passage_id))[0] == INFOBOX)
     shares = [sum(member.label is Label.OUTDATED for member in pool) / len(pool) for _, pool in pools]
     return {
         "queries": len(pools),
@@ -178,10 +180,25 @@ def _counts(
         "conflicts": {conflict.value: conflicts[conflict] for conflict in Conflict},
         "infoboxes": {label.value: boxes[label] for label in Label},
         "outdated_share": round(sum(shares) / len(shares), 4) if shares else 0.0,
+        "date_auroc": round(_date_auroc(pools, source), 4),
         "discarded": dict(sorted(discarded.items())),
         "smallest_pool": min((len(pool) for _, pool in pools), default=0),
-        "passages": len(used),
+        "passages": len(source),
     }
+
+
+def _date_auroc(pools: Sequence[tuple[Row, list[Member]]], source: Mapping[str, Revision]) -> float:
+    """How often a positive is newer than an outdated passage of its pool, ties half; mean over pools."""
+    means = []
+    for _, pool in pools:
+        dates = {
+            label: [source[each.passage_id].timestamp for each in pool if each.label is label]
+            for label in (Label.POSITIVE, Label.OUTDATED)
+        }
+        wins = [(own > other) + (own == other) / 2 for own in dates[Label.POSITIVE] for other in dates[Label.OUTDATED]]
+        if wins:
+            means.append(sum(wins) / len(wins))
+    return sum(means) / len(means) if means else 0.5
 
 
 def _corpus(config: BuildConfig, revisions: Sequence[Row], own: set[str], parser: Parser) -> _Corpus:

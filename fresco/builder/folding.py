@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
-from fresco.builder.near_duplicates import TwinIndex, near_duplicates, shingles
+from fresco.builder.near_duplicates import TwinIndex, shingles
 from fresco.builder.reading import Reading
 from fresco.builder.revisions import Revision
 from fresco.builder.windows import SIZES, Window, token_estimate, windows
@@ -82,9 +81,7 @@ class _Group:
     members: list[tuple[Source, Window]]
 
 
-def fold_windows(
-    sources: Sequence[Source], subject: str, discarded: Counter[str]
-) -> tuple[int, list[Candidate]]:
+def fold_windows(sources: Sequence[Source], subject: str, discarded: Counter[str]) -> tuple[int, list[Candidate]]:
     """The candidates of a page, and the size of their windows.
 
     Args:
@@ -166,8 +163,11 @@ def _told_apart(groups: Sequence[_Group], subject: str) -> tuple[list[_Group], i
 
 
 def _alike_at_first(subject: str, text: str, other: str) -> bool:
-    shared = commonprefix([text, other])
-    return token_estimate(f"Title: {subject}\n{shared}") >= _SHORT_WINDOW
+    shared = next(
+        (place for place, (own, theirs) in enumerate(zip(text, other, strict=False)) if own != theirs),
+        min(len(text), len(other)),
+    )
+    return token_estimate(f"Title: {subject}\n{text[:shared]}") >= _SHORT_WINDOW
 
 
 def _text(member: tuple[Source, Window]) -> str:
@@ -202,12 +202,3 @@ def _draw(subject: str, text: str) -> Callable[[tuple[Source, Window]], tuple[by
         return hashlib.sha256(seed.encode()).digest(), source.section, window.start
 
     return key
-
-
-def pairs_of_twins(texts: Sequence[tuple[str, Label]]) -> Iterator[tuple[int, int]]:
-    """Pairs of near-duplicates that bear two labels: what a pool must not hold."""
-    sets = [shingles(text) for text, _ in texts]
-    for first in range(len(texts)):
-        for second in range(first):
-            if texts[first][1] is not texts[second][1] and near_duplicates(sets[first], sets[second]):
-                yield second, first

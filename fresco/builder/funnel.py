@@ -26,6 +26,7 @@ class Funnel:
         conflicts: Outdated members of pools by kind of conflict.
         infoboxes: Members of pools that are infoboxes, by label; they are counted among the candidates as well.
         outdated_share: Mean share of outdated passages in a pool.
+        date_auroc: AUROC of the date alone, positive against outdated, mean over pools: 1 where dates decide.
         without_outdated: Queries left out because no passage states an earlier value.
         smallest_pool: Candidates of the smallest pool.
         passages: Passages in the corpus.
@@ -46,6 +47,7 @@ class Funnel:
     conflicts: Mapping[str, int] = field(default_factory=dict)
     infoboxes: Mapping[str, int] = field(default_factory=dict)
     outdated_share: float = 0.0
+    date_auroc: float = 0.0
     without_outdated: int = 0
     smallest_pool: int = 0
     passages: int = 0
@@ -74,6 +76,7 @@ class Funnel:
             f"{label} {count}" for label, count in self.infoboxes.items()
         )
         yield f"outdated in a pool          {self.outdated_share:.1%} on average; smallest pool {self.smallest_pool}"
+        yield f"date alone                  AUROC {self.date_auroc:.3f}, positive against outdated"
         yield f"left out                    {self.without_outdated} queries: no passage states an earlier value"
         for reason, count in self.discarded.items():
             yield f"  no candidate              {count}: {reason}"

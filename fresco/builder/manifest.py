@@ -1,7 +1,7 @@
 """A benchmark without its text: facts, revisions, hashes, sections and labels, from which anyone can rebuild it.
 
 The manifest is JSON Lines with a ``type`` in each row: one ``benchmark`` (reference date, versions), one ``revision``
-for each revision used (with, for each passage, its place on the page, the heading, and SHA-1 of the plain text), one ``query`` for each
+for each revision used (with, for each passage, its place, heading and SHA-1 of the plain text), one ``query`` for each
 query (with its facts and its pool). Wikipedia's sentences are not ours to publish under another licence; these are not
 sentences.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition, check_manifest
+from fresco.benchmarks.tables import Row as FileRow
 from fresco.benchmarks.tables import read_jsonl
 from fresco.builder.assemble import Assembly
 from fresco.builder.config import BuildConfig
@@ -171,7 +172,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(edition, found["benchmark"][0], found["revision"], found["query"])
 
 
-def _check_places(row: Row) -> None:
+def _check_places(row: FileRow) -> None:
     for place in row.fields["passages"]:
         try:
             read_place(place)

@@ -61,7 +61,9 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
     with locked(config.out):
         stages = Stages(config.out / "stages")
         cache = stages.folder / "parsed.sqlite"
-        parser = Parser(cache, tables=config.tables and not config.like_paper, workers=config.workers, time_limit=config.time_limit)
+        parser = Parser(
+            cache, tables=config.tables and not config.like_paper, workers=config.workers, time_limit=config.time_limit
+        )
         with parser:
             return _Build(config, source, stages, parser, progress or (lambda *_: None)).run()
 
@@ -107,8 +109,15 @@ class _Build:
         aligned = run("align", [*common, config.infobox], ["facts", "revisions"], self._align, [dropped])
         if not aligned["aligned"]:
             raise FrescoError(f"{config.out}: no pair could be aligned; {dropped} lists why")
-        queries = run("queries", common, ["align"], self._queries)
-        options = [*common, config.infobox, config.pool_size, config.outdated_share, config.embedder, config.attribution]
+        run("queries", common, ["align"], self._queries)
+        options = [
+            *common,
+            config.infobox,
+            config.pool_size,
+            config.outdated_share,
+            config.embedder,
+            config.attribution,
+        ]
         outputs = [config.out / name for name in OUTPUTS]
         pools = run("pools", options, ["revisions", "align", "queries"], self._pools, outputs)
         funnel = Funnel(
@@ -126,6 +135,7 @@ class _Build:
             conflicts=pools["conflicts"],
             infoboxes=pools["infoboxes"],
             outdated_share=pools["outdated_share"],
+            date_auroc=pools["date_auroc"],
             without_outdated=pools["without_outdated"],
             smallest_pool=pools["smallest_pool"],
             passages=pools["passages"],

@@ -111,7 +111,11 @@ def _digest(text: str) -> bytes:
 
 
 def choose(
-    question: Question, hardness: Hardness, passages: Mapping[str, Passage], others: Callable[[str], bool], limits: Limits
+    question: Question,
+    hardness: Hardness,
+    passages: Mapping[str, Passage],
+    others: Callable[[str], bool],
+    limits: Limits,
 ) -> tuple[list[Member], Counter[str]]:
     """The pool of a question: positives, outdated passages, then the hardest that answer nothing.
 
@@ -132,10 +136,12 @@ def choose(
     positives = sorted((each for each, own in known.items() if own.label is Label.POSITIVE), key=_digest)
     outdated = [each for each in order if each in known and known[each].label is Label.OUTDATED]
     size = limits.of(len(outdated))
-    pool = _Pool(passages, {each: known[each] for each in positives[:MOST_POSITIVES]})
+    pool = _Pool(passages)
+    for each in positives[: min(MOST_POSITIVES, max(1, size // 4))]:
+        pool.add(each, known[each])
+    # Half of a pool, so that there is something beside them.
     for each in outdated:
-        # Half of a pool, so that there is something beside them.
-        if len(pool) < max(size // 2, len(pool.members) + 1 if limits.snapshot else 0):
+        if pool.labelled(Label.OUTDATED) < max(1, size // 2):
             pool.add(each, known[each])
     for each in order:
         if len(pool) >= size:
@@ -157,17 +163,19 @@ def choose(
 class _Pool:
     """Members so far; what is a near-duplicate of one with another label is passed over."""
 
-    def __init__(self, passages: Mapping[str, Passage], first: Mapping[str, Known]) -> None:
+    def __init__(self, passages: Mapping[str, Passage]) -> None:
         self._passages = passages
         self._index = TwinIndex()
         self._labels: list[Label] = []
         self.members: dict[str, Known] = {}
         self.discarded: Counter[str] = Counter()
-        for identifier, own in first.items():
-            self.add(identifier, own)
 
     def __len__(self) -> int:
         return len(self.members)
+
+    def labelled(self, label: Label) -> int:
+        """How many members bear the label."""
+        return self._labels.count(label)
 
     def add(self, identifier: str, own: Known) -> None:
         text = _shingles(self._passages[identifier].body)

@@ -87,6 +87,7 @@ class Reading:
         self._sought = sought
         self._page = page
         self._lines: Sequence[Line] = ()
+        self._judged: dict[tuple[Window, bool], Verdict] = {}
         if page is not None:
             self._lines = infobox_lines(page)
             self.states_something = bool(read_state(sought.relation, page.infoboxes).get(sought.role))
@@ -118,6 +119,12 @@ class Reading:
             window: The window.
             in_time: Whether its revision is of the current value's own time.
         """
+        key = (window, in_time)
+        if key not in self._judged:
+            self._judged[key] = self._judge(window, in_time)
+        return self._judged[key]
+
+    def _judge(self, window: Window, in_time: bool) -> Verdict:
         text = self.section.text[window.start : window.end]
         now, was, coming, clear = self._box(window) if self._page is not None else self._prose(window)
         if was is None:

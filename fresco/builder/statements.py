@@ -150,7 +150,7 @@ def statements(
     pattern = _name_pattern((*value.forms, short)) if full is not None and short else full
     headed = value.amount is None and any(cue.search(fold(section.heading)) for cue in wanted.cues)
     found = []
-    for start, end in sentences(text):
+    for start, end in _sentences(text):
         sentence = text[start:end]
         if is_row(sentence) and not (over or _tells_time(value, sentence)):
             continue
@@ -171,6 +171,20 @@ def statements(
     return found
 
 
+# Each text is asked for several values, one after the other.
+
+
+@lru_cache(maxsize=64)
+def _sentences(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple(sentences(text))
+
+
+@lru_cache(maxsize=4096)
+def _amounts(sentence: str) -> tuple[Amount, ...]:
+    return tuple(amounts(sentence)) if any(each.isdigit() for each in sentence) else ()
+
+
+@lru_cache(maxsize=64)
 def in_place(text: str) -> str:
     """Text folded so that every character keeps its place."""
     folded = fold(text)
@@ -263,7 +277,7 @@ def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Seq
         wanted = value.amount
         return [
             (each.at, each.end - each.at)
-            for each in amounts(sentence)
+            for each in _amounts(sentence)
             if not each.may_be_year
             and _equal(wanted, each)
             and each.percent == wanted.percent
@@ -287,10 +301,10 @@ def _mentions_amount(wanted: Amount, cues: Sequence[re.Pattern[str]], text: str)
     small = _is_small(wanted)
     if mentions_in_cells(wanted, text):
         return True
-    for start, end in sentences(text):
+    for start, end in _sentences(text):
         if is_row(text[start:end]):
             continue
-        found = [each for each in amounts(text[start:end]) if _close(wanted, each)]
+        found = [each for each in _amounts(text[start:end]) if _close(wanted, each)]
         # "3" stands in every other sentence: such a number is an answer only beside a cue.
         if found and (not small or any(cue.search(text[start:end]) for cue in cues)):
             return True

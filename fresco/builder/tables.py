@@ -46,9 +46,7 @@ def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]
         rows = tables[name]
         schema = pa.schema(
             [
-                pa.field(
-                    column, pa.bool_() if column == "superseded" else pa.string(), nullable=column == "conflict"
-                )
+                pa.field(column, pa.bool_() if column == "superseded" else pa.string(), nullable=column == "conflict")
                 for column in columns
             ]
         )

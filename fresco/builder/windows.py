@@ -3,7 +3,7 @@
 A window is a run of whole sentences, rows of a table or lines of an infobox. Its place is kept as characters of the
 section's plain text, so a manifest can name it without its words.
 
-Lengths are estimated without a tokenizer: a word counts one token for every six letters or three digits begun, each
+Lengths are estimated without a tokenizer: a word counts one token for every six letters or two digits begun, each
 other mark one. On real passages that is a little more than the word pieces of the BERT vocabulary (a test says so).
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 from fresco.builder.statements import in_place, sentences
 from fresco.builder.wikitext.tables import SEPARATOR
@@ -25,7 +27,7 @@ SIZES = (MOST_TEXT_TOKENS, 200, 130, 85, 60)
 #: Shorter windows are captions and stubs.
 FEWEST_WORDS = 8
 
-_LETTERS, _DIGITS = 6, 3
+_LETTERS, _DIGITS = 6, 2
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 
 
@@ -46,13 +48,14 @@ def token_estimate(text: str) -> int:
     return total
 
 
-def units(text: str) -> list[tuple[int, int, int]]:
-    """The parts that are never cut, as (start, end, tokens): sentences, rows, lines; overlong ones cut between words."""
+@lru_cache(maxsize=1024)
+def units(text: str) -> tuple[tuple[int, int, int], ...]:
+    """The parts that are never cut, as (start, end, tokens): sentences and rows; overlong ones cut between words."""
     found = []
     for start, end in sentences(in_place(text)):
         for first, last in _pieces(text, start, end):
             found.append((first, last, token_estimate(text[first:last])))
-    return found
+    return tuple(found)
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -63,7 +66,7 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     mark = re.escape(SEPARATOR) if SEPARATOR in text[start:end] else r"\s+"
     places = [start, *(match.end() for match in re.compile(mark).finditer(text, start, end)), end]
     first, used = start, 0
-    for before, after in zip(places, places[1:], strict=False):
+    for before, after in pairwise(places):
         tokens = token_estimate(text[before:after])
         if used and used + tokens > MOST_TEXT_TOKENS:
             yield first, before
