@@ -27,8 +27,12 @@ class BuildConfig:
         sample_days: For infobox facts, one revision is read for each stretch of so many days.
         per_interval: At most so many revisions are read of the time that one value held.
         near_topic_pages: At most so many other pages give near-topic passages.
-        pool_size: Candidates of a query, the positive included.
+        pool_size: Candidates of a query at most, positives included.
+        outdated_share: Where a pool has outdated passages to offer, so many of its candidates at least shall be
+            outdated; a pool that cannot keep that is smaller.
         tables: Whether the rows of data tables are lines of their section's text.
+        infobox: Whether infoboxes are passages.
+        like_paper: Build as published: labels by age, whole sections, no tables, no infoboxes, an old snapshot.
         embedder: sentence-transformers model that finds the hard negatives; BM25 where None.
         device: Of the embedder.
         sparql: Address of the SPARQL service.
@@ -50,7 +54,10 @@ class BuildConfig:
     per_interval: int = 4
     near_topic_pages: int = 1000
     pool_size: int = 51
+    outdated_share: float = 0.3
     tables: bool = True
+    infobox: bool = True
+    like_paper: bool = False
     embedder: str | None = None
     device: str | None = None
     sparql: str = "https://query.wikidata.org/sparql"

@@ -60,12 +60,31 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     )
     what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
     what.add_argument("--sample-days", type=positive, default=30, metavar="N", help="infobox: one revision in N days")
-    what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query")
+    what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query at most")
+    what.add_argument(
+        "--outdated-share",
+        type=number_in(0, 1),
+        default=0.3,
+        metavar="X",
+        help="a pool is so small that X of it is outdated, where there is anything outdated (default 0.3; 0: any size)",
+    )
     what.add_argument(
         "--tables",
         choices=("rows", "drop"),
         default="rows",
         help="data tables: rows as lines of the text (default), or no tables at all",
+    )
+    what.add_argument(
+        "--infobox",
+        choices=("passage", "drop"),
+        default="passage",
+        help="infoboxes: passages of their own (default), or no text at all",
+    )
+    what.add_argument(
+        "--like-paper",
+        action="store_true",
+        help="the published construction: labels by the age of a revision, whole sections, no tables, no infoboxes, "
+        "near-topic passages of an old snapshot that count as outdated",
     )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
     add_device(what, of="the embedder")
@@ -131,7 +150,10 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         titles=_titles(options.titles),
         sample_days=options.sample_days,
         pool_size=options.pool_size,
-        tables=options.tables == "rows",
+        outdated_share=options.outdated_share,
+        tables=options.tables == "rows" and not options.like_paper,
+        infobox=options.infobox == "passage" and not options.like_paper,
+        like_paper=options.like_paper,
         embedder=options.embedder,
         device=options.device,
         sparql=options.sparql,
