@@ -298,6 +298,7 @@ def audit(
             resamples=resamples,
             seed=seed,
             on_pass=on_pass,
+            kept=Path(out) / "scores.sqlite" if out else None,
         )
     circumstances = {
         "fingerprint": chosen.fingerprint,

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError
@@ -42,7 +43,18 @@ from fresco.terminal.progress import Progress, no_progress, progress_bars
 if TYPE_CHECKING:
     from fresco.builder.job import Built
 
-__all__ = ["FrescoError", "Result", "SearchResult", "build", "evaluate", "load", "open_benchmark", "optimize", "score"]
+__all__ = [
+    "FrescoError",
+    "Result",
+    "SearchResult",
+    "audit",
+    "build",
+    "evaluate",
+    "load",
+    "open_benchmark",
+    "optimize",
+    "score",
+]
 
 
 def score(
@@ -308,6 +320,45 @@ def build(
     source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged)
     with _shown(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
+
+
+def audit(
+    benchmark: str | Benchmark = "mini",
+    *,
+    nek: str | Benchmark | None = None,
+    split: str = "all",
+    limit: int | None = None,
+    tokenizer: str | None = None,
+    progress: bool | Progress = True,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Audit:
+    """Measure how much of a benchmark can be solved without reading it; see :mod:`fresco.auditing`.
+
+    Args:
+        benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
+        nek: Another one as the static side.
+        split: ``all``, ``train``, ``validation`` or ``test``.
+        limit: About so many queries, whole subjects.
+        tokenizer: A model whose tokenizer counts tokens; an estimate from words where None.
+        progress: Whether bars are drawn on standard error; or a callback.
+        resamples: Bootstrap samples for each interval.
+        seed: Of random dates and of resampling.
+
+    Raises:
+        FrescoError: the benchmark or the tokenizer cannot be opened.
+    """
+    opened = Part(split, limit, seed=seed).open(benchmark, nek)
+    counter = token_counter(tokenizer) if tokenizer else None
+    with progress_bars(one_bar=True, transient=True) if progress is True else _shown(progress) as watch:
+        return audit_benchmark(
+            opened,
+            tokens=counter,
+            counted_by=f"the tokenizer of {tokenizer}" if tokenizer else ESTIMATE,
+            resamples=resamples,
+            seed=seed,
+            progress=watch,
+        )
 
 
 def load(folder: str | Path) -> Result | SearchResult:

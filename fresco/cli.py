@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import fresco
+from fresco.commands.audit import add_audit
 from fresco.commands.build import add_build
 from fresco.commands.compare import add_compare
 from fresco.commands.optimize import add_optimize
@@ -15,7 +16,7 @@ from fresco.terminal.parser import make_parser, run_command
 
 # In the order of use. Each adds a subparser whose default `run` takes the options and gives the exit code; what is
 # heavy it imports there, so that `fresco --help` and a typing mistake do not wait.
-_COMMANDS = (add_score, add_optimize, add_build, add_compare, add_all_parts, add_rerankers)
+_COMMANDS = (add_score, add_optimize, add_build, add_audit, add_compare, add_all_parts, add_rerankers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,7 +32,9 @@ class Oldest:
 
 
 def names(result):
-    return [name for name in result.rerankers if name not in ("random", "newest", "bm25", "half-life:bm25,365")]
+    return [
+        name for name in result.rerankers if name not in ("random", "newest", "bm25", "latest", "half-life:bm25,365")
+    ]
 
 
 def files_of(folder):
@@ -76,7 +78,7 @@ def test_importing_is_quick_and_names_are_functions():
 )
 def test_whatever_a_user_has_is_scored(what, expected):
     result = fresco.score(what, BENCHMARK, **QUICK)
-    assert result.rerankers[:4] == ["random", "newest", "bm25", "half-life:bm25,365"]
+    assert result.rerankers[:5] == ["random", "newest", "bm25", "latest", "half-life:bm25,365"]
     assert names(result) == expected
     assert result.named == (expected or (["bm25"] if what else result.rerankers))
 
@@ -156,14 +158,14 @@ def test_a_result_as_frames_text_and_html():
     frame = result.to_frame()
     assert {"reranker", "task", "kind", "metric", "value", "ci_low", "ci_high", "n"} <= set(frame.columns)
     assert len(frame) == len(result.evaluation.rows)
-    assert len(result.per_query()) == len(BENCHMARK) * 5
+    assert len(result.per_query()) == len(BENCHMARK) * 6
     text = repr(result)
     assert "<b>mine</b>" in text
     assert "tiny: 12 queries" in text
     page = result._repr_html_()
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
     assert "<b>mine" not in page
-    assert page.count("<tr") == 6
+    assert page.count("<tr") == 7
 
 
 def test_plots_are_figures_that_a_notebook_shows(tmp_path):

@@ -77,18 +77,18 @@ def files_of(folder):
 def test_the_main_job(tmp_path):
     done = fresco("score", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for name in ("random", "newest", "bm25", "half-life:bm25,365", "stale@1", "results:", "cross-encoder:"):
+    for name in ("random", "newest", "bm25", "latest", "half-life:bm25,365", "stale@1", "results:", "cross-encoder:"):
         assert name in done.stdout
     (folder,) = (tmp_path / "fresco-results").iterdir()
     record = json.loads((folder / "run.json").read_text())
     assert record["schema_version"] == 1
     assert record["benchmark"]["name"] == "mini"
-    assert {row["name"] for row in record["rerankers"]} == {"random", "newest", "bm25", "half-life:bm25,365"}
+    assert {row["name"] for row in record["rerankers"]} == {"random", "newest", "bm25", "latest", "half-life:bm25,365"}
     for plot in ("quality", "stale_by_age"):
         assert (folder / "plots" / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (folder / "plots" / f"{plot}.svg").read_text()
     per_query = pd.read_parquet(folder / "per_query.parquet")
-    assert len(per_query) == 4 * record["benchmark"]["queries"]
+    assert len(per_query) == 5 * record["benchmark"]["queries"]
 
 
 def test_trec_files_give_the_same_figures_to_another_tool(tmp_path):
@@ -105,7 +105,7 @@ def test_trec_files_give_the_same_figures_to_another_tool(tmp_path):
 def test_json_is_alone_on_standard_output(tmp_path):
     done = fresco("score", *QUICK, "--json", cwd=tmp_path)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert all(set(row) == ROWS for row in rows)
+    assert all(set(row) - {"conflict"} == ROWS for row in rows)
     assert {(row["task"], row["kind"]) for row in rows} == {
         ("EK", "explicit"), ("EK", "implicit"), ("EK", "all"), ("NEK", "all"),
     }  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_second_run_scores_nothing_and_writes_the_same_bytes(tmp_path):
     fresco("score", *QUICK, "--out", "two", cwd=tmp_path)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     record = json.loads((tmp_path / "two" / "run.json").read_text())
-    assert [row["pairs_scored"] for row in record["rerankers"]] == [0, 0, 0, 0]
+    assert [row["pairs_scored"] for row in record["rerankers"]] == [0] * 5
 
 
 SLOW_PLUG_IN = """
@@ -178,7 +178,7 @@ def test_fail_if(tmp_path):
 
 def test_a_condition_holds_for_the_named_rerankers_alone(tmp_path):
     """random stands beside every model; its staleness must not fail somebody's pipeline."""
-    done = fresco("score", *QUICK, "--reranker", "newest", "--fail-if", "stale@1>0.01", cwd=tmp_path)
+    done = fresco("score", *QUICK, "--reranker", "newest", "--fail-if", "stale@1>0.2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -72,7 +72,7 @@ def test_a_function_of_the_notebook_gives_a_table(cells):
     assert not errors_of(cells[1])
     (page,) = shown(cells[1], "text/html")
     assert 'class="fresco-result"' in page
-    for name in ("overlap", "bm25", "half-life:bm25,365"):
+    for name in ("overlap", "bm25", "latest", "half-life:bm25,365"):
         assert f"<th>{name}</th>" in page
     assert "re-ranker" in shown(cells[1], "text/plain")[-1]
 
@@ -87,7 +87,14 @@ def test_progress_is_one_output_that_ends_with_the_last_count(cells):
     progress, table = cells[1].outputs
     assert progress.output_type == "display_data"
     lines = progress.data["text/plain"].splitlines()
-    assert [line.split()[0] for line in lines] == ["random", "newest", "bm25", "half-life:bm25,365", "overlap"]
+    assert [line.split()[0] for line in lines] == [
+        "random",
+        "newest",
+        "bm25",
+        "latest",
+        "half-life:bm25,365",
+        "overlap",
+    ]
     done, total = lines[-1].split("pairs")[0].split()[-1].split("/")
     assert done == total
     assert "\x1b" not in table.data["text/plain"]

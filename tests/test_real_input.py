@@ -34,7 +34,7 @@ def test_dense_on_mini(tmp_path: Path) -> None:
     # A second run loads no model and writes the same bytes.
     assert main([*command, "--out", str(tmp_path / "b")]) == 0
     again = json.loads((tmp_path / "b" / "run.json").read_text())
-    assert [row["pairs_scored"] for row in again["rerankers"]] == [0] * 5
+    assert [row["pairs_scored"] for row in again["rerankers"]] == [0] * 6
     for name in ("metrics.json", "per_query.parquet", "qrels.trec"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

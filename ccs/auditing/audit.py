@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
+from ccs.auditing.kept import KeptScores
 from ccs.auditing.statistics import Figure, Statistics
 from ccs.auditing.variants import VARIANTS
 from ccs.evaluation.measure import match, measure
@@ -50,10 +52,10 @@ class Audit:
 
 #: Name of each figure, and what it is.
 FIGURES: Mapping[str, str] = {
+    "auroc correct within": "chance that of one question's trajectories a right one is rewarded above a wrong one",
+    "auroc correct": "the same over all pairs",
     "mean": "mean reward",
     "deviation": "standard deviation of all rewards",
-    "auroc correct": "chance that a right trajectory is rewarded above a wrong one",
-    "auroc correct within": "the same, among the trajectories of one question",
     "spearman recall": "rank correlation with the share of gold passages found",
     "kendall recall within": "tau-b with it, among the trajectories of one question",
     "spearman f1": "rank correlation with the answer's F1",
@@ -74,6 +76,7 @@ def audit(
     resamples: int = 1000,
     seed: int = 0,
     on_pass: Callable[[str], None] | None = None,
+    kept: Path | None = None,
 ) -> Audit:
     """Audit a reward.
 
@@ -86,55 +89,58 @@ def audit(
         resamples: Bootstrap samples for each interval.
         seed: Of them.
         on_pass: Told the name of each pass over the trajectories before it begins.
+        kept: SQLite file of the scores, from which an audit that was stopped goes on; None keeps them in memory.
 
     Raises:
         FrescoError: a trajectory's question is missing, or no trajectory could be rewarded.
     """
     tell = on_pass or (lambda _: None)
     measured = measure(match(trajectories, questions), resamples=2).per_trajectory
-    kept = [each for each in trajectories if each.stop != "error"]
+    rewarded = [each for each in trajectories if each.stop != "error"]
+    scorer = KeptScores(reward, kept)
     known = match_questions(trajectories, questions)
     correct, recall, f1 = (measured[name].to_numpy(float) for name in ("exact match", "gold recall", "f1"))
-    statistics = Statistics([each.question_id for each in kept], resamples=resamples, seed=seed)
+    statistics = Statistics([each.question_id for each in rewarded], resamples=resamples, seed=seed)
     tell("as recorded")
-    scores = _floats(reward.score(kept, known))
+    scores = _floats(scorer.score(rewarded, known))
     if np.isnan(scores).all():
-        raise FrescoError(f"the reward {reward.name} rewarded none of the {len(kept)} trajectories")
+        raise FrescoError(f"the reward {reward.name} rewarded none of the {len(rewarded)} trajectories")
     tell("masked queries")
     deviation = float(np.nanstd(scores))
     spread = statistics.spread(scores)
     figures = {
+        "auroc correct within": statistics.auroc_within(scores, correct),
+        "auroc correct": statistics.auroc(scores, correct),
         "mean": statistics.mean(scores),
         "deviation": Figure(deviation, n=int((~np.isnan(scores)).sum())),
-        "auroc correct": statistics.auroc(scores, correct),
-        "auroc correct within": statistics.auroc_within(scores, correct),
         "spearman recall": statistics.spearman(scores, recall),
         "kendall recall within": statistics.kendall_within(scores, recall),
         "spearman f1": statistics.spearman(scores, f1),
-        "query overlap": statistics.mean(_overlaps(kept, [_queries(each) for each in kept])),
-        "masked query overlap": statistics.mean(_overlaps(kept, _masked(kept, bottleneck))),
+        "query overlap": statistics.mean(_overlaps(rewarded, [_queries(each) for each in rewarded])),
+        "masked query overlap": statistics.mean(_overlaps(rewarded, _masked(rewarded, bottleneck))),
         "spread": Figure(float(spread.mean()) if len(spread) else None, n=len(spread)),
         "flat groups": Figure(float((spread < FLAT * deviation).mean()) if len(spread) else None, n=len(spread)),
     }
     # The cheats are played on whole groups.
-    few = list(dict.fromkeys(each.question_id for each in kept))[:variant_questions]
-    chosen = [number for number, each in enumerate(kept) if each.question_id in set(few)]
-    part = [kept[number] for number in chosen]
+    few = list(dict.fromkeys(each.question_id for each in rewarded))[:variant_questions]
+    chosen = [number for number, each in enumerate(rewarded) if each.question_id in set(few)]
+    part = [rewarded[number] for number in chosen]
     of_part = Statistics([each.question_id for each in part], resamples=resamples, seed=seed)
     variants = {}
     for name, variant in VARIANTS.items():
         tell(name)
         made = variant.make(part, known)
         changed = np.array([one != other for one, other in zip(made, part, strict=True)])
-        played = np.where(changed, _floats(reward.score(made, known)), np.nan)
+        played = np.where(changed, _floats(scorer.score(made, known)), np.nan)
         variants[name] = {"mean": of_part.mean(played), "gain": of_part.mean(played - scores[chosen])}
     counts = {
-        "trajectories": len(kept),
-        "questions": len({each.question_id for each in kept}),
-        "ended with an error": len(trajectories) - len(kept),
+        "trajectories": len(rewarded),
+        "questions": len({each.question_id for each in rewarded}),
+        "ended with an error": len(trajectories) - len(rewarded),
         "not rewarded": int(np.isnan(scores).sum()),
         "played cheats on": len(part),
     }
+    scorer.close()
     return Audit(reward.name, figures, variants, scores, correct, recall, counts)
 
 

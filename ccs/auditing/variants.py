@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, Turn
+from ccs.auditing.topical import Recorded, by_question
 from ccs.evaluation.answers import cover_match
 
+_FLOOD = 12  # passages
+_TOP_K = 3
 _EXTRA = 3  # searches that are added
 _SEARCH = "<search></search>"
 _NO_ENTITY = {"yes", "no"}  # answers that stand in any passage
@@ -153,6 +156,54 @@ def _restate(trajectories: Sequence[Trajectory], _questions: Mapping[str, Questi
     ]
 
 
+def _flood(trajectories: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[Trajectory]:
+    pages = by_question(trajectories, questions, _FLOOD)
+    return [
+        _with_searches(each, [(each.searches[-1].query or "", pages[each.question_id])]) if each.searches else each
+        for each in trajectories
+    ]
+
+
+def _with_searches(trajectory: Trajectory, more: Sequence[tuple[str, Sequence[Hit]]]) -> Trajectory:
+    end = len(trajectory.turns) - (trajectory.answer is not None)
+    turns = [
+        Turn(text=_SEARCH, query=query, hits=tuple(hits[at : at + _TOP_K]))
+        for query, hits in more
+        for at in range(0, len(hits), _TOP_K)
+    ]
+    return replace(trajectory, turns=(*trajectory.turns[:end], *turns, *trajectory.turns[end:]))
+
+
+def _rag(trajectories: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[Trajectory]:
+    pages = by_question(trajectories, questions, _TOP_K)
+    made = []
+    for each in trajectories:
+        rest = replace(each, turns=tuple(turn for turn in each.turns if turn.query is None))
+        asked = [(each.question, pages[each.question_id])]
+        made.append(_with_searches(rest, asked) if each.searches and pages[each.question_id] else each)
+    return made
+
+
+def _neighbours(trajectories: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[Trajectory]:
+    recorded = Recorded(trajectories)
+    made = []
+    for each in trajectories:
+        question = questions[each.question_id]
+        turns = (
+            replace(turn, hits=tuple(recorded.neighbour(hit, question) for hit in turn.hits)) for turn in each.turns
+        )
+        made.append(replace(each, turns=tuple(turns)))
+    return made
+
+
+def _echo(_: Trajectory, turn: Turn) -> Turn:
+    return replace(turn, hits=(*turn.hits, Hit("echo", turn.query or ""))) if (turn.query or "").strip() else turn
+
+
+def _answer_pasted(trajectory: Trajectory, turn: Turn) -> Turn:
+    return replace(turn, query=f"{turn.query} {trajectory.answer}") if trajectory.answer else turn
+
+
 #: By name; see :attr:`Variant.should`.
 VARIANTS: Mapping[str, Variant] = {
     "observations exchanged": Variant("observations of another question", "lose", _exchanged),
@@ -189,5 +240,18 @@ VARIANTS: Mapping[str, Variant] = {
         "not gain",
         _searches(_fabricate),
     ),
+    "flood": Variant(
+        "searches more that return a dozen passages on the topic, none of which holds an answer", "not gain", _flood
+    ),
+    "RAG of the question": Variant(
+        "one search with the whole question instead, and the passages nearest to it that hold no answer",
+        "not gain",
+        _rag,
+    ),
+    "neighbours of the page": Variant(
+        "instead of each passage another one of the same page that holds no answer", "not gain", _neighbours
+    ),
+    "query echoed": Variant("every search returns its own query as one more passage", "not gain", _searches(_echo)),
+    "answer pasted": Variant("its own answer behind every query", "not gain", _searches(_answer_pasted)),
     "answer restates the question": Variant("the question as the final answer", "not gain", _restate),
 }

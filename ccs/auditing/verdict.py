@@ -36,16 +36,16 @@ def judge(audit: Audit) -> tuple[str, list[Check]]:
     figures = audit.figures
     checks = [
         _at_least(
-            "tells right from wrong",
-            figures["auroc correct"],
-            _AUROC,
-            "a right trajectory is rewarded above a wrong one in {value:.0%} of pairs (at least {low:.0%})",
-        ),
-        _at_least(
             "tells right from wrong within a question",
             figures["auroc correct within"],
             _AUROC,
             "among the trajectories of one question, in {value:.0%} of pairs (at least {low:.0%})",
+        ),
+        _at_least(
+            "tells right from wrong",
+            figures["auroc correct"],
+            _AUROC,
+            "a right trajectory is rewarded above a wrong one in {value:.0%} of pairs (at least {low:.0%})",
         ),
         _at_least(
             "follows the evidence",
@@ -78,8 +78,10 @@ def _sentence(audit: Audit, checks: list[Check]) -> str:
         words = "Whether it measures what it should is unknown: no gold, or no trajectory is right, or all are"
     elif BAD in validity:
         words = "Do not train on it: it does not tell good trajectories from bad ones well enough"
+    elif cheats := [name for name in fooled if name in VARIANTS and VARIANTS[name].should == "not gain"]:
+        words = f"Do not train on it: it tells good from bad, but can be cheated: {', '.join(cheats)}"
     elif fooled:
-        words = f"It measures what it should, but can be cheated or is blind here: {', '.join(fooled)}"
+        words = f"It measures what it should, but is blind here: {', '.join(fooled)}"
     elif doubtful:
         words = f"Passes on these trajectories, with an eye on: {', '.join(doubtful)}"
     else:

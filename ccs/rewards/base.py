@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
+from fresco.clients.json_api import RefusedError
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+_FINAL = (400, 413, 422)  # what is wrong is the request; 401, 403 and 404 are for the user to mend
 
 
 @runtime_checkable
@@ -67,22 +70,71 @@ async def score_async(
     return await asyncio.to_thread(reward.score, batch, questions)
 
 
+@dataclass(frozen=True, slots=True)
+class RewardRow:
+    """What one trajectory earned, and of what.
+
+    Attributes:
+        value: See :meth:`Reward.score`.
+        parts: What the value was made of, by name.
+        cause: Why there is no value.
+        final: Whether asking again would change nothing: a server that works has refused this one.
+    """
+
+    value: float | None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    cause: str = ""
+    final: bool = False
+
+
+def score_rows(
+    reward: Reward, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None
+) -> list[RewardRow]:
+    """:meth:`Reward.score` with its parts, for rewards that have a method ``rows`` of that signature."""
+    rows = getattr(reward, "rows", None)
+    if rows is not None:
+        found: list[RewardRow] = rows(batch, questions)
+        return found
+    return [RewardRow(value) for value in reward.score(batch, questions)]
+
+
 def ask_each(client: ChatClient, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | None]:
     """Do work that asks a server on each item, many at once; None for what fails.
 
     Raises:
         FrescoError: the first failure, where nothing succeeded: the server is wrong, not the items.
     """
-    failures: list[FrescoError] = []
+    return [None if isinstance(each, FrescoError) else each for each in ask_or_fail(client, work, items)]
 
-    def attempt(item: _T) -> _R | None:
+
+def ask_or_fail(
+    client: ChatClient, work: Callable[[_T], _R], items: Sequence[_T], *, proven: bool = False
+) -> list[_R | FrescoError]:
+    """:func:`ask_each` with what failed as its error.
+
+    Args:
+        client: Of the server.
+        work: What to do.
+        items: On what.
+        proven: Whether the same kind of work has succeeded before, so that a refusal is the item's own fault.
+
+    Raises:
+        FrescoError: the first failure, where nothing succeeded and not each was refused for itself.
+    """
+
+    def attempt(item: _T) -> _R | FrescoError:
         try:
             return work(item)
         except FrescoError as error:
-            failures.append(error)
-            return None
+            return error
 
     results = client.each(attempt, items)
-    if items and len(failures) == len(items):
+    failures = [each for each in results if isinstance(each, FrescoError)]
+    if items and len(failures) == len(items) and not (proven and all(map(is_final, failures))):
         raise failures[0]
     return results
+
+
+def is_final(error: FrescoError) -> bool:
+    """Whether a server has refused what it was asked, and would again; a dead or busy one has not."""
+    return isinstance(error, RefusedError) and error.status in _FINAL

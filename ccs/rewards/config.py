@@ -1,6 +1,6 @@
 """One file that says which reward: YAML, every key optional, unknown keys refused.
 
-    reward: cycle                # or likelihood, self-confidence, constitution, majority-vote, exact-match, f1
+    reward: cycle                # or gain, likelihood, self-confidence, constitution, majority-vote, exact-match, f1
     mask:
       masker: embedded           # spacy:NAME, hf:MODEL, gazetteer:FILE, joined by +
       blank: false               # blank queries wholly
@@ -37,14 +37,18 @@ __all__ = ["EvidenceConfig", "ReconstructConfig", "RewardConfig", "open_reward",
 
 RECONSTRUCTORS = ("identity", "llm")
 AGGREGATES = ("best", "mean")
+PRESETS = Path(__file__).parent / "presets"
 
 
 def read_config(path: Path) -> RewardConfig:
-    """A configuration file.
+    """A configuration file, or one that is shipped, by its name: ``paper`` is the method as it was published.
 
     Raises:
         FrescoError: it cannot be read, is no YAML, or has an unknown key or a value that is not allowed.
     """
+    shipped = PRESETS / f"{path}.yaml"
+    if not path.exists() and path.parent == Path() and shipped.is_file():
+        path = shipped
     return parse_config(anchored(read_yaml(path), path.parent), str(path))
 
 
@@ -141,6 +145,7 @@ def _check(config: RewardConfig, where: str) -> None:
         "evidence.pages": (evidence.pages, 1, 16),
         "evidence.floor": (evidence.floor, 0, 1),
         "characters": (config.characters, 80, 10**6),
+        "sufficiency": (config.sufficiency, 0, 100),
         **{f"gates.{name}": (weight, 0, 1) for name, weight in asdict(_gates(config)).items()},
     }
     for path, (number, low, high) in ranges.items():

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.base import Reward
+from ccs.rewards.base import Reward, RewardRow, score_rows
 from ccs.rewards.mask.text import WORD
 
 #: An answer of more words than this is an essay, or the question again.
@@ -64,9 +64,13 @@ class Gated:
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.rewards.base.Reward`."""
+        return [row.value for row in self.rows(batch, questions)]
+
+    def rows(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[RewardRow]:
+        """See :func:`ccs.rewards.base.score_rows`; the parts are those before the gates."""
         return [
-            None if value is None else self._through(value, trajectory)
-            for value, trajectory in zip(self.inner.score(batch, questions), batch, strict=True)
+            row if row.value is None else replace(row, value=self._through(row.value, trajectory))
+            for row, trajectory in zip(score_rows(self.inner, batch, questions), batch, strict=True)
         ]
 
     def _through(self, value: float, trajectory: Trajectory) -> float:

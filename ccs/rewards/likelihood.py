@@ -13,22 +13,42 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from ccs.agent.protocol import one_line
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.base import ask_each
+from ccs.rewards.base import RewardRow, ask_or_fail, is_final
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Trace, open_bottleneck
 from ccs.rewards.registry import REWARDS
 from ccs.rewards.settings import RewardConfig
+from fresco.clients.answer_cache import AnswerCache, request_key
+from fresco.clients.json_api import RefusedError
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
 BEFORE_QUESTION = "What follows was searched for and found, to answer one question.\n\n{trace}\n\nThe question was:\n"
-_EMPTY = "(nothing)"
+_GIVEN_NOTHING = BEFORE_QUESTION.replace("{trace}", "(nothing)")
+NOTHING = Trace(())
+_TOO_LONG = re.compile(r"context|length|tokens|too long", re.IGNORECASE)
+_SHORTEST_CUT = 80  # characters of a trace; where even these do not fit, it is not the trace that is too long
+_MOST_KNOWN = 200_000  # numbers that are kept in memory
+
+
+class Request(NamedTuple):
+    """A text whose log-probability is wanted, and what stands before it: a template with ``{trace}``, and the trace."""
+
+    template: str
+    trace: Trace
+    text: str
+
+
+#: Mean log-probability and number of tokens, or why there is none.
+Scored: TypeAlias = "tuple[float, int] | FrescoError"
 
 
 class PromptScorer:
@@ -36,11 +56,17 @@ class PromptScorer:
 
     Args:
         client: Of the server; give it no cache, since an answer holds every token of its prompt.
+        cache: SQLite file that keeps the mean and the number of tokens alone.
     """
 
-    def __init__(self, client: ChatClient) -> None:
+    def __init__(self, client: ChatClient, *, cache: Path | None = None) -> None:
         self.client = client
+        self._kept = AnswerCache(cache) if cache else None
+        self._known: dict[Request, tuple[float, int]] = {}
+        self._context: int | None = None
+        self._asked_context = False
         self._tokens: dict[str, list[int]] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def mean_logprob(self, before: str, text: str) -> float:
@@ -49,6 +75,89 @@ class PromptScorer:
         Raises:
             FrescoError: the server fails, gives no prompt_logprobs or no token ids, or the text has no token.
         """
+        return self.mean_and_count(before, text)[0]
+
+    def mean_and_count(self, before: str, text: str) -> tuple[float, int]:
+        """:meth:`mean_logprob`, and the number of tokens of ``text``."""
+        key = None
+        if self._kept is not None:
+            key = request_key("mean_logprob-1", {"model": self.client.identity, "before": before, "text": text})
+            if (known := self._kept.get(key)) is not None:
+                return float(known[0]), int(known[1])
+        found = self._mean_and_count(before, text)
+        if self._kept is not None and key is not None:
+            mean, count = self._kept.put(key, found)  # another process may have been first
+            found = (float(mean), int(count))
+        return found
+
+    def score(self, requests: Iterable[Request], characters: int) -> dict[Request, Scored]:
+        """:meth:`fitted` for many requests at once; exact repeats, in a batch or after it, are asked once.
+
+        Raises:
+            FrescoError: nothing could be scored: the server is wrong, not the texts.
+        """
+        wanted = dict.fromkeys(requests)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        fresh = [each for each in wanted if each not in self._known]
+        made = ask_or_fail(
+            self.client,
+            lambda each: self.fitted(each.template, each.trace, each.text, characters),
+            fresh,
+            proven=bool(self._known),
+        )
+        failed = {each: value for each, value in zip(fresh, made, strict=True) if isinstance(value, FrescoError)}
+        self._known |= {each: value for each, value in zip(fresh, made, strict=True) if isinstance(value, tuple)}
+        return {each: failed.get(each) or self._known[each] for each in wanted}
+
+    def fitted(self, template: str, trace: Trace, text: str, characters: int) -> tuple[float, int]:
+        """:meth:`mean_and_count` after a trace in a template, the trace cut where the model's context is too short.
+
+        The server's own count of tokens says how much is too long; a server that cannot count is asked with half the
+        characters after each refusal.
+
+        Args:
+            template: With ``{trace}`` in it.
+            trace: What stands there.
+            text: What follows.
+            characters: Of the passages of one search.
+
+        Raises:
+            FrescoError: as :meth:`mean_logprob`; a text that alone is too long is refused.
+        """
+        total = len(trace.render(characters))
+        while True:
+            before = template.replace("{trace}", cut(trace, total, characters))
+            excess = self._excess(before, text)
+            if excess <= 1:
+                try:
+                    return self.mean_and_count(before, text)
+                except RefusedError as refused:
+                    if not is_final(refused) or not _TOO_LONG.search(str(refused)) or total < _SHORTEST_CUT:
+                        raise
+                    excess = 2.0
+            if total < _SHORTEST_CUT:
+                return self.mean_and_count(before, text)  # the server says what is wrong
+            total = int(total / excess * 0.95)
+
+    def _excess(self, before: str, text: str) -> float:
+        """How many times too long a prompt is; at most 1 where it fits or nobody knows."""
+        with self._lock:
+            if not self._asked_context:
+                self._context, self._asked_context = self.client.context(), True
+        size = len((before + text).encode()) + 2  # no token is shorter than a byte
+        if self._context is None or size < self._context:
+            return 0.0
+        count = self.client.count_tokens(before + text)
+        return 0.0 if count is None else (count + 2) / self._context
+
+    def close(self) -> None:
+        """End the connections and close the cache."""
+        self.client.close()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _mean_and_count(self, before: str, text: str) -> tuple[float, int]:
         tokens = self.tokenize(text)
         if not tokens:
             raise FrescoError(f"{self.client.shown}: the text {text[:40]!r} has no tokens")
@@ -57,17 +166,16 @@ class PromptScorer:
             # The tokenizer joined the two across their border: put the tokens side by side ourselves.
             ids, logprobs = self._score([*self._encode(before, special=True), *tokens])
         tail = logprobs[-len(tokens) :]
-        return math.fsum(tail) / len(tail)
+        return math.fsum(tail) / len(tail), len(tail)
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a text alone, without those that open a prompt."""
         with self._lock:
-            known = self._tokens.get(text)
-        if known is None:
-            known = self._encode(text, special=False)
-            with self._lock:
-                self._tokens[text] = known
-        return known
+            turn = self._turns.setdefault(text, threading.Lock())
+        with turn:  # many threads begin with the same question
+            if text not in self._tokens:
+                self._tokens[text] = self._encode(text, special=False)
+            return self._tokens[text]
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         answer = self.client.completions(
@@ -104,10 +212,10 @@ class PromptScorer:
     settings="server!, mask, characters",
     gates="on",
 )
-def _open(_arguments: str, config: RewardConfig) -> LikelihoodReward:
+def _open(_arguments: str, config: RewardConfig, cache: Path | None) -> LikelihoodReward:
     assert config.server is not None
-    # No cache: an answer holds every token of its prompt.
-    return LikelihoodReward(open_bottleneck(config.mask), ChatClient(config.server), characters=config.characters)
+    client = ChatClient(config.server)
+    return LikelihoodReward(open_bottleneck(config.mask), client, characters=config.characters, cache=cache)
 
 
 class LikelihoodReward:
@@ -117,47 +225,72 @@ class LikelihoodReward:
         bottleneck: What of the trajectory is seen.
         client: Of a vLLM server with a frozen model.
         characters: Of the passages of one search.
+        cache: SQLite file of the numbers.
     """
 
     needs_gold = False
     signed = True
 
-    def __init__(self, bottleneck: Bottleneck, client: ChatClient, *, characters: int = CHARACTERS) -> None:
+    def __init__(
+        self, bottleneck: Bottleneck, client: ChatClient, *, characters: int = CHARACTERS, cache: Path | None = None
+    ) -> None:
         self._bottleneck, self._characters = bottleneck, characters
-        self._scorer = PromptScorer(client)
+        self._scorer = PromptScorer(client, cache=cache)
         self.name = f"likelihood:{client.model}"
         digest = hashlib.sha256(BEFORE_QUESTION.encode()).hexdigest()[:16]
-        self.fingerprint = f"likelihood-1|{client.identity}|{digest}|{characters}|{bottleneck.fingerprint}"
-        self._empty: dict[str, float] = {}
+        self.fingerprint = f"likelihood-2|{client.identity}|{digest}|{characters}|{bottleneck.fingerprint}"
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.rewards.base.Reward`; 0 is a trajectory that tells nothing of the question."""
+        return [row.value for row in self.rows(batch, questions)]
+
+    def rows(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[RewardRow]:
+        """See :func:`ccs.rewards.base.score_rows`."""
         del questions
         alive = [number for number, trajectory in enumerate(batch) if trajectory.stop != "error"]
-        traces = dict(zip(alive, self._bottleneck([batch[number] for number in alive]), strict=True))
-        asked = list(dict.fromkeys(one_line(batch[number].question) for number in alive))
-        fresh = [question for question in asked if question not in self._empty]
-        given_nothing = ask_each(self._scorer.client, lambda question: self._given(None, question), fresh)
-        self._empty |= {q: value for q, value in zip(fresh, given_nothing, strict=True) if value is not None}
-
-        def gain(number: int) -> float | None:
+        traces = self._bottleneck([batch[number] for number in alive])
+        pairs: dict[int, tuple[Request, Request]] = {}
+        for number, trace in zip(alive, traces, strict=True):
             question = one_line(batch[number].question)
-            if question not in self._empty:
-                return None
-            return self._given(traces[number], question) - self._empty[question] if traces[number].steps else 0.0
-
-        scores: list[float | None] = [None] * len(batch)
-        for number, value in zip(alive, ask_each(self._scorer.client, gain, alive), strict=True):
-            scores[number] = value
-        return scores
-
-    def _given(self, trace: Trace | None, question: str) -> float:
-        text = trace.render(self._characters) if trace else _EMPTY
-        return self._scorer.mean_logprob(BEFORE_QUESTION.replace("{trace}", text), question)
+            pairs[number] = (Request(BEFORE_QUESTION, trace, question), Request(_GIVEN_NOTHING, NOTHING, question))
+        found = self._scorer.score(
+            (each for pair in pairs.values() if pair[0].trace.steps for each in pair), self._characters
+        )
+        return [
+            gain_row(found, *pairs[number], "given the trajectory", "given nothing")
+            if number in pairs
+            else RewardRow(None, cause="the rollout ended with an error")
+            for number in range(len(batch))
+        ]
 
     def close(self) -> None:
         """End the connections."""
-        self._scorer.client.close()
+        self._scorer.close()
+
+
+def gain_row(found: Mapping[Request, Scored], more: Request, less: Request, with_: str, without: str) -> RewardRow:
+    """The difference of two scores with its parts; 0 where the first has no search."""
+    if not more.trace.steps:
+        return RewardRow(0.0)
+    one, other = found[more], found[less]
+    for each in (one, other):
+        if isinstance(each, FrescoError):
+            return RewardRow(None, cause=str(each), final=is_final(each))
+    assert isinstance(one, tuple) and isinstance(other, tuple)
+    return RewardRow(one[0] - other[0], {with_: one[0], without: other[0], "tokens": float(one[1])})
+
+
+def cut(trace: Trace, total: int, characters: int) -> str:
+    """A trace as text of at most ``total`` characters: passages are cut first, then the last searches left out."""
+    text = trace.render(characters)
+    steps = trace.steps
+    if len(text) > total and steps:
+        characters = min(characters, max(1, total // len(steps)))
+        text = trace.render(characters)
+    while len(text) > total and len(steps) > 1:
+        steps = steps[:-1]
+        text = Trace(steps).render(characters)
+    return text[: max(total, 0)]
 
 
 def _logprob(row: Any, token: int, shown: str) -> float:

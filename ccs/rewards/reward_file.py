@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs.agent.trajectory import Trajectory
+from ccs.rewards.base import RewardRow
 from fresco.errors import FrescoError
 from fresco.io.files import locked_file, write_atomically
 
@@ -56,8 +57,8 @@ class RewardFile:
     def __contains__(self, trajectory: Trajectory) -> bool:
         return digest(trajectory) in self._lines
 
-    def append(self, batch: Sequence[Trajectory], rewards: Sequence[float | None]) -> None:
-        """Write the rewards of a batch; those that failed are tried again by the next run."""
+    def append(self, batch: Sequence[Trajectory], rewards: Sequence[RewardRow]) -> None:
+        """Write the rewards of a batch; those that failed are tried again by the next run, unless refused for good."""
         fresh = {digest(each): self._line(each, value) for each, value in zip(batch, rewards, strict=True)}
         content = "".join(f"{line}\n" for line in fresh.values())
         try:
@@ -87,20 +88,24 @@ class RewardFile:
             row = None
         if not isinstance(row, Mapping) or row.get("schema_version") != SCHEMA_VERSION or "trajectory" not in row:
             raise FrescoError(f"{where}: no line of `ccs reward`; give another --out")
-        if row.get("fingerprint") == self._fingerprint and row.get("reward") is not None:
+        if row.get("fingerprint") == self._fingerprint and (row.get("reward") is not None or row.get("final")):
             self._lines[str(row["trajectory"])] = line.decode()
 
-    def _line(self, trajectory: Trajectory, value: float | None) -> str:
+    def _line(self, trajectory: Trajectory, earned: RewardRow) -> str:
         row: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "question_id": trajectory.question_id,
             "sample": trajectory.sample,
             # Embeddings differ by 1e-7 with what else is in their batch, which a killed run changes.
-            "reward": None if value is None else round(value, 6),
+            "reward": None if earned.value is None else round(earned.value, 6),
             "name": self._reward,
             "fingerprint": self._fingerprint,
             "trajectory": digest(trajectory),
         }
+        if earned.parts:
+            row["parts"] = {name: round(value, 6) for name, value in earned.parts.items()}
+        if earned.cause:
+            row |= {"cause": earned.cause, "final": earned.final}
         return json.dumps(row)
 
 

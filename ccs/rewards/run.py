@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.base import Reward
+from ccs.rewards.base import Reward, score_rows
 from ccs.rewards.reward_file import RewardFile, digest, open_reward_file
 from fresco.errors import FrescoError
 from fresco.terminal.progress import Progress, no_progress
@@ -95,10 +95,10 @@ def run_reward(
         progress("rewards", 0, len(trajectories))
         count = 0
         for batch in _batches(trajectories, file):
-            values = reward.score(batch, questions)
+            rows = score_rows(reward, batch, questions)
             if file is not None:
-                file.append(batch, values)
-            done |= {digest(each): value for each, value in zip(batch, values, strict=True)}
+                file.append(batch, rows)
+            done |= {digest(each): row.value for each, row in zip(batch, rows, strict=True)}
             count += len(batch)
             progress("rewards", count, len(trajectories))
         progress("rewards", len(trajectories), len(trajectories))

@@ -37,15 +37,16 @@ class RewardConfig:
 
     Attributes:
         reward: A name of ``ccs parts rewards``, or one's own: ``module:Class,args``.
-        server: ``URL#MODEL`` for likelihood, self-confidence and constitution.
-        mask: For cycle and likelihood.
+        server: ``URL#MODEL`` for gain, likelihood, self-confidence and constitution.
+        mask: For cycle, gain and likelihood.
         reconstruct: For cycle.
         similarity: For cycle: a name of ``ccs parts similarities``, or one's own.
         evidence: For the similarity ``evidence``.
         characters: Of the passages of one search that a model reads.
         prompt: For constitution: file of other rules.
-        gates: Their weights. None is the default of :class:`ccs.rewards.gates.Gates` for cycle and likelihood, which do
-            not look at the answer, and no gate for the others, which are then as published.
+        sufficiency: For gain: weight of what the passages do for the agent's own answer.
+        gates: Their weights. None is the default of :class:`ccs.rewards.gates.Gates` for cycle, gain and likelihood,
+            which do not look at the answer, and no gate for the others, which are then as published.
     """
 
     reward: str = "cycle"
@@ -56,4 +57,5 @@ class RewardConfig:
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     characters: int = CHARACTERS
     prompt: str | None = None
+    sufficiency: float = 0.0
     gates: Gates | None = None

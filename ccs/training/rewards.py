@@ -141,8 +141,8 @@ def checked(name: str, values: Sequence[float | None], count: int) -> list[float
     for number, value in enumerate(values):
         if value is not None and not math.isfinite(value):
             raise FrescoError(
-                f"the reward {name} gave {value} for rollout {number + 1} of {count}; a finite number is wanted, or None "
-                "where there is none"
+                f"the reward {name} gave {value} for rollout {number + 1} of {count}; a finite number is wanted, or "
+                "None where there is none"
             )
     return list(values)
 

@@ -1,8 +1,11 @@
-"""Align a pair with its revisions: which section states the current value, which an earlier one, which none.
+"""Align a pair with its revisions: which passages state the current value, which a former one, which none.
 
 A pair is kept when a revision of the current value's own interval states that value in its infobox and a revision of an
-earlier value's interval states another (FRESCO, arXiv 2604.14227, construction, step 2), and when a section of the
-current revision states the value. Everything else is dropped with a reason.
+earlier value's interval states another (FRESCO, arXiv 2604.14227, construction, step 2), and when a passage states the
+current value. Everything else is dropped with a reason.
+
+Every section of every revision that was read is looked at, and its label follows from what it states
+(:mod:`fresco.builder.reading`), never from its age.
 """
 
 from __future__ import annotations
@@ -14,22 +17,20 @@ from datetime import datetime
 
 from fresco.builder.facts.holders import State, read_state
 from fresco.builder.facts.values import Value, fold, same
-from fresco.builder.near_duplicates import near_duplicates, shingles
+from fresco.builder.folding import Candidate, Source, fold_windows
+from fresco.builder.infobox_text import INFOBOX, infobox_section
 from fresco.builder.pairs import Pair, value_of
 from fresco.builder.queries import spoken
+from fresco.builder.reading import Reading, Sought
 from fresco.builder.revisions import Revision
-from fresco.builder.statements import mentions, states
-from fresco.builder.templates import Relation
+from fresco.builder.statements import states
 from fresco.builder.wikitext import Page, Section
+from fresco.records import Label
 
 #: Why a pair is dropped here.
 NOT_STATED = "no infobox of its own interval states the latest value"
 NOT_CHANGED = "no infobox of an older revision states another value"
-NOT_IN_PROSE = "no section states the latest value"
-
-#: Shorter sections are captions and stubs.
-FEWEST_WORDS = 8
-
+NOT_IN_TEXT = "no passage states the latest value"
 
 #: Infoboxes follow the world, and prose, by so many years at most.
 LATE_YEARS = 3
@@ -37,51 +38,70 @@ LATE_YEARS = 3
 LONG_YEARS = 15
 
 #: A revision, its page, the holders that are gone since and those that are new since.
-_Older = tuple[Revision, Page, tuple[Value, ...], tuple[Value, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A section of a revision.
-
-    Attributes:
-        revision: The revision.
-        section: The section.
-        value: For outdated ones, the earlier value that it states.
-    """
-
-    revision: Revision
-    section: Section
-    value: str = ""
+Older = tuple[Revision, Page, tuple[Value, ...], tuple[Value, ...]]
+Pages = Sequence[tuple[Revision, Page]]
 
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """A pair with its labelled sections.
+    """A pair with its labelled passages.
 
     Attributes:
         pair: The pair.
         role: Words of the role, as the current infobox has them.
         current: The holders at the reference date.
         former: The earlier holders that infoboxes state.
-        positive: The section that states the current holders.
-        insufficient: Other sections of its revision, none of which so much as mentions them.
-        outdated: Sections of older revisions that state an earlier holder and mention no new one.
-        discarded: How many sections became no candidate, by reason.
+        size: Of its windows, in estimated tokens; 0: whole sections.
+        candidates: The passages of its own page.
+        discarded: How many windows became no candidate, by reason.
     """
 
     pair: Pair
     role: str
     current: tuple[Value, ...]
     former: tuple[Value, ...]
-    positive: Candidate
-    insufficient: tuple[Candidate, ...]
-    outdated: tuple[Candidate, ...]
+    size: int
+    candidates: tuple[Candidate, ...]
     discarded: Mapping[str, int] = field(default_factory=dict)
 
+    def labelled(self, label: Label) -> list[Candidate]:
+        """The candidates that bear the label."""
+        return [each for each in self.candidates if each.label is label]
 
-def align(pair: Pair, pages: Sequence[tuple[Revision, Page]], reference: datetime) -> Aligned | str:
+
+def align(
+    pair: Pair, pages: Pages, reference: datetime, *, infobox: bool = True, newest: Revision | None = None
+) -> Aligned | str:
     """Align a pair, or say why it is dropped.
+
+    Args:
+        pair: The pair.
+        pages: The revisions that were read of its page, oldest first.
+        reference: The reference date.
+        infobox: Whether infoboxes are passages.
+        newest: The page's newest revision at the reference date; the last of ``pages`` where None.
+    """
+    found = changes(pair, pages, reference)
+    if isinstance(found, str):
+        return found
+    _, page, role, current, older = found
+    compatible = _compatible(pair, role, current, page, [gone for _, _, gone, _ in older])
+    older = [each for each in older if not any(same(a, b) for a in each[2] for b in compatible)]
+    if not older:
+        return NOT_CHANGED
+    sought = _sought(pair, role, (*current, *compatible), current, older)
+    newest = newest or pages[-1][0]
+    discarded: Counter[str] = Counter()
+    size, candidates = fold_windows(list(_sources(sought, pages, pair.since, newest, infobox)), pair.subject, discarded)
+    if not any(each.label is Label.POSITIVE for each in candidates):
+        return NOT_IN_TEXT
+    return Aligned(pair, role, sought.current, sought.former, size, tuple(candidates), dict(sorted(discarded.items())))
+
+
+def changes(
+    pair: Pair, pages: Pages, reference: datetime
+) -> tuple[Revision, Page, str, tuple[Value, ...], list[Older]] | str:
+    """The newest revision whose infobox states the current value, its role and holders, and those that state others.
 
     Args:
         pair: The pair.
@@ -91,45 +111,47 @@ def align(pair: Pair, pages: Sequence[tuple[Revision, Page]], reference: datetim
     reason = NOT_STATED
     for revision, page, role, current in _current_revisions(pair, pages, reference):
         older = list(_older_revisions(pair, pages, role, current))
-        if not older:
-            reason = NOT_CHANGED
-            continue
-        positive = _positive(pair, role, current, page)
-        if positive is None:
-            reason = NOT_IN_PROSE
-            continue
-        compatible = _compatible(pair, role, positive, [gone for _, _, gone, _ in older])
-        older = [each for each in older if not any(same(a, b) for a in each[2] for b in compatible)]
         if older:
-            return _labelled(pair, role, (*current, *compatible), Candidate(revision, positive), page, older)
+            return revision, page, role, current, older
         reason = NOT_CHANGED
     return reason
 
 
-def _labelled(
-    pair: Pair,
-    role: str,
-    current: tuple[Value, ...],
-    positive: Candidate,
-    page: Page,
-    older: Sequence[_Older],
-) -> Aligned:
-    discarded: Counter[str] = Counter()
-    insufficient = _insufficient(pair.relation, role, current, page, positive, discarded)
-    outdated = _outdated(pair, role, older, discarded)
+def _sought(
+    pair: Pair, role: str, current: tuple[Value, ...], stated: Sequence[Value], older: Sequence[Older]
+) -> Sought:
     former: list[Value] = []
-    for _, _, gone, _ in older:
+    fresh: list[Value] = []
+    for _, _, gone, new in older:
         former += [value for value in gone if not any(same(value, known) for known in former)]
-    return Aligned(
-        pair=pair,
-        role=role,
-        current=current,
-        former=tuple(former),
-        positive=positive,
-        insufficient=tuple(insufficient),
-        outdated=tuple(outdated),
-        discarded=dict(sorted(discarded.items())),
+        fresh += [value for value in new if not any(same(value, known) for known in fresh)]
+    announced = [value for fact in pair.coming if (value := value_of(fact, pair.relation)) is not None]
+    known = (*current, *former)
+    return Sought(
+        pair.relation,
+        role,
+        pair.subject,
+        tuple(stated),
+        tuple(fresh),
+        tuple(former),
+        tuple(value for value in announced if not any(same(value, other) for other in known)),
+        earliest=pair.since.year - LATE_YEARS,
+        earliest_former=min(fact.start.year for fact in pair.earlier) - LONG_YEARS,
     )
+
+
+def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, infobox: bool) -> Iterator[Source]:
+    """Every section of every revision; one text is read once, however many revisions hold it."""
+    readings: dict[tuple[str, str], Reading] = {}
+    for revision, page in pages:
+        for section in page.sections:
+            key = (section.heading, section.text)
+            if key not in readings:
+                readings[key] = Reading(sought, section)
+            yield Source(revision, section.index, readings[key], revision.timestamp >= since, revision == newest)
+        box = infobox_section(page) if infobox else None
+        if box is not None:
+            yield Source(revision, INFOBOX, Reading(sought, box, page), revision.timestamp >= since, revision == newest)
 
 
 def _current_revisions(
@@ -169,7 +191,7 @@ def _plain(name: str) -> str:
 
 def _older_revisions(
     pair: Pair, pages: Sequence[tuple[Revision, Page]], role: str, current: Sequence[Value]
-) -> Iterator[_Older]:
+) -> Iterator[Older]:
     """Revisions whose infobox states an earlier holder, with who is gone since and who is new since."""
     spans = [(fact, value) for fact in pair.earlier if (value := value_of(fact, pair.relation)) is not None]
     for revision, page in pages:
@@ -191,90 +213,28 @@ def _older_revisions(
             yield revision, page, gone, new
 
 
-def _positive(pair: Pair, role: str, current: Sequence[Value], page: Page) -> Section | None:
-    """The section that states all current holders, most plainly, soonest after its beginning.
-
-    Soonest, so that a model with a short window still sees it.
-    """
-    earliest = pair.since.year - LATE_YEARS
-    found = []
-    for section in page.sections:
-        places = [
-            states(pair.relation, role, value, section, subject=pair.subject, earliest=earliest) for value in current
-        ]
-        stated = [place for place in places if place is not None]
-        if len(stated) == len(current):
-            plain = max(place.rank for place in stated)
-            found.append(((plain, max(place.start for place in stated), section.index), section))
-    return min(found, key=lambda each: each[0])[1] if found else None
-
-
-def _compatible(pair: Pair, role: str, positive: Section, gone: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
-    """Earlier holders that the section of the current ones names as holders besides: the one is part of the other.
+def _compatible(
+    pair: Pair, role: str, current: Sequence[Value], page: Page, gone: Sequence[Sequence[Value]]
+) -> tuple[Value, ...]:
+    """Earlier holders that a section of the current ones names as holders besides: the one is part of the other.
 
     A neighbourhood lies in a county, a holding belongs to a group: the infobox changed, the world did not.
     """
     if not pair.relation.nested:
         return ()
+    sections = [
+        section
+        for section in page.sections
+        if all(states(pair.relation, role, value, section, subject=pair.subject) for value in current)
+    ]
     found: list[Value] = []
     for value in (value for each in gone for value in each):
-        statement = states(pair.relation, role, value, positive, subject=pair.subject)
-        if statement is not None and statement.rank == 0 and not any(same(value, other) for other in found):
+        stated = [_plainly(pair, role, value, section) for section in sections]
+        if any(stated) and not any(same(value, other) for other in found):
             found.append(value)
     return tuple(found)
 
 
-def _insufficient(
-    relation: Relation,
-    role: str,
-    current: Sequence[Value],
-    page: Page,
-    positive: Candidate,
-    discarded: Counter[str],
-) -> Iterator[Candidate]:
-    own = shingles(positive.section.text)
-    for section in page.sections:
-        if section.index == positive.section.index:
-            continue
-        if _mentions_any(relation, role, current, section):
-            discarded["current revision, mentions the value"] += 1
-        elif len(section.text.split()) < FEWEST_WORDS:
-            discarded["too short"] += 1
-        elif near_duplicates(own, shingles(section.text)):
-            discarded["near-duplicate of the positive"] += 1
-        else:
-            yield Candidate(positive.revision, section)
-
-
-def _outdated(
-    pair: Pair,
-    role: str,
-    older: Sequence[_Older],
-    discarded: Counter[str],
-) -> list[Candidate]:
-    # Newest first: of a text that stands unchanged in several revisions, the last is the hardest to tell.
-    earliest = min(fact.start.year for fact in pair.earlier) - LONG_YEARS
-    texts: set[str] = set()
-    found = []
-    for revision, page, gone, new in sorted(older, key=lambda each: each[0].timestamp, reverse=True):
-        for section in page.sections:
-            stated = [
-                value.label
-                for value in gone
-                if states(pair.relation, role, value, section, subject=pair.subject, earliest=earliest)
-            ]
-            if not stated or len(section.text.split()) < FEWEST_WORDS:
-                continue
-            if _mentions_any(pair.relation, role, new, section):
-                discarded["older revision, mentions the current value"] += 1
-            elif section.text in texts:
-                discarded["older revision, text of a later one"] += 1
-            else:
-                texts.add(section.text)
-                found.append(Candidate(revision, section, "; ".join(stated)))
-    return found
-
-
-def _mentions_any(relation: Relation, role: str, values: Sequence[Value], section: Section) -> bool:
-    text = f"{section.heading}\n{section.text}"
-    return any(mentions(relation, role, value, text) for value in values)
+def _plainly(pair: Pair, role: str, value: Value, section: Section) -> bool:
+    statement = states(pair.relation, role, value, section, subject=pair.subject)
+    return statement is not None and statement.rank == 0

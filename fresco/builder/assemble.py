@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fresco.builder.align import FEWEST_WORDS
 from fresco.builder.config import BuildConfig
+from fresco.builder.cross_document import stating_elsewhere
 from fresco.builder.hard_negatives import DenseHardness, Hardness, LexicalHardness
-from fresco.builder.pools import Candidate, Question, choose, make_passage, passage_id
+from fresco.builder.infobox_text import INFOBOX
+from fresco.builder.passages import make_passage, page_id, place_of, read_place, sections_of, windows_of
+from fresco.builder.pools import Known, Limits, Member, Question, choose
 from fresco.builder.revisions import Revision
 from fresco.builder.rows import Row, row_revision, row_values
 from fresco.builder.tables import corpus_row
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext.parsed import Parser
-from fresco.records import Label, Passage
+from fresco.errors import FrescoError
+from fresco.records import Conflict, Label, Passage, parse_timestamp
+
+Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,21 @@ class Assembly:
         counts: For the funnel.
     """
 
-    tables: Mapping[str, Sequence[Mapping[str, str]]]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]]
     rows: Sequence[Row]
     pairs: Sequence[tuple[str, str, str]]
     revisions: Mapping[str, Revision]
     counts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Corpus:
+    """All passages, which of them may be near-topic, and where they are from."""
+
+    passages: Mapping[str, Passage]
+    near: Mapping[str, Passage]
+    source: Mapping[str, Revision]
+    newest: frozenset[Revision]
 
 
 def assemble(
@@ -45,9 +60,9 @@ def assemble(
     queries: Sequence[Row],
     revisions: Sequence[Row],
     parser: Parser,
-    tick: Callable[[int, int], None],
+    tick: Tick,
 ) -> Assembly:
-    """Build the pools of all queries.
+    """Build the pools of all queries; those without an outdated passage are left out and counted.
 
     Args:
         config: Size of the pools, embedder.
@@ -57,89 +72,157 @@ def assemble(
         revisions: Rows of the ``revisions`` stage.
         parser: Has the pages.
         tick: Told how many queries are done.
+
+    Raises:
+        FrescoError: no query is left, or the embedding model cannot be had.
     """
-    own = {each for row in aligned for each in _own(row)}
-    passages, near, source = _passages(revisions, own, parser)
-    hardness = _hardness(config, passages, [row["text"] for row in queries])
-    known = {relation.key: relation for relation in relations}
-    by_pair = {(row["subject"], row["relation"], row["role"]): row for row in aligned}
-    rows, discarded, counted = [], Counter[str](), Counter[Label]()
-    pools: list[tuple[str, list[Candidate]]] = []
-    for done, query in enumerate(queries):
+    corpus = _corpus(config, revisions, {each["id"] for row in aligned for each in row["candidates"]}, parser)
+    hardness = _hardness(config, corpus.passages, [row["text"] for row in queries])
+    limits = Limits(config.pool_size, 0.0 if config.like_paper else config.outdated_share, config.like_paper)
+    discarded, left_out = Counter[str](), 0
+    pools: list[tuple[Row, list[Member]]] = []
+    for done, (query, question) in enumerate(_questions(config, relations, aligned, queries, corpus)):
         tick(done, len(queries))
-        subject, key, role = query["pair"]
-        row = by_pair[subject, key, role]
-        relation = known[row["relation"]]
-        question = Question(
-            query["text"],
-            row["subject"],
-            relation,
-            row["role"],
-            row_values(row, relation.values),
-            row["positive"],
-            _own(row),
-        )
-        pool, passed = choose(question, hardness, passages, near.__contains__, config.pool_size)
+        if not any(own.label is Label.OUTDATED for own in question.known.values()) and not config.like_paper:
+            left_out += 1
+            continue
+        pool, passed = choose(question, hardness, corpus.passages, corpus.near.__contains__, limits)
         discarded.update(passed)
-        counted.update(candidate.label for candidate in pool)
-        pools.append((query["_id"], pool))
-        rows.append(
-            {
-                "query": query["_id"],
-                "text": query["text"],
-                "pool": [[each.passage_id, each.label.value, round(each.score, 4)] for each in pool],
-            }
-        )
+        if not any(member.label is Label.OUTDATED for member in pool):
+            left_out += 1
+            continue
+        pools.append((query, pool))
     tick(len(queries), len(queries))
-    used = sorted({candidate.passage_id for _, pool in pools for candidate in pool})
+    if not pools:
+        raise FrescoError(f"{config.out}: nothing is left: no passage states an earlier value of any of the pairs")
+    return _assembly(pools, corpus, discarded, left_out)
+
+
+def _questions(
+    config: BuildConfig, relations: Sequence[Relation], aligned: Sequence[Row], queries: Sequence[Row], corpus: _Corpus
+) -> Iterator[tuple[Row, Question]]:
+    """Each query with what is known of passages beforehand; its pair's two queries share that."""
+    known_relations = {relation.key: relation for relation in relations}
+    by_pair = {(row["subject"], row["relation"], row["role"]): row for row in aligned}
+    known_of: dict[tuple[str, str, str], dict[str, Known]] = {}
+    for query in queries:
+        key = (query["pair"][0], query["pair"][1], query["pair"][2])
+        row = by_pair[key]
+        relation = known_relations[row["relation"]]
+        values = row_values(row, relation.values)
+        if key not in known_of:
+            known_of[key] = dict(_own(row))
+            if not config.like_paper:
+                count = len(row["current"])
+                elsewhere = stating_elsewhere(
+                    row["subject"],
+                    relation,
+                    row["role"],
+                    values[:count],
+                    values[count:],
+                    parse_timestamp(row["since"]),
+                    corpus.near,
+                )
+                known_of[key].update(dict.fromkeys(elsewhere, Known(Label.OUTDATED, Conflict.CROSS_DOCUMENT)))
+        yield query, Question(query["text"], row["subject"], relation, row["role"], values, known_of[key])
+
+
+def _own(row: Row) -> Iterator[tuple[str, Known]]:
+    """The labelled passages of a pair's own page."""
+    for each in row["candidates"]:
+        yield each["id"], Known(Label(each["label"]), Conflict(each["conflict"]) if each["conflict"] else None)
+
+
+def _assembly(
+    pools: Sequence[tuple[Row, list[Member]]], corpus: _Corpus, discarded: Counter[str], left_out: int
+) -> Assembly:
+    used = sorted({member.passage_id for _, pool in pools for member in pool})
     tables = {
-        "corpus": [corpus_row(passages[each]) for each in used],
-        "queries": [{key: value for key, value in query.items() if key != "pair"} for query in queries],
+        "corpus": [corpus_row(corpus.passages[each]) for each in used],
+        "queries": [{key: value for key, value in query.items() if key != "pair"} for query, _ in pools],
         "pools": [
-            {"query-id": query, "corpus-id": each.passage_id, "label": each.label.value}
+            {
+                "query-id": query["_id"],
+                "corpus-id": each.passage_id,
+                "label": each.label.value,
+                "conflict": each.conflict.value if each.conflict else None,
+                "superseded": corpus.source[each.passage_id] not in corpus.newest,
+            }
             for query, pool in pools
             for each in pool
         ],
     }
-    counts = {
-        "candidates": {label.value: counted[label] for label in Label},
-        "discarded": dict(sorted(discarded.items())),
-        "smallest_pool": min(len(pool) for _, pool in pools),
-        "passages": len(used),
-    }
-    asked = [(query["pair"][0], query["pair"][1], query["pair"][2]) for query in queries]
-    return Assembly(tables, rows, asked, {each: source[each] for each in used}, counts)
+    rows = [
+        {
+            "query": query["_id"],
+            "text": query["text"],
+            "pool": [[each.passage_id, each.label.value, round(each.score, 4)] for each in pool],
+        }
+        for query, pool in pools
+    ]
+    asked = [(query["pair"][0], query["pair"][1], query["pair"][2]) for query, _ in pools]
+    source = {each: corpus.source[each] for each in used}
+    return Assembly(tables, rows, asked, source, _counts(pools, source, discarded, left_out))
 
 
-def _own(row: Row) -> dict[str, Label]:
-    """The labelled sections of a pair's own page."""
+def _counts(
+    pools: Sequence[tuple[Row, list[Member]]], source: Mapping[str, Revision], discarded: Counter[str], left_out: int
+) -> dict[str, Any]:
+    members = [member for _, pool in pools for member in pool]
+    labels = Counter(member.label for member in members)
+    conflicts = Counter(member.conflict for member in members if member.conflict)
+    boxes = Counter(member.label for member in members if read_place(place_of(member.passage_id))[0] == INFOBOX)
+    shares = [sum(member.label is Label.OUTDATED for member in pool) / len(pool) for _, pool in pools]
     return {
-        row["positive"]: Label.POSITIVE,
-        **dict.fromkeys(row["insufficient"], Label.INSUFFICIENT),
-        **dict.fromkeys((each["id"] for each in row["outdated"]), Label.OUTDATED),
+        "queries": len(pools),
+        "without_outdated": left_out,
+        "candidates": {label.value: labels[label] for label in Label},
+        "conflicts": {conflict.value: conflicts[conflict] for conflict in Conflict},
+        "infoboxes": {label.value: boxes[label] for label in Label},
+        "outdated_share": round(sum(shares) / len(shares), 4) if shares else 0.0,
+        "date_auroc": round(_date_auroc(pools, source), 4),
+        "discarded": dict(sorted(discarded.items())),
+        "smallest_pool": min((len(pool) for _, pool in pools), default=0),
+        "passages": len(source),
     }
 
 
-def _passages(
-    revisions: Sequence[Row], own: set[str], parser: Parser
-) -> tuple[dict[str, Passage], set[str], dict[str, Revision]]:
-    """Passages by id; which of them may be near-topic; the revision of each."""
+def _date_auroc(pools: Sequence[tuple[Row, list[Member]]], source: Mapping[str, Revision]) -> float:
+    """How often a positive is newer than an outdated passage of its pool, ties half; mean over pools."""
+    means = []
+    for _, pool in pools:
+        dates = {
+            label: [source[each.passage_id].timestamp for each in pool if each.label is label]
+            for label in (Label.POSITIVE, Label.OUTDATED)
+        }
+        wins = [(own > other) + (own == other) / 2 for own in dates[Label.POSITIVE] for other in dates[Label.OUTDATED]]
+        if wins:
+            means.append(sum(wins) / len(wins))
+    return sum(means) / len(means) if means else 0.5
+
+
+def _corpus(config: BuildConfig, revisions: Sequence[Row], own: set[str], parser: Parser) -> _Corpus:
     passages: dict[str, Passage] = {}
-    near: set[str] = set()
+    near: dict[str, Passage] = {}
     source: dict[str, Revision] = {}
+    wanted: dict[str, list[str]] = {}
+    for each in own:
+        wanted.setdefault(each.rpartition("#")[0], []).append(each)
     for row in revisions:
         revision = row_revision(row)
         page = parser.known(revision.sha1, whole=True)
-        for section in page.sections if page else ():
-            identifier = passage_id(revision, section.index)
-            fit = row["near_topic"] and len(section.text.split()) >= FEWEST_WORDS
-            if identifier in passages or not (fit or identifier in own):
-                continue
-            passages[identifier] = make_passage(revision, section)
-            source[identifier] = revision
-            if fit:
-                near.add(identifier)
-    return passages, near, source
+        for section in sections_of(page, infobox=config.infobox) if page else ():
+            for window in windows_of(section, whole=config.like_paper) if row["near_topic"] else ():
+                passage = make_passage(revision, section, window)
+                near[passage.id] = passages[passage.id] = passage
+                source[passage.id] = revision
+            for identifier in wanted.get(page_id(revision), ()):
+                number, window = read_place(place_of(identifier))
+                if number == section.index:
+                    passages[identifier] = make_passage(revision, section, window)
+                    source[identifier] = revision
+    newest = frozenset(row_revision(row) for row in revisions if row["newest"])
+    return _Corpus(passages, near, source, newest)
 
 
 def _hardness(config: BuildConfig, passages: Mapping[str, Passage], queries: Sequence[str]) -> Hardness:

@@ -37,6 +37,8 @@ pages that were valid while each fact held. Open it with `fresco score --benchma
 | queries asked at | {reference} |
 | hard negatives by | {embedder} |
 | data tables | {tables} |
+| infoboxes | {infobox} |
+| labels | {labels} |
 | queries | {queries}, explicit and implicit |
 | subject-relation pairs | {aligned} over {relation_count} relations |
 | passages | {passages} |
@@ -45,14 +47,19 @@ pages that were valid while each fact held. Open it with `fresco score --benchma
 
 {candidates}
 
-- *positive*: the section of the current revision that states the current value, soonest after its beginning.
-- *outdated*: a section of an older revision that states the value of that revision's infobox and does not mention the
-  current one.
-- *insufficient*: another section of the current revision that does not mention the current value.
-- *near-topic*: a section of another page, of any age, that mentions neither the current nor an earlier value.
+{rules}
 
-A section that mentions the value without stating it clearly, and near-duplicates of the positive, are no candidates.
-{without_outdated} of the pairs have no section that states an earlier value: their pools hold no outdated passage.
+## What dates say
+
+AUROC of a passage's date alone, positive against outdated, mean over pools: **{date_auroc:.3f}** (1: dates decide, 0.5:
+they say nothing). Outdated passages are {outdated_share:.1%} of a pool on average; the smallest pool has
+{smallest_pool} candidates. `fresco audit` measures more such shortcuts.
+
+| kind of conflict | outdated candidates |
+|---|---|
+{conflicts}
+
+Infoboxes among the candidates: {infoboxes}.
 
 ## Relations
 
@@ -72,10 +79,34 @@ the authors. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs.
 
 - Values are matched by name: a section may state the fact in words that the cues of the relation miss; it is then no
   candidate where it names the value, and insufficient where it does not.
-- A table by years ends with the latest: a model that reads only the beginning of a long section does not see it.
 - What an infobox says is taken for true on that day.
 - The dates of passages are those of the revisions, not of the events.
 """
+
+
+_BY_CONTENT = """Labels follow from what a passage states, never from its age. Passages are windows of at most 400
+tokens of the sections (and infoboxes) of every revision that was read; a text that stands in several revisions is one
+candidate with the date of one of them, drawn by SHA-256.
+
+- *positive*: states the current value; where it states a former one as well, it says which is which.
+- *outdated*: states a former value (or one to come) and does not mention the current one. Kinds: *version*, in an older
+  revision only; *history*, in the newest revision; *cross-document*, on another page, newer than the change;
+  *announced*, a value that is to be valid later.
+- *insufficient*: a passage of the same page that mentions neither, and nothing else that could be a value.
+- *near-topic*: a passage of another page, of any age, that mentions neither the current nor a former value.
+
+What mentions a value without stating it clearly is no candidate, and near-duplicates (word shingles, 0.8) never bear
+two labels in one pool. {without_outdated} queries were left out because no passage states an earlier value."""
+
+_BY_AGE = """Built like the published benchmark, for comparison: **labels follow from the age of a revision**, so dates
+decide them.
+
+- *positive*: the section of the current revision that states the current value, soonest after its beginning.
+- *outdated*: a section of an older revision that states the value of that revision's infobox and does not mention the
+  current one; and passages of other pages from an old snapshot.
+- *insufficient*: another section of the current revision that does not mention the current value.
+
+Sections are whole. {without_outdated} queries have no outdated passage."""
 
 
 def card(config: BuildConfig, funnel: Funnel) -> str:
@@ -92,6 +123,14 @@ def card(config: BuildConfig, funnel: Funnel) -> str:
         reference=format_timestamp(config.reference),
         embedder=config.embedder or "BM25",
         tables="their rows are lines of the text" if config.tables else "dropped",
+        infobox="passages of their own" if config.infobox else "dropped",
+        labels="by age, as published (--like-paper)" if config.like_paper else "by content",
+        rules=(_BY_AGE if config.like_paper else _BY_CONTENT).format(without_outdated=funnel.without_outdated),
+        conflicts="\n".join(f"| {kind} | {count} |" for kind, count in funnel.conflicts.items()),
+        infoboxes=", ".join(f"{label} {count}" for label, count in funnel.infoboxes.items()),
+        date_auroc=funnel.date_auroc,
+        outdated_share=funnel.outdated_share,
+        smallest_pool=funnel.smallest_pool,
         queries=funnel.queries,
         aligned=funnel.aligned,
         relation_count=len(funnel.relations),
@@ -99,5 +138,4 @@ def card(config: BuildConfig, funnel: Funnel) -> str:
         candidates="\n".join(candidates),
         relations="\n".join(relations),
         dropped="\n".join(dropped),
-        without_outdated=funnel.without_outdated,
     )

@@ -18,16 +18,21 @@ class BuildConfig:
     Attributes:
         out: The folder of the benchmark; stages are kept below it, in ``stages/``.
         source: What the revisions come from, in words, for the card and to tell builds apart.
-        facts: ``infobox`` (changes between revisions) or ``wikidata``.
+        facts: ``infobox`` (changes between revisions), ``wikidata``, or another source's spec.
         reference: When all queries are asked. The paper's date is 2025-08-31T23:59:59Z.
         since: Values from before this date are no facts (the paper: 2020-01-01).
         relations: Keys of relations; none: all.
+        relation_folders: Folders whose TOML files are relations, too.
         titles: Pages; none: all that the source, or Wikidata, names.
         sample_days: For infobox facts, one revision is read for each stretch of so many days.
         per_interval: At most so many revisions are read of the time that one value held.
         near_topic_pages: At most so many other pages give near-topic passages.
-        pool_size: Candidates of a query, the positive included.
+        pool_size: Candidates of a query at most, positives included.
+        outdated_share: Where a pool has outdated passages to offer, so many of its candidates at least shall be
+            outdated; a pool that cannot keep that is smaller.
         tables: Whether the rows of data tables are lines of their section's text.
+        infobox: Whether infoboxes are passages.
+        like_paper: Build as published: labels by age, whole sections, no tables, no infoboxes, an old snapshot.
         embedder: sentence-transformers model that finds the hard negatives; BM25 where None.
         device: Of the embedder.
         sparql: Address of the SPARQL service.
@@ -43,12 +48,16 @@ class BuildConfig:
     reference: datetime = datetime(2025, 8, 31, 23, 59, 59, tzinfo=UTC)
     since: datetime = datetime(2020, 1, 1, tzinfo=UTC)
     relations: tuple[str, ...] = ()
+    relation_folders: tuple[Path, ...] = ()
     titles: tuple[str, ...] = ()
     sample_days: int = 30
     per_interval: int = 4
     near_topic_pages: int = 1000
     pool_size: int = 51
+    outdated_share: float = 0.3
     tables: bool = True
+    infobox: bool = True
+    like_paper: bool = False
     embedder: str | None = None
     device: str | None = None
     sparql: str = "https://query.wikidata.org/sparql"

@@ -23,7 +23,11 @@ class Funnel:
         discarded: Sections and passages that became no candidate, by reason.
         queries: Queries.
         candidates: Members of pools by label.
-        without_outdated: Aligned pairs of which no older section states an earlier value.
+        conflicts: Outdated members of pools by kind of conflict.
+        infoboxes: Members of pools that are infoboxes, by label; they are counted among the candidates as well.
+        outdated_share: Mean share of outdated passages in a pool.
+        date_auroc: AUROC of the date alone, positive against outdated, mean over pools: 1 where dates decide.
+        without_outdated: Queries left out because no passage states an earlier value.
         smallest_pool: Candidates of the smallest pool.
         passages: Passages in the corpus.
         problems: Pages and revisions that could not be had or parsed, by reason.
@@ -40,6 +44,10 @@ class Funnel:
     discarded: Mapping[str, int] = field(default_factory=dict)
     queries: int = 0
     candidates: Mapping[str, int] = field(default_factory=dict)
+    conflicts: Mapping[str, int] = field(default_factory=dict)
+    infoboxes: Mapping[str, int] = field(default_factory=dict)
+    outdated_share: float = 0.0
+    date_auroc: float = 0.0
     without_outdated: int = 0
     smallest_pool: int = 0
     passages: int = 0
@@ -62,7 +70,14 @@ class Funnel:
         total = sum(self.candidates.values())
         for label, count in self.candidates.items():
             yield f"  {label:<25} {count} ({count / total:.1%})" if total else f"  {label:<25} 0"
-        yield f"pairs without outdated text {self.without_outdated}; smallest pool {self.smallest_pool}"
+        for conflict, count in self.conflicts.items():
+            yield f"  outdated: {conflict:<15} {count}"
+        yield f"infoboxes among them        {sum(self.infoboxes.values())}: " + ", ".join(
+            f"{label} {count}" for label, count in self.infoboxes.items()
+        )
+        yield f"outdated in a pool          {self.outdated_share:.1%} on average; smallest pool {self.smallest_pool}"
+        yield f"date alone                  AUROC {self.date_auroc:.3f}, positive against outdated"
+        yield f"left out                    {self.without_outdated} queries: no passage states an earlier value"
         for reason, count in self.discarded.items():
             yield f"  no candidate              {count}: {reason}"
         for reason, count in self.problems.items():

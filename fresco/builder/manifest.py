@@ -1,7 +1,7 @@
 """A benchmark without its text: facts, revisions, hashes, sections and labels, from which anyone can rebuild it.
 
 The manifest is JSON Lines with a ``type`` in each row: one ``benchmark`` (reference date, versions), one ``revision``
-for each revision used (with, for each of its sections, heading and SHA-1 of the plain text), one ``query`` for each
+for each revision used (with, for each passage, its place, heading and SHA-1 of the plain text), one ``query`` for each
 query (with its facts and its pool). Wikipedia's sentences are not ours to publish under another licence; these are not
 sentences.
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition, check_manifest
+from fresco.benchmarks.tables import Row as FileRow
 from fresco.benchmarks.tables import read_jsonl
 from fresco.builder.assemble import Assembly
 from fresco.builder.config import BuildConfig
-from fresco.builder.pools import make_passage, passage_id
+from fresco.builder.passages import make_passage, page_id, place_of, read_place, sections_of
 from fresco.builder.revisions import Revision, RevisionSource
 from fresco.builder.rows import Row, revision_row, row_revision
 from fresco.builder.tables import attribution, corpus_row, write_tables
@@ -27,6 +28,8 @@ from fresco.errors import FrescoError
 from fresco.io.files import locked, write_atomically
 from fresco.records import SCHEMA_VERSION, Label, format_timestamp
 
+#: Without any passage of these labels, where it had some, a query asks nothing any more.
+_NEEDED = (Label.POSITIVE, Label.OUTDATED)
 _QUERY = ("_id", "text", "timestamp", "task", "kind", "subject", "relation", "answer")
 
 
@@ -54,8 +57,8 @@ class Hydrated:
     """What became of a manifest.
 
     Attributes:
-        queries: Queries whose positive is there.
-        queries_lost: Queries whose positive is gone.
+        queries: Queries whose positives and outdated passages are there.
+        queries_lost: Queries that lost all of one of them.
         passages: Passages there.
         gone: What is not there.
     """
@@ -73,36 +76,41 @@ def manifest_rows(config: BuildConfig, assembly: Assembly, aligned: Sequence[Row
         "edition": CONSTRUCTION,
         "schema_version": SCHEMA_VERSION,
         "parser_version": PARSER_VERSION,
-        "tables": config.tables,
+        "tables": config.tables and not config.like_paper,
         "reference": format_timestamp(config.reference),
         "facts": config.facts,
         "embedder": config.embedder or "BM25",
         "attribution": config.attribution,
     }
     texts = {row["_id"]: row for row in assembly.tables["corpus"]}
-    sections: dict[Revision, list[str]] = {}
+    used: dict[Revision, list[str]] = {}
     for identifier in texts:
-        sections.setdefault(assembly.revisions[identifier], []).append(identifier)
-    for revision in sorted(sections, key=lambda each: (each.title, each.timestamp)):
-        own = sorted(sections[revision], key=_section_number)
+        used.setdefault(assembly.revisions[identifier], []).append(identifier)
+    superseded = {row["corpus-id"]: row["superseded"] for row in assembly.tables["pools"]}
+    for revision in sorted(used, key=lambda each: (each.title, each.timestamp)):
+        own = sorted(used[revision], key=_page_order)
         yield {
             "type": "revision",
             **revision_row(revision),
-            "sections": {
-                str(_section_number(each)): [texts[each]["section"], _sha1(texts[each]["text"])] for each in own
-            },
+            "superseded": superseded[own[0]],
+            "passages": {place_of(each): [texts[each]["section"], _sha1(texts[each]["text"])] for each in own},
         }
     facts = {(row["subject"], row["relation"], row["role"]): row["facts"] for row in aligned}
     pools: dict[str, dict[str, list[str]]] = {}
+    conflicts: dict[str, dict[str, str]] = {}
     for row in assembly.tables["pools"]:
         labels = pools.setdefault(row["query-id"], {label.value: [] for label in Label})
         labels[row["label"]].append(row["corpus-id"])
+        if row["conflict"]:
+            conflicts.setdefault(row["query-id"], {})[row["corpus-id"]] = row["conflict"]
     for query, key in zip(assembly.tables["queries"], assembly.pairs, strict=True):
-        yield {"type": "query", **query, "facts": facts[key], "pool": pools[query["_id"]]}
+        own_conflicts = conflicts.get(query["_id"], {})
+        yield {"type": "query", **query, "facts": facts[key], "pool": pools[query["_id"]], "conflicts": own_conflicts}
 
 
-def _section_number(identifier: str) -> int:
-    return int(identifier.rpartition("#")[2])
+def _page_order(identifier: str) -> tuple[int, int, int]:
+    section, window = read_place(place_of(identifier))
+    return section, window.start, window.end
 
 
 def _sha1(text: str) -> str:
@@ -135,8 +143,8 @@ def read_manifest(path: Path) -> Manifest:
     found: dict[str, list[Mapping[str, Any]]] = {"benchmark": [], "revision": [], "query": []}
     required = {
         "benchmark": ("schema_version", "reference", "attribution"),
-        "revision": ("title", "page_id", "revision_id", "timestamp", "sha1", "sections"),
-        "query": (*_QUERY, "pool"),
+        "revision": ("title", "page_id", "revision_id", "timestamp", "sha1", "superseded", "passages"),
+        "query": (*_QUERY, "pool", "conflicts"),
     }
     try:
         rows = read_jsonl(path)
@@ -151,6 +159,8 @@ def read_manifest(path: Path) -> Manifest:
                 raise row.error(name, "is missing")
         if kind != "benchmark":
             row.timestamp("timestamp")
+        if kind == "revision":
+            _check_places(row)
         found[kind].append(row.fields)
     if len(found["benchmark"]) != 1 or not found["query"]:
         raise FrescoError(f"{path}: is no manifest; one row of type benchmark and rows of type query are expected")
@@ -162,11 +172,20 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(edition, found["benchmark"][0], found["revision"], found["query"])
 
 
+def _check_places(row: FileRow) -> None:
+    for place in row.fields["passages"]:
+        try:
+            read_place(place)
+        except ValueError:
+            raise row.error("passages", f"{place!r} is no place like 3:0-120 or infobox:0-120") from None
+
+
 def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int = 2) -> Hydrated:
     """Rebuild a benchmark from its manifest.
 
     Every text is verified: the SHA-1 of the revision's wikitext, and of each section's plain text. A passage whose text
-    is gone or differs is left out of its pools; a query whose positive is gone is left out with its pool.
+    is gone or differs is left out of its pools; a query whose positives, or outdated passages, are all gone is left out
+    with its pool.
 
     Args:
         manifest: The file.
@@ -181,12 +200,23 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int =
     tables = bool(read.header.get("tables", False))
     with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers) as parser:
         corpus, revisions, gone = _corpus(read, source, parser)
+    superseded = _superseded(read)
     queries, pools = [], []
     for query in read.queries:
         kept = [(each, label) for label in Label for each in query["pool"].get(label.value, ()) if each in corpus]
-        if any(label is Label.POSITIVE for _, label in kept):
+        lost = {label for label in _NEEDED if query["pool"].get(label.value)} - {label for _, label in kept}
+        if not lost:
             queries.append({key: query[key] for key in _QUERY})
-            pools += [{"query-id": query["_id"], "corpus-id": each, "label": label.value} for each, label in kept]
+            pools += [
+                {
+                    "query-id": query["_id"],
+                    "corpus-id": each,
+                    "label": label.value,
+                    "conflict": query["conflicts"].get(each),
+                    "superseded": superseded[each],
+                }
+                for each, label in kept
+            ]
     if not queries:
         raise FrescoError(f"{manifest}: nothing is left of it: the source has no revision that holds a positive")
     used = {row["corpus-id"] for row in pools}
@@ -222,23 +252,32 @@ def _corpus(
     found = set()
     for revision, page in parser.pages(verified(), whole=True, failed=failed):
         found.add(revision)
-        sections = {section.index: section for section in page.sections}
+        sections = {section.index: section for section in sections_of(page, infobox=True)}
         lost = 0
-        for number, (_, sha1) in rows[revision]["sections"].items():
-            section = sections.get(int(number))
-            if section is None or _sha1(section.text) != sha1:
+        for place, (_, sha1) in rows[revision]["passages"].items():
+            number, window = read_place(place)
+            section = sections.get(number)
+            if section is None or _sha1(section.text[window.start : window.end]) != sha1:
                 lost += 1
                 continue
-            identifier = passage_id(revision, section.index)
-            corpus[identifier] = corpus_row(make_passage(revision, section))
-            revisions[identifier] = revision
+            passage = make_passage(revision, section, window)
+            corpus[passage.id] = corpus_row(passage)
+            revisions[passage.id] = revision
         if lost:
             gone.append(_gone(revision, "its plain text differs: made by another version of the cleaner", lost))
     for revision, row in rows.items():
         if revision not in found:
             reason = reasons.get(revision, "the source does not have it (deleted, hidden, or not in the mirror)")
-            gone.append(_gone(revision, reason, len(row["sections"])))
+            gone.append(_gone(revision, reason, len(row["passages"])))
     return corpus, revisions, gone
+
+
+def _superseded(manifest: Manifest) -> dict[str, bool]:
+    return {
+        f"{page_id(row_revision(row))}#{place}": row["superseded"]
+        for row in manifest.revisions
+        for place in row["passages"]
+    }
 
 
 def _gone(revision: Revision, reason: str, passages: int) -> Gone:

@@ -31,3 +31,35 @@ def near_duplicates(one: frozenset[str], other: frozenset[str]) -> bool:
     # Sets of very different size cannot be similar; most comparisons end here.
     small, large = sorted((len(one), len(other)))
     return small >= NEAR * large and similarity(one, other) >= NEAR
+
+
+class TwinIndex:
+    """Texts among which near-duplicates are looked up, without comparing each with each.
+
+    Two sets with a Jaccard similarity of at least :data:`NEAR` share one of the first ``(1 - NEAR) * n + 1`` members of
+    the smaller one in any fixed order (prefix filter), so only those that do are compared: nothing is missed.
+    """
+
+    def __init__(self) -> None:
+        self._sets: list[frozenset[str]] = []
+        self._by_shingle: dict[str, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def twins(self, own: frozenset[str]) -> list[int]:
+        """Numbers of the texts that are near-duplicates of one, in the order in which they were added."""
+        met = {number for shingle in _prefix(own) for number in self._by_shingle.get(shingle, ())}
+        return [number for number in sorted(met) if near_duplicates(own, self._sets[number])]
+
+    def add(self, own: frozenset[str]) -> int:
+        """Add a text; gives its number."""
+        number = len(self._sets)
+        self._sets.append(own)
+        for shingle in _prefix(own):
+            self._by_shingle.setdefault(shingle, []).append(number)
+        return number
+
+
+def _prefix(own: frozenset[str]) -> list[str]:
+    return sorted(own)[: int((1 - NEAR) * len(own) + 1e-9) + 1]

@@ -23,6 +23,7 @@ class Pair:
         role: Words of the role; empty where there is none.
         current: Facts that hold at the reference date.
         earlier: Facts with other values that held before, oldest first.
+        coming: Facts that are to hold after the reference date, soonest first.
     """
 
     subject: str
@@ -30,6 +31,7 @@ class Pair:
     role: str
     current: tuple[Fact, ...]
     earlier: tuple[Fact, ...]
+    coming: tuple[Fact, ...] = ()
 
     @property
     def since(self) -> datetime:
@@ -89,7 +91,8 @@ def _pair(
     ]
     if not earlier:
         return "fewer than two distinct values"
-    return Pair(subject, relation, role, tuple(current), tuple(earlier))
+    coming = sorted((fact for fact in group if fact.start > reference), key=lambda fact: (fact.start, fact.value))
+    return Pair(subject, relation, role, tuple(current), tuple(earlier), tuple(coming))
 
 
 def wanted_revisions(pair: Pair, history: Sequence[Revision], reference: datetime, most: int) -> list[Revision]:

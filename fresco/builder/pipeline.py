@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition
-from fresco.builder.align import align
+from fresco.builder.align import Aligned, align
 from fresco.builder.assemble import assemble
 from fresco.builder.card import card
 from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Dated, facts_of_page
+from fresco.builder.facts.registry import FACT_SOURCES, facts_of
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
 from fresco.builder.pairs import Pair, pairs, wanted_revisions
+from fresco.builder.paper import align_like_paper
 from fresco.builder.pools import by_hash, near_topic_revision
 from fresco.builder.queries import query_rows
 from fresco.builder.revisions import Revision, RevisionSource
@@ -34,7 +36,7 @@ from fresco.io.files import lines, locked, read_rows, write_atomically
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 3
+BUILDER_VERSION = 4
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
@@ -60,7 +62,9 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
     with locked(config.out):
         stages = Stages(config.out / "stages")
         cache = stages.folder / "parsed.sqlite"
-        parser = Parser(cache, tables=config.tables, workers=config.workers, time_limit=config.time_limit)
+        parser = Parser(
+            cache, tables=config.tables and not config.like_paper, workers=config.workers, time_limit=config.time_limit
+        )
         with parser:
             return _Build(config, source, stages, parser, progress or (lambda *_: None)).run()
 
@@ -93,21 +97,29 @@ class _Build:
         self._stages = stages
         self._parser = parser
         self._progress = progress
-        self._relations = choose(config.relations)
+        self._relations = choose(config.relations, config.relation_folders)
+        self._by_source = config.facts != "infobox"  # the source says which pages there are, not the wiki
 
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run
         common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
-        common += [config.tables, *(relation.digest for relation in self._relations)]
+        common += [config.tables, config.like_paper, *(relation.digest for relation in self._relations)]
         facts = run("facts", [*common, config.facts, config.sample_days, config.sparql], [], self._facts)
         options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
         revisions = run("revisions", options, ["facts"], self._revisions)
         dropped = self._stages.folder / "dropped.tsv"
-        aligned = run("align", common, ["facts", "revisions"], self._align, [dropped])
+        aligned = run("align", [*common, config.infobox], ["facts", "revisions"], self._align, [dropped])
         if not aligned["aligned"]:
             raise FrescoError(f"{config.out}: no pair could be aligned; {dropped} lists why")
-        queries = run("queries", common, ["align"], self._queries)
-        options = [*common, config.pool_size, config.embedder, config.attribution]
+        run("queries", common, ["align"], self._queries)
+        options = [
+            *common,
+            config.infobox,
+            config.pool_size,
+            config.outdated_share,
+            config.embedder,
+            config.attribution,
+        ]
         outputs = [config.out / name for name in OUTPUTS]
         pools = run("pools", options, ["revisions", "align", "queries"], self._pools, outputs)
         funnel = Funnel(
@@ -120,9 +132,13 @@ class _Build:
             relations=aligned["relations"],
             dropped=aligned["dropped"],
             discarded=_sum(aligned["discarded"], pools["discarded"]),
-            queries=queries["queries"],
+            queries=pools["queries"],
             candidates=pools["candidates"],
-            without_outdated=aligned["without_outdated"],
+            conflicts=pools["conflicts"],
+            infoboxes=pools["infoboxes"],
+            outdated_share=pools["outdated_share"],
+            date_auroc=pools["date_auroc"],
+            without_outdated=pools["without_outdated"],
             smallest_pool=pools["smallest_pool"],
             passages=pools["passages"],
             problems=_sum(facts["problems"], revisions["problems"]),
@@ -135,29 +151,24 @@ class _Build:
 
     def _facts(self) -> _Made:
         problems: Counter[str] = Counter()
-        titles = sorted(set(self._config.titles))
-        if self._config.facts == "wikidata":
-            found = [fact for fact in self._wikidata_facts() if not titles or fact.subject in titles]
-            pages = len({fact.subject for fact in found})
-        else:
-            titles = titles or sorted(self._source.titles())
-            found = list(self._infobox_facts(titles, problems))
-            pages = len(titles)
+        config = self._config
+        titles = sorted(set(config.titles))
+        of_pages = titles or ([] if self._by_source else sorted(self._source.titles()))
+        source = FACT_SOURCES.open(
+            config.facts,
+            config=config,
+            relations=self._relations,
+            folder=self._stages.folder / "sparql",
+            progress=partial(self._progress, "facts"),
+            infobox_facts=partial(self._infobox_facts, of_pages, problems),
+        )
+        found = list(facts_of(config.facts, source, self._relations))
+        problems.update(getattr(source, "problems", {}))
+        if self._by_source:
+            found = [fact for fact in found if not titles or fact.subject in titles]
+        pages = len({fact.subject for fact in found}) if self._by_source else len(of_pages)
         rows = [fact_row(fact) for fact in sorted(set(found), key=_fact_order)]
         return lines(rows), {"pages": pages, "facts": len(rows), "problems": dict(sorted(problems.items()))}
-
-    def _wikidata_facts(self) -> Iterator[Fact]:
-        from fresco.builder.facts.wikidata import Wikidata
-
-        config = self._config
-        return Wikidata(
-            config.sparql,
-            [relation for relation in self._relations if relation.property],
-            self._stages.folder / "sparql",
-            since=config.since,
-            contact=config.contact,
-            progress=partial(self._progress, "facts"),
-        ).facts()
 
     def _infobox_facts(self, titles: Sequence[str], problems: Counter[str]) -> Iterator[Fact]:
         for done, title in enumerate(titles):
@@ -200,7 +211,14 @@ class _Build:
         order = sorted({*wanted, *near}, key=_revision_order)
         read = self._parse(order, whole=True, problems=problems, tick=partial(self._progress, "revisions"))
         rows = [
-            {**revision_row(each), "pairs": wanted[each], "near_topic": each in near} for each in order if each in read
+            {
+                **revision_row(each),
+                "pairs": wanted[each],
+                "near_topic": each in near,
+                "newest": each == self._history(each.title)[-1],
+            }
+            for each in order
+            if each in read
         ]
         return lines(rows), {
             "pairs": len(found),
@@ -211,11 +229,11 @@ class _Build:
 
     def _near_topic(self) -> Iterator[Revision]:
         titles = self._config.titles
-        if not titles and self._config.facts == "wikidata":
+        if not titles and self._by_source:
             titles = tuple({row["subject"] for row in self._rows("facts")})
         for title in by_hash(titles or sorted(self._source.titles()), self._config.near_topic_pages):
             if sampled := self._sample(title):
-                yield near_topic_revision(sampled)
+                yield near_topic_revision(sampled, oldest=self._config.like_paper)
 
     # align
 
@@ -240,7 +258,7 @@ class _Build:
                 titles = {each.title for each in self._history(subject)}
                 own = sorted((each for title in titles for each in revisions.get(title, ())), key=_revision_order)
                 pages = [(each, page) for each in own if (page := self._page(each, whole=True))]
-            aligned = align(pair, pages, self._config.reference)
+            aligned = self._aligned(pair, pages)
             if isinstance(aligned, str):
                 dropped.append((pair.subject, pair.relation.key, pair.role, aligned))
                 reasons[aligned] += 1
@@ -254,8 +272,15 @@ class _Build:
             "relations": dict(sorted(Counter(row["relation"] for row in rows).items())),
             "dropped": dict(sorted(reasons.items())),
             "discarded": dict(sorted(discarded.items())),
-            "without_outdated": sum(not row["outdated"] for row in rows),
         }
+
+    def _aligned(self, pair: Pair, pages: Sequence[tuple[Revision, Page]]) -> Aligned | str:
+        config = self._config
+        if config.like_paper:
+            return align_like_paper(pair, pages, config.reference)
+        history = self._history(pair.subject)
+        newest = history[-1] if history else None
+        return align(pair, pages, config.reference, infobox=config.infobox, newest=newest)
 
     # queries, pools
 

@@ -1,10 +1,10 @@
-"""Pools: one positive and the hardest negatives of all kinds."""
+"""Pools: positives, outdated passages of every kind of conflict, and the hardest passages that answer nothing."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,13 +12,29 @@ import numpy as np
 
 from fresco.builder.facts.values import Value
 from fresco.builder.hard_negatives import Hardness
-from fresco.builder.near_duplicates import near_duplicates, shingles
-from fresco.builder.queries import underscored
+from fresco.builder.near_duplicates import TwinIndex, shingles
 from fresco.builder.revisions import Revision
 from fresco.builder.statements import mentions
 from fresco.builder.templates import Relation
-from fresco.builder.wikitext import Section
-from fresco.records import Label, Passage, format_timestamp
+from fresco.records import Conflict, Label, Passage
+
+#: Positives of a pool, at most.
+MOST_POSITIVES = 3
+#: A pool is at most this much larger than its outdated passages allow by their share.
+SMALLEST_POOL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A passage whose label is known before the pool is chosen.
+
+    Attributes:
+        label: The label.
+        conflict: For outdated ones.
+    """
+
+    label: Label
+    conflict: Conflict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +43,11 @@ class Question:
 
     Attributes:
         text: The query.
-        title: The page of the positive.
+        title: The page asked about.
         relation: The relation asked for.
         role: Words of the role.
         values: Current and earlier holders: near-topic passages must not mention one of them.
-        positive: Id of the positive.
-        own: Labels of the sections of its own page, by id.
+        known: Labels of passages of its own page, and of others that state a former value, by id.
     """
 
     text: str
@@ -40,100 +55,143 @@ class Question:
     relation: Relation
     role: str
     values: tuple[Value, ...]
-    positive: str
-    own: Mapping[str, Label]
+    known: Mapping[str, Known]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Member:
     """A member of a pool, with the score by which it was chosen."""
 
     passage_id: str
     label: Label
     score: float
+    conflict: Conflict | None = None
 
 
-def passage_id(revision: Revision, index: int) -> str:
-    """Id of a section: page, time of the revision, number of the section.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a pool may be.
 
-    Wikis renumber revisions on import; title and time are what they keep, so the same data gives the same ids.
+    Attributes:
+        size: Candidates at most.
+        share: Of outdated passages at least, where there are any: else the pool is smaller, down to
+            :data:`SMALLEST_POOL`.
+        snapshot: Whether passages of other pages are of an old snapshot and count as outdated, as published.
     """
-    return f"{underscored(revision.title)}@{format_timestamp(revision.timestamp)}#{index}"
+
+    size: int
+    share: float
+    snapshot: bool = False
+
+    def of(self, outdated: int) -> int:
+        """Candidates of a pool that has so many outdated passages to offer."""
+        if not self.share:
+            return self.size
+        return min(self.size, max(SMALLEST_POOL, int(outdated / self.share)))
 
 
-def make_passage(revision: Revision, section: Section) -> Passage:
-    """A section as a passage."""
-    return Passage(
-        passage_id(revision, section.index), revision.title, section.heading, section.text, revision.timestamp
-    )
-
-
-def near_topic_revision(history: Sequence[Revision]) -> Revision:
-    """The revision of a page from which near-topic passages come: SHA-256 of the title picks it.
+def near_topic_revision(history: Sequence[Revision], *, oldest: bool = False) -> Revision:
+    """The revision of a page from which near-topic passages come: SHA-256 of the title picks it, or it is the oldest.
 
     So near-topic passages are of all ages, and neither the newest nor the oldest date gives them away.
     """
+    if oldest:
+        return history[0]
     seed = hashlib.sha256(history[0].title.encode()).digest()
     return history[int.from_bytes(seed[:8]) % len(history)]
 
 
-def by_hash(titles: Sequence[str], most: int) -> list[str]:
+def by_hash(titles: Iterable[str], most: int) -> list[str]:
     """At most so many titles, picked by SHA-256, so that more pages move none; sorted."""
-    return sorted(sorted(titles, key=lambda title: hashlib.sha256(title.encode()).digest())[:most])
+    return sorted(sorted(titles, key=_digest)[:most])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def choose(
-    question: Question, hardness: Hardness, passages: Mapping[str, Passage], others: Callable[[str], bool], size: int
-) -> tuple[list[Candidate], Counter[str]]:
-    """The pool of a question: its positive, then its hardest negatives, hardest first.
+    question: Question,
+    hardness: Hardness,
+    passages: Mapping[str, Passage],
+    others: Callable[[str], bool],
+    limits: Limits,
+) -> tuple[list[Member], Counter[str]]:
+    """The pool of a question: positives, outdated passages, then the hardest that answer nothing.
 
     Args:
         question: The question.
         hardness: Scores the whole corpus.
         passages: The corpus.
         others: Whether a passage (by id) may serve as near-topic at all.
-        size: Candidates of the pool, the positive included.
+        limits: How large the pool may be.
 
     Returns:
-        The pool, and how many near-topic passages were passed over, by reason.
+        The pool, positives first, then hardest first; and how many passages were passed over, by reason.
     """
     scores = hardness.scores(question.text)
     # Equal scores by id: the ids are sorted and the sort is stable.
-    order = np.argsort(-scores, kind="stable")
-    discarded: Counter[str] = Counter()
-    positive = passages[question.positive]
-    chosen: list[Candidate] = []
-    score_of_positive = 0.0
-    for place in order:
-        identifier = hardness.ids[place]
-        if identifier == question.positive:
-            score_of_positive = float(scores[place])
-            continue
-        if len(chosen) == size - 1:
-            continue
-        label = question.own.get(identifier)
-        if label is None:
-            passage = passages[identifier]
-            if passage.title == question.title or not others(identifier):
-                continue
-            reason = _unfit(question, passage, positive)
-            if reason:
-                discarded[reason] += 1
-                continue
-            label = Label.NEAR_TOPIC
-        chosen.append(Candidate(identifier, label, float(scores[place])))
-    return [Candidate(question.positive, Label.POSITIVE, score_of_positive), *chosen], discarded
+    order = [hardness.ids[place] for place in np.argsort(-scores, kind="stable")]
+    known = question.known
+    positives = sorted((each for each, own in known.items() if own.label is Label.POSITIVE), key=_digest)
+    outdated = [each for each in order if each in known and known[each].label is Label.OUTDATED]
+    size = limits.of(len(outdated))
+    pool = _Pool(passages)
+    for each in positives[: min(MOST_POSITIVES, max(1, size // 4))]:
+        pool.add(each, known[each])
+    # Half of a pool, so that there is something beside them.
+    for each in outdated:
+        if pool.labelled(Label.OUTDATED) < max(1, size // 2):
+            pool.add(each, known[each])
+    for each in order:
+        if len(pool) >= size:
+            break
+        if each in known:
+            if known[each].label is Label.INSUFFICIENT:
+                pool.add(each, known[each])
+        elif passages[each].title != question.title and others(each):
+            if _mentions_any(question, passages[each]):
+                pool.discarded["another page, mentions a value"] += 1
+            else:
+                pool.add(each, Known(Label.OUTDATED if limits.snapshot else Label.NEAR_TOPIC))
+    score_of = dict(zip(hardness.ids, scores, strict=True))
+    members = [Member(each, own.label, float(score_of[each]), own.conflict) for each, own in pool.members.items()]
+    members.sort(key=lambda each: (each.label is not Label.POSITIVE, -each.score, each.passage_id))
+    return members, pool.discarded
 
 
-def _unfit(question: Question, passage: Passage, positive: Passage) -> str:
+class _Pool:
+    """Members so far; what is a near-duplicate of one with another label is passed over."""
+
+    def __init__(self, passages: Mapping[str, Passage]) -> None:
+        self._passages = passages
+        self._index = TwinIndex()
+        self._labels: list[Label] = []
+        self.members: dict[str, Known] = {}
+        self.discarded: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def labelled(self, label: Label) -> int:
+        """How many members bear the label."""
+        return self._labels.count(label)
+
+    def add(self, identifier: str, own: Known) -> None:
+        text = _shingles(self._passages[identifier].body)
+        if any(self._labels[number] is not own.label for number in self._index.twins(text)):
+            self.discarded["near-duplicate of a passage with another label"] += 1
+            return
+        self._index.add(text)
+        self._labels.append(own.label)
+        self.members[identifier] = own
+
+
+def _mentions_any(question: Question, passage: Passage) -> bool:
     text = f"{passage.title}\n{passage.section}\n{passage.body}"
-    if any(mentions(question.relation, question.role, value, text) for value in question.values):
-        return "another page, mentions a value"
-    if near_duplicates(_shingles(positive.body), _shingles(passage.body)):
-        return "near-duplicate of the positive"
-    return ""
+    return any(mentions(question.relation, question.role, value, text) for value in question.values)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _shingles(text: str) -> frozenset[str]:
     return shingles(text)

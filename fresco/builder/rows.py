@@ -8,7 +8,7 @@ from typing import Any
 from fresco.builder.align import Aligned
 from fresco.builder.facts import Fact
 from fresco.builder.facts.values import Value, read_value
-from fresco.builder.pools import passage_id
+from fresco.builder.passages import passage_id
 from fresco.builder.revisions import Revision
 from fresco.records import format_timestamp, parse_timestamp
 
@@ -60,20 +60,24 @@ def row_revision(row: Mapping[str, Any]) -> Revision:
 
 
 def aligned_row(aligned: Aligned) -> Row:
-    """An aligned pair as a row: who held what when, and which sections say so; no text."""
-    positive = aligned.positive
+    """An aligned pair as a row: who held what when, and which passages say so; no text."""
     return {
         "subject": aligned.pair.subject,
         "relation": aligned.pair.relation.key,
         "role": aligned.role,
         "current": [value.label for value in aligned.current],
         "former": [value.label for value in aligned.former],
-        "positive": passage_id(positive.revision, positive.section.index),
-        "heading": positive.section.heading,
-        "outdated": [
-            {"id": passage_id(each.revision, each.section.index), "states": each.value} for each in aligned.outdated
+        "since": format_timestamp(aligned.pair.since),
+        "size": aligned.size,
+        "candidates": [
+            {
+                "id": passage_id(each.revision, each.section, each.window),
+                "label": each.label.value,
+                "states": each.states,
+                "conflict": each.conflict.value if each.conflict else None,
+            }
+            for each in aligned.candidates
         ],
-        "insufficient": [passage_id(each.revision, each.section.index) for each in aligned.insufficient],
         "facts": [
             {
                 "value": fact.value,

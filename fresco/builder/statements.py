@@ -56,6 +56,12 @@ _COMMON = words_of(
 #: "from 2013 to 2016": over.
 _ENDED = re.compile(r"\bfrom (?:\w+ )?(?:1[89]|20)\d\d (?:to|until) |(?:1[89]|20)\d\d\s?-\s?(?:1[89]|20)\d\d\b")
 _OF = re.compile(r"(?:\s+(?:of|at|for)\s+(?:the\s+)?|(?P<comma>,)\s)(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*)*)")
+#: Right before the word for an office: a lower one.
+_BELOW = re.compile(
+    r"\b(?:assistant|associate|deputy|vice|youth|women's|reserves?|academy|defensive|offensive|under-?\d+|U-?\d+)"
+    r"(?:\s(?:head|team|to the))?[\s-]$",
+    re.IGNORECASE,
+)
 _VERB = re.compile(r"\b(?:is|was|were|are|has|had|will|became|named|appointed|announced|said|hired|replaced)\b")
 _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 #: A bare small number is an answer only right beside its cue ("26 playoff appearances").
@@ -109,39 +115,89 @@ def states(
         subject: Title of the page: an office "of" something else is another one.
         earliest: Sentences that speak of earlier years only tell of something else with the same name or number.
     """
-    wanted = _Wanted(relation, value, _cues(relation, role), subject)
-    text = fold(section.text)
+    found = statements(relation, role, value, section, subject=subject, earliest=earliest)
+    return min(found, key=lambda each: (each.rank, each.start), default=None)
+
+
+def statements(
+    relation: Relation,
+    role: str,
+    value: Value,
+    section: Section,
+    *,
+    subject: str = "",
+    earliest: int = 0,
+    over: bool = False,
+) -> list[Statement]:
+    """Every sentence of the section that states the value; see :func:`states`.
+
+    Args:
+        relation: The relation.
+        role: Words of the role.
+        value: Whom or what to look for.
+        section: Where.
+        subject: Title of the page.
+        earliest: Sentences that speak of earlier years only are left out.
+        over: Whether sentences count that say that its time is over ("the former coach", "until 2022"), and rows of a
+            table that a later year follows.
+    """
+    wanted = _Wanted(relation, value, cues_of(relation, role), subject, over)
+    text = in_place(section.text)
     short = surname(value)
     full = _name_pattern(value.forms) if value.forms else None
     if value.amount is None and (full is None or not full.search(text)):
-        return None
+        return []
     pattern = _name_pattern((*value.forms, short)) if full is not None and short else full
     headed = value.amount is None and any(cue.search(fold(section.heading)) for cue in wanted.cues)
     found = []
-    for start, end in sentences(text):
+    for start, end in _sentences(text):
         sentence = text[start:end]
-        if is_row(sentence) and not _tells_time(value, sentence):
+        if is_row(sentence) and not (over or _tells_time(value, sentence)):
             continue
         places = _places(value, pattern, sentence)
-        if not places or _is_past(sentence, section.heading, earliest) or _is_over(value, sentence, places):
+        if not places or _is_past(sentence, section.heading, earliest):
+            continue
+        if not over and _is_over(value, sentence, places):
             continue
         for place, length in places:
             rank = _rank(wanted, sentence, place, length)
-            if rank is None and headed and len(sentence) < _LIST_LINE and _PRESENT.search(sentence):
+            if rank is None and headed and len(sentence) < _LIST_LINE and (over or _PRESENT.search(sentence)):
                 rank = len(wanted.cues)
             if rank is not None:
                 found.append(Statement(start, end, rank))
     if value.amount is not None:
-        for rank, cell in stating_cells(value.amount, wanted.cues, text, earliest):
+        for rank, cell in stating_cells(value.amount, wanted.cues, text, earliest, latest=not over):
             found.append(Statement(cell.start, cell.end, len(wanted.cues) + rank))
-    return min(found, key=lambda each: (each.rank, each.start), default=None)
+    return found
+
+
+# Each text is asked for several values, one after the other.
+
+
+@lru_cache(maxsize=64)
+def _sentences(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple(sentences(text))
+
+
+@lru_cache(maxsize=4096)
+def _amounts(sentence: str) -> tuple[Amount, ...]:
+    return tuple(amounts(sentence)) if any(each.isdigit() for each in sentence) else ()
+
+
+@lru_cache(maxsize=64)
+def in_place(text: str) -> str:
+    """Text folded so that every character keeps its place."""
+    folded = fold(text)
+    if len(folded) == len(text):
+        return folded
+    return "".join(each if len(each) == 1 else own for own in text for each in (fold(own),))
 
 
 def mentions(relation: Relation, role: str, value: Value, text: str) -> bool:
     """Whether the text names the value in any way that a reader could take for an answer."""
     folded = fold(text)
     if value.amount is not None:
-        return _mentions_amount(value.amount, _cues(relation, role), folded)
+        return _mentions_amount(value.amount, cues_of(relation, role), folded)
     forms = [*value.forms, surname(value), *(_initials(form) for form in value.forms)]
     if value.kind in ("organization", "place"):
         # "the Dodgers" names the Los Angeles Dodgers.
@@ -159,6 +215,7 @@ class _Wanted:
     value: Value
     cues: tuple[re.Pattern[str], ...]
     subject: str
+    over: bool = False
 
 
 def _tells_time(value: Value, row: str) -> bool:
@@ -190,10 +247,13 @@ def _rank(wanted: _Wanted, sentence: str, place: int, length: int) -> int | None
     # "the former coach of A, X, as its new manager": former there, but the cue behind it is what counts.
     before = sentence[:place]
     passed = value.amount is None and _PASSED.search(before) is not None and _BEGINS.search(before) is None
+    passed = passed and not wanted.over
     offices = wanted.relation.values == "person" and wanted.subject
     for rank, pattern in enumerate(wanted.cues):
         for cue in pattern.finditer(sentence, max(0, place - reach - 30), end + reach + 30):
             if offices and _elsewhere(sentence, cue.end(), wanted.subject):
+                continue
+            if wanted.relation.values == "person" and _BELOW.search(sentence, max(0, cue.start() - 30), cue.start()):
                 continue
             behind = end <= cue.start() <= end + reach
             if behind or (place - reach <= cue.end() <= place and not passed):
@@ -217,7 +277,7 @@ def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Seq
         wanted = value.amount
         return [
             (each.at, each.end - each.at)
-            for each in amounts(sentence)
+            for each in _amounts(sentence)
             if not each.may_be_year
             and _equal(wanted, each)
             and each.percent == wanted.percent
@@ -241,10 +301,10 @@ def _mentions_amount(wanted: Amount, cues: Sequence[re.Pattern[str]], text: str)
     small = _is_small(wanted)
     if mentions_in_cells(wanted, text):
         return True
-    for start, end in sentences(text):
+    for start, end in _sentences(text):
         if is_row(text[start:end]):
             continue
-        found = [each for each in amounts(text[start:end]) if _close(wanted, each)]
+        found = [each for each in _amounts(text[start:end]) if _close(wanted, each)]
         # "3" stands in every other sentence: such a number is an answer only beside a cue.
         if found and (not small or any(cue.search(text[start:end]) for cue in cues)):
             return True
@@ -270,7 +330,8 @@ def _close(wanted: Amount, written: Amount) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _cues(relation: Relation, role: str) -> tuple[re.Pattern[str], ...]:
+def cues_of(relation: Relation, role: str) -> tuple[re.Pattern[str], ...]:
+    """The cues of a relation for folded text, the plainest first."""
     return relation.cue_patterns(fold(role))
 
 

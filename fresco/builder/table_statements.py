@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fresco.builder.facts.values import Amount, amounts
 from fresco.builder.wikitext.tables import SEPARATOR
@@ -61,8 +62,13 @@ def cells(text: str) -> Iterator[Cell]:
         start += len(line) + 1
 
 
+@lru_cache(maxsize=64)
+def _cells(text: str) -> tuple[Cell, ...]:
+    return tuple(cells(text)) if SEPARATOR in text else ()
+
+
 def stating_cells(
-    wanted: Amount, cues: Sequence[re.Pattern[str]], text: str, earliest: int
+    wanted: Amount, cues: Sequence[re.Pattern[str]], text: str, earliest: int, *, latest: bool = True
 ) -> Iterator[tuple[int, Cell]]:
     """Cells that state an amount as the last of its column or row, each with the place of its first cue.
 
@@ -71,13 +77,14 @@ def stating_cells(
         cues: Of the relation.
         text: Plain text of a section.
         earliest: Cells of earlier years state something else of the same size.
+        latest: Whether only the last of a column or row counts; else one that a later year follows counts, too.
     """
-    found = list(cells(text))
-    latest: dict[str, int] = {}
+    found = _cells(text)
+    last: dict[str, int] = {}
     for cell in found:
-        latest[cell.heading] = max(latest.get(cell.heading, 0), cell.year)
+        last[cell.heading] = max(last.get(cell.heading, 0), cell.year if latest else 0)
     for cell in found:
-        if cell.year < max(earliest, latest[cell.heading], 1) or not _agrees(wanted, cell.amount):
+        if cell.year < max(earliest, last[cell.heading], 1) or not _agrees(wanted, cell.amount):
             continue
         rank = next((place for place, cue in enumerate(cues) if cue.search(cell.heading)), None)
         if rank is not None:
@@ -86,7 +93,7 @@ def stating_cells(
 
 def mentions_in_cells(wanted: Amount, text: str) -> bool:
     """Whether any cell has the amount, under whatever heading and of whatever year."""
-    return any(_agrees(wanted, cell.amount) for cell in cells(text))
+    return any(_agrees(wanted, cell.amount) for cell in _cells(text))
 
 
 def _agrees(wanted: Amount, written: Amount) -> bool:

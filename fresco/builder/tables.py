@@ -12,11 +12,11 @@ from fresco.builder.revisions import Revision
 from fresco.io.files import lines, write_atomically
 from fresco.records import Label, Passage, format_timestamp, parse_timestamp
 
-#: Columns of each table, all text; see :mod:`fresco.benchmarks`.
+#: Columns of each table, text but for ``superseded`` (true or false); see :mod:`fresco.benchmarks`.
 COLUMNS = {
     "corpus": ("_id", "title", "section", "text", "timestamp"),
     "queries": ("_id", "text", "timestamp", "task", "kind", "subject", "relation", "answer"),
-    "pools": ("query-id", "corpus-id", "label"),
+    "pools": ("query-id", "corpus-id", "label", "conflict", "superseded"),
 }
 #: Wikimedia's terms of use moved from CC BY-SA 3.0 to 4.0 on this day.
 _NEW_LICENCE = parse_timestamp("2023-06-07T00:00:00Z")
@@ -33,7 +33,7 @@ def corpus_row(passage: Passage) -> dict[str, str]:
     }
 
 
-def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write ``corpus.parquet``, ``queries.parquet`` and ``pools.parquet``; same rows, same bytes.
 
     Raises:
@@ -44,7 +44,12 @@ def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, str]]]
 
     for name, columns in COLUMNS.items():
         rows = tables[name]
-        schema = pa.schema([pa.field(column, pa.string(), nullable=False) for column in columns])
+        schema = pa.schema(
+            [
+                pa.field(column, pa.bool_() if column == "superseded" else pa.string(), nullable=column == "conflict")
+                for column in columns
+            ]
+        )
         table = pa.table({column: [row[column] for row in rows] for column in columns}, schema=schema)
         buffer = io.BytesIO()
         # Small row groups let the hub's viewer and `datasets` read pages of it.
@@ -68,7 +73,7 @@ def attribution(revisions: Iterable[Revision], address: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def write_beir(folder: Path, tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+def write_beir(folder: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write the benchmark as a BEIR folder: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/test.tsv``.
 
     BEIR knows relevance only, so the pool of each query goes into ``candidates.trec`` besides, and labels and dates
@@ -160,7 +165,7 @@ def as_json(data: Any) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_tables(folder: Path) -> dict[str, list[dict[str, str]]]:
+def read_tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows of the three tables of a built benchmark.
 
     Raises:

@@ -101,6 +101,18 @@ class Answer:
             raise ValueError("nested too deeply") from error
 
 
+class RefusedError(FrescoError):
+    """A server that works has refused a request; asking again changes nothing.
+
+    Attributes:
+        status: Of its answer.
+    """
+
+    def __init__(self, line: str, status: int) -> None:
+        super().__init__(line)
+        self.status = status
+
+
 class JsonClient:
     """Sends requests to one server.
 
@@ -180,12 +192,13 @@ class JsonClient:
             what: Added to errors in brackets: what the request was for.
 
         Raises:
+            RefusedError: an answer with another status that trying again does not change.
             FrescoError: every other outcome.
         """
         body = json.dumps(payload, separators=(",", ":")).encode()  # ASCII: a lone surrogate must not fail here
         answer = self._send("POST", endpoint, body, what)
         if answer.status != HTTPStatus.OK:
-            raise FrescoError(self._line(endpoint, self._refusal(answer), what))
+            raise RefusedError(self._line(endpoint, self._refusal(answer), what), answer.status)
         try:
             return answer.json()
         except ValueError:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fresco.clients.answer_cache import AnswerCache, request_key
-from fresco.clients.json_api import Endpoint, JsonClient
+from fresco.clients.json_api import Endpoint, JsonClient, RefusedError
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
@@ -197,6 +197,26 @@ class ChatClient:
         """
         payload = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **options}
         return self._ask("completions", payload, lambda choice: choice.get("text"))
+
+    def context(self) -> int | None:
+        """Tokens that a prompt and its answer may have together, where the server lists it (vLLM does)."""
+        answer = self._client.get(self._beside("models"))
+        try:
+            rows = answer.json()["data"] if answer.status == 200 else []
+            return next((int(row["max_model_len"]) for row in rows if row["id"] == self.model), None)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def count_tokens(self, prompt: str) -> int | None:
+        """Tokens of a prompt, by vLLM's ``/tokenize`` beside ``/v1``; None where the server has no such thing."""
+        root = urlsplit(self._home.url).path.removesuffix("/v1")
+        try:
+            with self._places:
+                raw = self._client.post(self._home.beside(f"{root}/tokenize"), {"model": self.model, "prompt": prompt})
+        except RefusedError:
+            return None
+        count = raw.get("count") if isinstance(raw, dict) else None
+        return count if _is_count(count) else None
 
     def map(
         self,

@@ -43,21 +43,48 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument("--keep-damaged", action="store_true", help="use what can be read of a damaged dump")
 
     what = build.add_argument_group("what")
-    what.add_argument("--facts", choices=("infobox", "wikidata"), default="infobox", help="source of the facts")
+    what.add_argument(
+        "--facts",
+        default="infobox",
+        metavar="SPEC",
+        help="infobox (default), wikidata, or your own; see `fresco parts`",
+    )
     what.add_argument("--sparql", default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service")
     what.add_argument("--relation", action="append", default=[], metavar="R", help="only this relation; repeatable")
+    what.add_argument(
+        "--relations", action="append", default=[], metavar="DIR", help="folder of further relations; repeatable"
+    )
     what.add_argument("--titles", metavar="FILE", help="only these pages, one title a line")
     what.add_argument(
         "--reference", type=_timestamp, metavar="TIME", help="when queries are asked, YYYY-MM-DDThh:mm:ssZ"
     )
     what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
     what.add_argument("--sample-days", type=positive, default=30, metavar="N", help="infobox: one revision in N days")
-    what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query")
+    what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query at most")
+    what.add_argument(
+        "--outdated-share",
+        type=number_in(0, 1),
+        default=0.3,
+        metavar="X",
+        help="a pool is so small that X of it is outdated, where there is anything outdated (default 0.3; 0: any size)",
+    )
     what.add_argument(
         "--tables",
         choices=("rows", "drop"),
         default="rows",
         help="data tables: rows as lines of the text (default), or no tables at all",
+    )
+    what.add_argument(
+        "--infobox",
+        choices=("passage", "drop"),
+        default="passage",
+        help="infoboxes: passages of their own (default), or no text at all",
+    )
+    what.add_argument(
+        "--like-paper",
+        action="store_true",
+        help="the published construction: labels by the age of a revision, whole sections, no tables, no infoboxes, "
+        "near-topic passages of an old snapshot that count as outdated",
     )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
     add_device(what, of="the embedder")
@@ -119,10 +146,14 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         since=options.since,
         facts=options.facts,
         relations=tuple(options.relation),
+        relation_folders=tuple(Path(folder) for folder in options.relations),
         titles=_titles(options.titles),
         sample_days=options.sample_days,
         pool_size=options.pool_size,
-        tables=options.tables == "rows",
+        outdated_share=options.outdated_share,
+        tables=options.tables == "rows" and not options.like_paper,
+        infobox=options.infobox == "passage" and not options.like_paper,
+        like_paper=options.like_paper,
         embedder=options.embedder,
         device=options.device,
         sparql=options.sparql,

@@ -31,5 +31,30 @@ def _measures() -> Listing:
     return list_registry("measures", MEASURES)
 
 
+def _proposers() -> Listing:
+    from fresco.optimizer.proposers.registry import PROPOSERS
+
+    return list_registry("proposers", PROPOSERS)
+
+
+def _fact_sources() -> Listing:
+    from fresco.builder.facts.registry import FACT_SOURCES
+
+    return list_registry("fact sources", FACT_SOURCES)
+
+
+def _relations() -> Listing:
+    from fresco.builder.templates import relations
+
+    rows = [(each.key, each.name, each.subjects, each.property or "infoboxes") for each in relations().values()]
+    own = ("NAME", "your own: NAME.toml in a folder", "", "")
+    return Listing(
+        "relations",
+        "fresco build --relation; your own: --relations DIR",
+        ("spec", "what", "subjects", "from"),
+        [*rows, own],
+    )
+
+
 #: Every kind of part of this package.
 KINDS: Mapping[str, MakeListing] = {"re-rankers": _rerankers, "measures": _measures}

@@ -147,6 +147,12 @@ def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
         console.print()
         for line in result.verdict(name):
             console.print(escape(line))
+    console.print()
+    for own in result.record["rerankers"]:
+        passing = "" if own["scores_kept"] else "; it has no fingerprint of its own, so these scores end with this run"
+        console.print(
+            f"[dim]{escape(own['name'])}: scored {own['pairs_scored']}, reused {own['pairs_from_store']}{passing}[/]"
+        )
     console.print(
         f"\nresults: {escape(str(result.folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)"
     )

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,7 @@ from fresco.errors import FrescoError
 
 
 @contextmanager
-def foreign_code(failed: str, *, hint: str = "") -> Iterator[None]:
+def foreign_code(failed: str, *, hint: str | Callable[[str], str] = "") -> Iterator[None]:
     """Run a plug-in's code.
 
     Whatever it raises becomes a :class:`FrescoError`, ``sys.exit(0)`` included, which would otherwise end the program
@@ -24,7 +24,7 @@ def foreign_code(failed: str, *, hint: str = "") -> Iterator[None]:
 
     Args:
         failed: What failed, for the message: ``--reranker my:Own: making it failed``.
-        hint: Appended to the message.
+        hint: Appended to the message; or makes what is appended from the message.
 
     Raises:
         FrescoError: one line.
@@ -40,7 +40,8 @@ def foreign_code(failed: str, *, hint: str = "") -> Iterator[None]:
                 raise
             raise FrescoError(text) from error
         except BaseException as error:
-            raise FrescoError(f"{failed}: {one_line(error)}{hint}") from error
+            said = one_line(error)
+            raise FrescoError(f"{failed}: {said}{hint(said) if callable(hint) else hint}") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -250,8 +250,9 @@ class Registry(Generic[T]):
         Raises:
             FrescoError: it cannot be called, fails, or what comes back is no such part.
         """
-        if not written and self._is_part(where, target):
-            made = target
+        lacks = self._lacks(where, target)
+        if not written and not isinstance(target, type) and self.members and len(lacks) < len(self.members):
+            made = target  # all of the members or some: it is meant as a part, and told below what it lacks
         elif not callable(target):
             raise FrescoError(f"{where}: {_shown(target)} is no class; write module:Class")
         else:
@@ -267,9 +268,6 @@ class Registry(Generic[T]):
             raise FrescoError(f"{where}: {fault}")
         part: T = made
         return part
-
-    def _is_part(self, where: str, target: Any) -> bool:
-        return bool(self.members) and not isinstance(target, type) and not self._lacks(where, target)
 
     def _lacks(self, where: str, target: Any) -> list[str]:
         with foreign_code(f"{where}: looking at it failed"):

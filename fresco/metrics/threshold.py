@@ -14,7 +14,8 @@ from fresco.metrics.catalog import ALL, SCOPES
 from fresco.metrics.measures import Measure, families, notations, parse_measure
 from fresco.records import Task
 
-_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+#: How a bound is compared.
+OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -63,7 +64,7 @@ class Condition:
                 f"--fail-if {self.text!r}: the results hold no {self.measure} for {task}/{self.kind}; "
                 "choose a metric and queries that were scored"
             )
-        meets = _OPERATORS[self.op]
+        meets = OPERATORS[self.op]
         return [row for row in own if row["value"] is not None and meets(row["value"], self.bound)]
 
 

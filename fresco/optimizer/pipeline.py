@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
@@ -21,6 +22,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer
 from fresco.optimizer.proposers.clauses import read_bank
+from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
 from fresco.optimizer.report.result import SearchResult
@@ -28,7 +30,7 @@ from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import Search, SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
 from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
-from fresco.rerank.base import Reranker, describe, fingerprint
+from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug
 from fresco.scoring.store import ScoreStore, default_store
 
@@ -173,7 +175,7 @@ def _search_all(
     found = []
     proposers: list[Proposer] = []
     for seed, study in studies.items():
-        own = [_proposer(spec, bank, folder, seed) for spec in options.proposer]
+        own = [PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed) for spec in options.proposer]
         proposers += own
         racing = options.selection == "racing"
         search = Search(
@@ -227,8 +229,15 @@ def _identity(
     choices: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What makes two commands the same search; its rounds and seeds are left out, so that it can be made longer."""
+    known = own_fingerprint(objective.reranker) is not None
+    if not known:
+        sys.stderr.write(
+            f"fresco: {objective.reranker.name} has no fingerprint of its own: its scores end with this run, and no "
+            "other process can go on with this search\n"
+        )
     return {
-        "reranker": fingerprint(objective.reranker),
+        # A re-ranker that cannot say what its scores depend on: values found by another process may not be its own.
+        "reranker": f"{fingerprint(objective.reranker)}{'' if known else f':{uuid4()}'}",
         "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],
         "training queries": splits.train.fingerprint if splits.train else None,
         "instruction": base,
@@ -250,23 +259,6 @@ def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
         claim(folder, digest, overwrite=True)
         for name in ("study.db", "study.db-journal"):  # of the search that is replaced
             (folder / name).unlink(missing_ok=True)
-
-
-def _proposer(spec: str, bank: Any, folder: Path, seed: int) -> Proposer:
-    family, _, rest = spec.partition(":")
-    if family == "clauses":
-        from fresco.optimizer.proposers.clauses import ClausesProposer
-
-        return ClausesProposer(bank, rest or "nsga2")
-    if family == "file" and rest:
-        from fresco.optimizer.proposers.file import FileProposer
-
-        return FileProposer(Path(rest))
-    if family == "llm" and rest:
-        from fresco.optimizer.proposers.llm import open_llm_proposer
-
-        return open_llm_proposer(rest, cache=folder / "llm.sqlite", seed=seed)
-    raise FrescoError(f"--proposer {spec}: unknown; there are clauses, clauses:tpe, file:PATH and llm:URL#MODEL")
 
 
 def _baselines(objective: Objective, splits: Splits, base: str | None, seed: int, watcher: Watcher | None) -> Any:

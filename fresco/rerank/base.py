@@ -26,6 +26,9 @@ Everything else is optional and looked up by name:
     scores of a re-ranker without one are not kept between runs: it might read its weights from a file that changed.
 ``by_id`` (bool, default False)
     It looks scores up by ids and reads no text; texts that a measure makes up are not shown to it.
+``tolerance`` (float, default 0.001)
+    By how much two scorings of one pair may differ and still be the same score, relative to the larger of them and 1:
+    other batches and devices add floats in another order. Half precision wants about 0.02.
 ``describe()``
     A mapping for the run's record: model, revision, dtype, device, template.
 ``close()``
@@ -34,10 +37,15 @@ Everything else is optional and looked up by name:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from fresco.io.foreign import foreign_code
 from fresco.records import Pair, Passage, Query
+
+#: Of re-rankers that do not say: float32 on another device stays well below it.
+DEFAULT_TOLERANCE = 1e-3
 
 
 @runtime_checkable
@@ -68,6 +76,21 @@ class Reranker(Protocol):
         ...
 
 
+class Wrapper(Protocol):
+    """A re-ranker over another's scores.
+
+    The runner scores ``base`` through the store and calls :meth:`fuse`, so the base model is paid for once, whether it
+    is ranked by itself, under a prior, or both. A wrapper with an attribute ``instruction`` has its base scored under
+    that one (None: the base's default); without one, the run's instruction is passed on.
+    """
+
+    base: Reranker
+
+    def fuse(self, query: Query, passages: Sequence[Passage], base_scores: Sequence[float]) -> Sequence[float]:
+        """Turn the base's scores of one pool, shape (passages,), into this re-ranker's."""
+        ...
+
+
 class BatchScorer(Protocol):
     """A pointwise model that plans its batches over the whole run (see :mod:`fresco.models.batching`)."""
 
@@ -88,6 +111,15 @@ class BatchScorer(Protocol):
         ...
 
 
+def as_wrapper(reranker: Reranker) -> Wrapper | None:
+    """The re-ranker as a wrapper, where it is one."""
+    model: Any = reranker
+    if not callable(getattr(model, "fuse", None)) or getattr(model, "base", None) is None:
+        return None
+    wrapper: Wrapper = model
+    return wrapper
+
+
 def is_pointwise(reranker: Reranker) -> bool:
     """Whether a pair's score may be stored and reused for the pair alone."""
     return bool(getattr(reranker, "pointwise", False))
@@ -101,8 +133,8 @@ def own_fingerprint(reranker: Reranker) -> str | None:
     own = getattr(reranker, "fingerprint", None)
     if isinstance(own, str) and own:
         return own
-    base = getattr(reranker, "base", None)
-    return None if base is None else own_fingerprint(base)
+    wrapper = as_wrapper(reranker)
+    return None if wrapper is None else own_fingerprint(wrapper.base)
 
 
 def fingerprint(reranker: Reranker) -> str:
@@ -114,7 +146,20 @@ def fingerprint(reranker: Reranker) -> str:
     return f"{kind.__module__}:{kind.__qualname__}:{reranker.name}:unknown"
 
 
+def tolerance_of(reranker: Reranker) -> float:
+    """The largest relative difference between two scorings of a pair that is rounding; see the module's text."""
+    return float(getattr(reranker, "tolerance", DEFAULT_TOLERANCE))
+
+
 def describe(reranker: Reranker) -> Mapping[str, Any]:
-    """The re-ranker's own words for the run's record, never missing its name."""
+    """The re-ranker's own words for the run's record, never missing its name; plain JSON values.
+
+    Raises:
+        FrescoError: they are no mapping, or cannot be written as JSON.
+    """
     own = getattr(reranker, "describe", None)
-    return {"name": reranker.name, **(own() if callable(own) else {})}
+    if not callable(own):
+        return {"name": reranker.name}
+    with foreign_code(f"{reranker.name}: describe() failed"):
+        said: dict[str, Any] = json.loads(json.dumps(dict(own()), default=str))
+    return {"name": reranker.name, **said}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
+from fresco.rerank.registry import RERANKERS
 
 if TYPE_CHECKING:
     from fresco.records import Passage, Query
@@ -57,7 +58,8 @@ class GivenScores:
         found = [own[passage.id] for passage in passages if passage.id in own]
         self._pools, self._passages = self._pools + 1, self._passages + len(passages)
         self._empty, self._missing = self._empty + (not found), self._missing + len(passages) - len(found)
-        below = min(found, default=0.0) - 1.0
+        lowest = min(found, default=0.0)
+        below = min(lowest - 1.0, math.nextafter(lowest, -math.inf))  # of a float above 2 ** 53, 1 is no step
         return [own.get(passage.id, below) for passage in passages]
 
     def describe(self) -> dict[str, Any]:
@@ -151,3 +153,12 @@ def _checked(scores: Mapping[Any, Any], name: str) -> dict[str, dict[str, float]
                 )
             values[str(passage)] = float(score)
     return checked
+
+
+@RERANKERS.register(
+    "run:FILE", "a TREC run made elsewhere; what has no score stands below", example="runs/mine.trec", instruction="no"
+)
+def _open(file: str) -> GivenScores:
+    from fresco.benchmarks.trec import read_trec_run
+
+    return GivenScores(read_trec_run(Path(file)), f"run:{file}", file)

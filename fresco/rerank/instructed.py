@@ -12,7 +12,7 @@ from fresco.rerank.base import Reranker, describe
 class Instructed:
     """Scores as ``base`` does under ``instruction``.
 
-    The runner asks the base itself, so that scores are shared with every other run of that instruction.
+    A wrapper (:class:`fresco.rerank.base.Wrapper`), so that scores are shared with every other run of that instruction.
 
     Args:
         base: Takes an instruction; several rows share it.
@@ -32,6 +32,10 @@ class Instructed:
         fit = getattr(self.base, "fit", None)
         if callable(fit):
             fit(passages)
+
+    def fuse(self, query: Query, passages: Sequence[Passage], base_scores: Sequence[float]) -> Sequence[float]:
+        """The base's own scores, which the runner had made under :attr:`instruction`."""
+        return base_scores
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> Sequence[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 from fresco.rerank.adapters import Renamed, adapt
 from fresco.rerank.base import Reranker
+from fresco.rerank.conformance import fault_of_name
 from fresco.rerank.registry import RERANKERS, open_reranker
 
 if TYPE_CHECKING:
     from fresco.models.settings import Settings
 
-#: Scored beside whatever the user names: reading a model's row needs these.
-BASELINES = ("random", "newest", "bm25", "half-life:bm25,365")
+#: Scored beside whatever the user names: reading a model's row needs these. `newest` and `latest` are what dates alone
+#: are worth on the benchmark (`fresco audit` has more of that kind).
+BASELINES = ("random", "newest", "bm25", "latest", "half-life:bm25,365")
 
 
 def open_rerankers(
@@ -95,8 +97,8 @@ def _listed(what: Any) -> list[tuple[str | None, Any]]:
         return []
     if isinstance(what, Mapping):
         for name in what:
-            if not isinstance(name, str) or not name.strip() or "\n" in name:
-                raise FrescoError(f"{name!r} cannot be the name of a re-ranker; give one line of text")
+            if fault := fault_of_name(name):
+                raise FrescoError(f"{name!r} cannot be the name of a re-ranker: {fault}; give one line of text")
         return list(what.items())
     if isinstance(what, Path):
         raise FrescoError(f"{what} is a path; name a model in a folder by its family, as in cross-encoder:{what}")

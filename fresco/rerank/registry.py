@@ -12,6 +12,7 @@ from fresco.errors import FrescoError
 from fresco.io.registry import Registry
 from fresco.models.settings import Settings
 from fresco.rerank.base import Reranker
+from fresco.rerank.conformance import fault_of_members
 
 RERANKERS: Registry[Reranker] = Registry(
     "re-ranker",
@@ -20,6 +21,7 @@ RERANKERS: Registry[Reranker] = Registry(
     group="fresco.rerankers",
     columns=("instruction",),
     members=("name", "takes_instruction", "score"),
+    check=fault_of_members,
 )
 
 #: What families that load a model need.

@@ -20,11 +20,7 @@ _SECONDS_A_DAY = 86400.0
 
 
 class Fusion(ABC):
-    """A re-ranker that turns another's scores into its own.
-
-    The runner scores the base through the store and calls :meth:`fuse`, so the base model is paid for once, whether it
-    is ranked by itself, under a prior, or both.
-    """
+    """A re-ranker that turns another's scores into its own; a :class:`fresco.rerank.base.Wrapper`."""
 
     name: str
 

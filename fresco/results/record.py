@@ -68,6 +68,7 @@ def _rerankers(run: Run) -> list[Mapping[str, Any]]:
             "fingerprint": reranker.outcome.fingerprint,
             "pairs_scored": reranker.outcome.computed,
             "pairs_from_store": reranker.outcome.reused,
+            "scores_kept": reranker.outcome.kept,
             "seconds": reranker.outcome.seconds,
             "ties": ties[reranker.name],
         }

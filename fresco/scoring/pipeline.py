@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fresco.io.foreign import foreign_code
 from fresco.metrics.counterfactual import probe_pools
 from fresco.metrics.evaluate import Evaluation, evaluate
 from fresco.metrics.measures import Measure
 from fresco.records import Benchmark, Candidates
-from fresco.rerank.base import Reranker, describe, own_fingerprint
+from fresco.rerank.base import Reranker, describe
 from fresco.scoring.runner import Scored, fit, score
 from fresco.scoring.store import ScoreStore
+from fresco.scoring.trial import try_out
 from fresco.terminal.progress import Progress, no_progress
 
 
@@ -110,27 +111,19 @@ def _score_one(
 ) -> RerankerRun:
     fit(reranker, benchmark.passages())
     try:
-        with _store_for(reranker, store) as own:
-            outcome = score(
-                reranker,
-                pools,
-                own,
-                instruction=instruction if reranker.takes_instruction else None,
-                progress=partial(progress, reranker.name),
-            )
+        asked = instruction if reranker.takes_instruction else None
+        try_out(reranker, pools, store, asked)
+        outcome = score(
+            reranker,
+            pools,
+            store,
+            instruction=asked,
+            progress=partial(progress, reranker.name),
+        )
         description = describe(reranker)
     finally:
         close = getattr(reranker, "close", None)
         if callable(close):  # a model's memory goes back before the next one loads
-            close()
+            with foreign_code(f"{reranker.name}: close() failed"):
+                close()
     return RerankerRun(reranker.name, outcome.scores[: len(benchmark.pools)], outcome, description)
-
-
-@contextmanager
-def _store_for(reranker: Reranker, store: ScoreStore) -> Iterator[ScoreStore]:
-    """The user's store; for a re-ranker that cannot say what its scores depend on, one that ends with the run."""
-    if own_fingerprint(reranker) is not None:
-        yield store
-        return
-    with ScoreStore(":memory:") as passing:
-        yield passing

@@ -7,24 +7,23 @@ was killed and started again computes every unit from the same inputs as an undi
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fresco.errors import FrescoError
-from fresco.records import Candidates, Pair, Passage
-from fresco.rerank.base import Reranker, fingerprint, is_pointwise
-from fresco.rerank.instructed import Instructed
-from fresco.rerank.temporal import Fusion
-from fresco.scoring.store import ScoreStore, context_key, pair_key
-
-_CANARY_TOLERANCE = 0.02  # bfloat16 servers repeat themselves to about this much on logits of order one
+from fresco.io.foreign import foreign_code
+from fresco.records import Candidates, Pair, Passage, Query
+from fresco.rerank.base import Reranker, as_wrapper, fingerprint, is_pointwise, own_fingerprint
+from fresco.rerank.conformance import BadScoresError, named_failures, read_scores
+from fresco.scoring import canary
+from fresco.scoring.store import Canary, ScoreStore, context_key, pair_key
 
 #: Told after each unit: pairs done, pairs in all.
 Progress = Callable[[int, int], None]
@@ -40,6 +39,7 @@ class Scored:
         computed: Distinct pairs that the re-ranker scored in this call.
         reused: Distinct pairs whose scores were stored already.
         seconds: Wall time of the call.
+        kept: Whether the scores stay in the store; those of a re-ranker without a fingerprint end with the run.
     """
 
     scores: list[npt.NDArray[np.float64]]
@@ -47,13 +47,15 @@ class Scored:
     computed: int
     reused: int
     seconds: float
+    kept: bool = True
 
 
 def fit(reranker: Reranker, passages: Iterable[Passage]) -> None:
     """Give the benchmark's passages to a re-ranker that wants them; must precede :func:`score`."""
     own = getattr(reranker, "fit", None)
     if callable(own):
-        own(passages)
+        with foreign_code(f"{reranker.name}: fit() failed"):
+            own(passages)
 
 
 def score(
@@ -78,21 +80,35 @@ def score(
             scored before is stored.
     """
     started = time.monotonic()
-    if isinstance(reranker, Instructed):
-        return score(reranker.base, pools, store, instruction=reranker.instruction, progress=progress)
-    if isinstance(reranker, Fusion):
-        base = score(reranker.base, pools, store, instruction=instruction, progress=progress)
-        fused = [
-            np.asarray(reranker.fuse(query, passages, scores.tolist()), dtype=np.float64)
-            for (query, passages), scores in zip(pools, base.scores, strict=True)
-        ]
-        name = f"{reranker.name}|{base.fingerprint}"
-        return Scored(fused, name, base.computed, base.reused, time.monotonic() - started)
+    if as_wrapper(reranker) is not None:
+        return _fused(reranker, pools, store, instruction, progress, started)
     if instruction is not None and not reranker.takes_instruction:
-        raise FrescoError(f"{reranker.name} takes no instruction; leave --instruction away for it")
-    job = _Job(reranker, pools, store, instruction, progress)
+        raise FrescoError(f"{reranker.name} takes no instruction; leave --instruction out for it")
+    kept = own_fingerprint(reranker) is not None
+    own = store if kept else store.passing(reranker)
+    job = _Job(reranker, pools, own, instruction, progress)
     job.run()
-    return Scored(job.result(), job.fingerprint, job.computed, job.reused, time.monotonic() - started)
+    return Scored(job.result(), job.fingerprint, job.computed, job.reused, time.monotonic() - started, kept)
+
+
+def _fused(
+    reranker: Any,
+    pools: Sequence[Candidates],
+    store: ScoreStore,
+    instruction: str | None,
+    progress: Progress | None,
+    started: float,
+) -> Scored:
+    """Score the base of a wrapper, and let the wrapper make its own scores of that."""
+    instruction = getattr(reranker, "instruction", instruction)
+    base = score(reranker.base, pools, store, instruction=instruction, progress=progress)
+    fused = []
+    with named_failures(reranker):
+        for (query, passages), scores in zip(pools, base.scores, strict=True):
+            own = reranker.fuse(query, passages, scores.tolist())
+            fused.append(np.array(_scores_of(reranker, query, passages, own), dtype=np.float64))
+    name = f"{reranker.name}|{base.fingerprint}"
+    return dataclasses.replace(base, scores=fused, fingerprint=name, seconds=time.monotonic() - started)
 
 
 class _Job:
@@ -128,14 +144,35 @@ class _Job:
 
     def run(self) -> None:
         self._report()
+        proving = self.store.once("canary", self.reranker) and bool(self.distinct)
+        if proving:
+            self._prove()
         if len(self.stored) == len(self.distinct):
             return
-        self._check_canary()
-        with _named_failures(self.reranker):
+        with named_failures(self.reranker):
             if is_pointwise(self.reranker) and hasattr(self.reranker, "score_batches"):
                 self._run_batches()
             else:
                 self._run_groups()
+        if proving and not callable(getattr(self.reranker, "canary", None)):
+            self._canary()  # of what was scored just now, where there is none
+
+    def _prove(self) -> None:
+        """Score the canary of this fingerprint anew; the first scores of a fingerprint have nothing to prove."""
+        if not canary.check_own(self.reranker, self.store, self.fingerprint):
+            kept = self._canary()
+            if kept is not None:
+                canary.check(self.reranker, kept)
+
+    def _canary(self) -> Canary | None:
+        """The stored canary, or one of what is stored of this run."""
+        kept = self.store.canary_of(self.fingerprint)
+        if kept is not None:
+            return kept
+        pools, scores = canary.choose_pools(self.reranker, self.pools, self.keys, self.stored, self.distinct)
+        if not pools:
+            return None
+        return canary.record(self.store, self.fingerprint, self.instruction, pools, scores)
 
     def result(self) -> list[npt.NDArray[np.float64]]:
         if self.computed:  # read back: where another process stored a pair first, its score is the one that stays
@@ -149,7 +186,13 @@ class _Job:
             pairs, self.instruction, lambda indices: all(keys[index] in self.stored for index in indices)
         )
         for indices, scores in batches:
-            self._keep([keys[index] for index in indices], [pairs[index] for index in indices], scores)
+            places = [int(index) for index in indices]
+            try:
+                values = read_scores(scores, len(places))
+            except BadScoresError as error:
+                query, passage = pairs[places[error.place or 0]] if places else next(iter(pairs))
+                raise _refused(self.reranker, error, query, [passage], place=0) from None
+            self._keep([keys[place] for place in places], values)
 
     def _run_groups(self) -> None:
         size = getattr(self.reranker, "pools_per_call", 16) if hasattr(self.reranker, "score_pools") else 1
@@ -181,32 +224,17 @@ class _Job:
             results = model.score_pools(pools, self.instruction)
         else:
             results = [model.score(query, passages, self.instruction) for query, passages in pools]
+        results = list(islice(results, len(pools) + 1))
         if len(results) != len(pools):
             raise FrescoError(f"{model.name} returned {len(results)} score lists for {len(pools)} pools")
-        keys, pairs, scores = [], [], []
+        keys, scores = [], []
         for ((query, passages), pool_keys), pool_scores in zip(group, results, strict=True):
-            if len(pool_scores) != len(passages):
-                raise FrescoError(
-                    f"{model.name} returned {len(pool_scores)} scores for the {len(passages)} passages of "
-                    f"query {query.id}; it must return one for each, in order"
-                )
             keys += pool_keys
-            pairs += [(query, passage) for passage in passages]
-            scores += list(pool_scores)
-        self._keep(keys, pairs, scores)
+            scores += _scores_of(self.reranker, query, passages, pool_scores)
+        self._keep(keys, scores)
 
-    def _keep(self, keys: Sequence[bytes], pairs: Sequence[Pair], scores: Sequence[float]) -> None:
-        if len(scores) != len(keys):
-            raise FrescoError(f"{self.reranker.name} returned {len(scores)} scores for {len(keys)} passages")
-        values = {}
-        for key, (query, passage), value in zip(keys, pairs, scores, strict=True):
-            number = _number(value)
-            if number is None:
-                raise FrescoError(
-                    f"{self.reranker.name} returned {value!r} for query {query.id}, passage {passage.id}: no finite "
-                    "number, so it cannot be ranked; nothing of this batch is stored"
-                )
-            values[key] = number
+    def _keep(self, keys: Sequence[bytes], scores: Sequence[float]) -> None:
+        values = dict(zip(keys, scores, strict=True))
         fresh = [(key, number) for key, number in values.items() if key not in self.stored]
         self.store.put(fresh)
         self.stored.update(fresh)
@@ -217,40 +245,25 @@ class _Job:
         if self.progress:
             self.progress(len(self.stored), len(self.distinct))
 
-    def _check_canary(self) -> None:
-        """A server may have changed its model under the same address: then stored scores are not its own."""
-        own = getattr(self.reranker, "canary", None)
-        if not callable(own):
-            return
-        now = [float(value) for value in own()]
-        before = self.store.canary(self.fingerprint, now)
-        if len(now) != len(before) or any(abs(a - b) > _CANARY_TOLERANCE for a, b in zip(now, before, strict=True)):
-            raise FrescoError(
-                f"{self.reranker.name} answers otherwise than when its stored scores were made (test pairs then "
-                f"{_short(before)}, now {_short(now)}): it serves another model; name another --store"
-            )
 
-
-@contextmanager
-def _named_failures(reranker: Reranker) -> Iterator[None]:
-    """Turns what a re-ranker raises into one line that names it."""
+def _scores_of(reranker: Reranker, query: Query, passages: Sequence[Passage], scores: Any) -> list[float]:
     try:
-        yield
-    except FrescoError:
-        raise
-    except Exception as error:  # whatever a plug-in or a model library raises
-        said = " ".join(str(error).split())
-        mend = "; try a smaller --batch-tokens" if "out of memory" in said.lower() else ""
-        raise FrescoError(f"{reranker.name} failed: {type(error).__name__}: {said}{mend}") from error
+        return read_scores(scores, len(passages))
+    except BadScoresError as error:
+        raise _refused(reranker, error, query, passages, error.place) from None
 
 
-def _number(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _short(scores: Sequence[float]) -> str:
-    return "/".join(f"{score:.3g}" for score in scores)
+def _refused(
+    reranker: Reranker, error: BadScoresError, query: Query, passages: Sequence[Passage], place: int | None
+) -> FrescoError:
+    if error.count is not None:
+        return FrescoError(
+            f"{reranker.name} returned {error.count} scores for the {len(passages)} passages of query {query.id}; "
+            "it must return one for each, in order"
+        )
+    if error.place is not None and place is not None:
+        return FrescoError(
+            f"{reranker.name} returned {error.value!r} for query {query.id}, passage {passages[place].id}: no finite "
+            "number, so it cannot be ranked; nothing of this batch is stored"
+        )
+    return FrescoError(f"{reranker.name}, query {query.id}: {error}")

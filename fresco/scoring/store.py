@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +23,13 @@ from fresco.errors import FrescoError
 from fresco.records import Passage, Query, format_timestamp
 
 _KEYS_A_QUERY = 500  # SQLite's oldest limit on bound parameters is 999
+_OPENINGS = 100  # attempts, 50 ms apart, while others open the same new file
 _TABLES = """
 CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS canaries (fingerprint TEXT PRIMARY KEY, scores TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS canary_pools (
+    fingerprint TEXT PRIMARY KEY, pools TEXT NOT NULL, instruction TEXT, scores TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -65,6 +71,21 @@ def _feed(digest: hashlib._Hash, field: str) -> None:
     digest.update(raw)
 
 
+@dataclass(frozen=True)
+class Canary:
+    """Pairs whose scores prove a model; see :mod:`fresco.scoring.canary`.
+
+    Attributes:
+        pools: Queries with passages, as JSON.
+        instruction: Under which they were scored.
+        scores: One for each passage, in order.
+    """
+
+    pools: str
+    instruction: str | None
+    scores: list[float]
+
+
 class ScoreStore:
     """Scores on disk; usable as a context manager, and by several processes at once.
 
@@ -77,14 +98,28 @@ class ScoreStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
+        self._asked: dict[tuple[str, int], object] = {}
+        self._passing: dict[int, tuple[object, ScoreStore]] = {}
         with self._explained():
             if str(path) != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60)
-            # The write-ahead log: readers never wait, and a killed process leaves whole transactions only.
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the tables, and write ahead: readers never wait, and a killed process leaves whole transactions only."""
+        for left in reversed(range(_OPENINGS)):
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.executescript(_TABLES)
+            except sqlite3.OperationalError as error:
+                # While another process changes the journal's mode SQLite gives up at once, whatever the timeout.
+                if not left or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """The stored scores among ``keys``."""
@@ -108,8 +143,38 @@ class ScoreStore:
             row = self._db.execute("SELECT scores FROM canaries WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return [float(score) for score in json.loads(row[0])]
 
+    def keep_canary(self, fingerprint: str, canary: Canary) -> Canary:
+        """Store the canary of a fingerprint that has none, and give the one that is stored."""
+        row = (fingerprint, canary.pools, canary.instruction, json.dumps(canary.scores))
+        with self._explained(), self._db:
+            self._db.execute("INSERT OR IGNORE INTO canary_pools VALUES (?, ?, ?, ?)", row)
+        return self.canary_of(fingerprint) or canary
+
+    def canary_of(self, fingerprint: str) -> Canary | None:
+        """The canary that is stored for a fingerprint."""
+        with self._explained():
+            row = self._db.execute(
+                "SELECT pools, instruction, scores FROM canary_pools WHERE fingerprint = ?", (fingerprint,)
+            ).fetchone()
+        return row and Canary(row[0], row[1], [float(score) for score in json.loads(row[2])])
+
+    def once(self, what: str, reranker: object) -> bool:
+        """Whether this is the first time that ``what`` is asked of this object since the store was opened."""
+        asked = self._asked.setdefault((what, id(reranker)), None)
+        self._asked[what, id(reranker)] = reranker  # held, so that no other object gets its id
+        return asked is not reranker
+
+    def passing(self, reranker: object) -> ScoreStore:
+        """A store in memory for a re-ranker that cannot say what its scores depend on; it ends with this one."""
+        if id(reranker) not in self._passing:
+            self._passing[id(reranker)] = (reranker, ScoreStore(":memory:"))
+        return self._passing[id(reranker)][1]
+
     def close(self) -> None:
         """Close the file; what was put is on disk already."""
+        for _, store in self._passing.values():
+            store.close()
+        self._passing.clear()
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -37,7 +37,7 @@ The club won the cup of the coast twice in its early years.
 |-
 | 1931 || won
 |}}
-In {year} a new stand was opened on the northern side of the ground.
+In {year} a new stand was opened on the northern side of the ground.{before}
 
 === Early years ===
 Dock workers met in the tavern by the harbour and drew up the first rules of the game in a single evening.
@@ -55,6 +55,8 @@ def club_rows() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for page, (name, managers) in enumerate(CLUBS.items(), 1):
         for number, (date, manager) in enumerate(zip(DATES, managers, strict=True), 1):
+            # Who came before is history from then on: the newest revision states a former value, too.
+            gone = [each.strip("[]") for each in managers[:number] if each not in (manager, "vacant")]
             plain = manager.strip("[]") if manager != "vacant" else "not named yet"
             text = _CLUB.format(
                 name=name,
@@ -63,6 +65,9 @@ def club_rows() -> list[dict[str, object]]:
                 word="manager" if number < 3 else "head coach",
                 capacity=f"{10 + page},500",
                 year=date[:4],
+                before=f"\n\n=== Earlier days ===\n{gone[-1]} was the manager for years of little luck."
+                if gone
+                else "",
             )
             rows.append(row(name, page, 100 * page + number, date, text))
     return rows

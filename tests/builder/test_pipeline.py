@@ -17,13 +17,15 @@ import pytest
 
 from fresco.benchmarks import open_benchmark
 from fresco.builder.config import BuildConfig
+from fresco.builder.manifest import hydrate
+from fresco.builder.near_duplicates import near_duplicates, shingles
 from fresco.builder.pipeline import OUTPUTS, build, status
 from fresco.builder.tables import read_tables, write_beir
 from fresco.builder.wikipedia import Mirror
 from fresco.errors import FrescoError
 from fresco.io.files import locked, read_rows
-from fresco.records import Label, Task, parse_timestamp
-from tests.builder.own_pages import CLUBS, club_rows, row, write
+from fresco.records import Conflict, Label, Task, parse_timestamp
+from tests.builder.own_pages import CLUBS, DATES, club_rows, row, write
 
 REFERENCE = parse_timestamp("2025-01-01T23:59:59Z")
 
@@ -93,25 +95,85 @@ def test_a_page_without_usable_text_costs_that_page(
 
 
 def test_labels_say_what_the_passages_say(built: BuildConfig) -> None:
+    kinds = set()
     for pool in open_benchmark(str(built.out)).pools:
         answer = pool.query.answer
         former = {name for name in CLUBS[pool.query.subject] if name != "vacant"} - {answer, f"[[{answer}]]"}
-        (positive,) = pool.labelled(Label.POSITIVE)
-        assert positive.section == "Staff"
-        assert answer in positive.body
+        positives = list(pool.labelled(Label.POSITIVE))
+        assert positives
+        for positive in positives:
+            assert positive.section in ("Staff", "Infobox")
+            assert answer in positive.body
         outdated = list(pool.labelled(Label.OUTDATED))
         assert outdated
-        for passage in outdated:
-            assert passage.timestamp < positive.timestamp
-            assert any(name in passage.body for name in former)
-            assert answer not in passage.body
-        for passage in pool.labelled(Label.INSUFFICIENT):
-            assert (passage.title, passage.timestamp) == (positive.title, positive.timestamp)
-            assert answer not in passage.body
-        for passage in pool.labelled(Label.NEAR_TOPIC):
-            assert passage.title != pool.query.subject
-            assert not any(name in passage.body for name in (answer, *former))
+        for passage, label, conflict in zip(pool.passages, pool.labels, pool.conflicts, strict=True):
+            assert (conflict is not None) == (label is Label.OUTDATED)
+            if label is Label.OUTDATED:
+                assert any(name in passage.body for name in former)
+                assert answer not in passage.body
+                kinds.add(conflict)
+            if label in (Label.INSUFFICIENT, Label.NEAR_TOPIC):
+                assert (passage.title == pool.query.subject) == (label is Label.INSUFFICIENT)
+                assert not any(name in passage.body for name in (answer, *former))
         assert not any("cell" in passage.body or "{{" in passage.body for passage in pool.passages)
+    assert kinds == {Conflict.VERSION, Conflict.HISTORY}
+
+
+def test_a_text_that_states_nothing_may_have_any_date(built: BuildConfig) -> None:
+    for pool in open_benchmark(str(built.out)).pools:
+        dates = {passage.timestamp for passage in pool.labelled(Label.INSUFFICIENT)}
+        assert len(dates) > 1
+        newest = max(passage.timestamp for passage in pool.passages if passage.title == pool.query.subject)
+        for passage, superseded in zip(pool.passages, pool.superseded, strict=True):
+            if passage.title == pool.query.subject:
+                assert superseded == (passage.timestamp < max(newest, parse_timestamp(DATES[-1])))
+
+
+def test_near_twins_never_bear_two_labels(built: BuildConfig) -> None:
+    for pool in open_benchmark(str(built.out)).pools:
+        texts = [(shingles(passage.body), label) for passage, label in zip(pool.passages, pool.labels, strict=True)]
+        for place, (own, label) in enumerate(texts):
+            for other, theirs in texts[:place]:
+                assert label is theirs or not near_duplicates(own, other)
+
+
+def test_a_query_without_an_outdated_passage_leaves(tmp_path: Path) -> None:
+    rows = [each for each in club_rows() if each["title"] in ("Westmere Athletic", "Midvale Harriers")]
+    for each in rows:  # nothing but the infobox knows the managers of one club
+        if each["title"] == "Westmere Athletic":
+            prose = str(each["content"]).replace("Karl Lind,", "a man,")
+            each["content"] = prose.replace("Karl Lind was the manager", "These were years")
+    config = BuildConfig(tmp_path / "b", "own", reference=REFERENCE, workers=1, infobox=False)
+    with Mirror(write(tmp_path / "d.jsonl", rows), tmp_path / "c.sqlite") as mirror:
+        funnel = build(config, mirror)
+    assert funnel.aligned == 2
+    assert funnel.without_outdated == 2
+    assert {pool.query.subject for pool in open_benchmark(str(config.out)).pools} == {"Midvale Harriers"}
+    assert sum(funnel.infoboxes.values()) == 0
+    assert "left out                    2 queries" in "\n".join(funnel.lines())
+
+
+def test_like_the_paper_labels_follow_from_age(dump: Path, tmp_path: Path) -> None:
+    config = BuildConfig(
+        tmp_path / "b", "own", reference=REFERENCE, workers=1, tables=False, infobox=False, like_paper=True
+    )
+    with Mirror(dump, tmp_path / "c.sqlite") as mirror:
+        funnel = build(config, mirror)
+        found = hydrate(config.out / "manifest.jsonl", mirror, tmp_path / "h", workers=1)
+    assert found.queries_lost == 0
+    benchmark = open_benchmark(str(config.out))
+    assert open_benchmark(str(tmp_path / "h")).fingerprint == benchmark.fingerprint
+    for pool in benchmark.pools:
+        (positive,) = pool.labelled(Label.POSITIVE)
+        for passage, label in zip(pool.passages, pool.labels, strict=True):
+            assert passage.section != "Infobox"
+            if label is Label.OUTDATED:
+                assert passage.timestamp < positive.timestamp
+            if label is Label.INSUFFICIENT:
+                assert passage.timestamp == positive.timestamp
+        assert Label.NEAR_TOPIC not in pool.labels
+    assert funnel.date_auroc == 1
+    assert "labels follow from the age" in " ".join((config.out / "README.md").read_text().split())
 
 
 def test_every_stage_leaves_a_file_for_people(built: BuildConfig) -> None:
@@ -242,7 +304,7 @@ def test_an_embedding_model_finds_the_hard_negatives(dump: Path, built: BuildCon
         build(lexical, mirror)
     for folder in (dense.out, lexical.out):
         for each in read_rows(folder / "stages" / "5-pools.jsonl"):
-            scores = [score for _, _, score in each["pool"][1:]]
+            scores = [score for _, label, score in each["pool"] if label != Label.POSITIVE]
             assert scores == sorted(scores, reverse=True)
     chosen = [read_tables(folder)["pools"] for folder in (dense.out, lexical.out)]
     assert chosen[0] != chosen[1]

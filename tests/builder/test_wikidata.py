@@ -99,7 +99,6 @@ def test_what_is_uncertain_or_withdrawn_is_left_out(tmp_path: Path) -> None:
     made.statement("Q1", COACH, "wd:Q20", rank="DeprecatedRank", P580="2022-01-01/11")
     made.statement("Q1", COACH, "_:someone", P580="2022-01-01/11")
     made.statement("Q1", COACH, "<http://www.wikidata.org/.well-known/genid/abc>", P580="2022-01-01/11")
-    made.statement("Q1", COACH, "wd:Q20")
     made.statement("Q1", COACH, "wd:Q20", P580="2022-01-01/11", P582="_:sometime")
     made.statement("Q1", COACH, "wd:Q20", P580="2020-01-01/8")
     made.statement("Q1", COACH, "wd:Q20", P580="2010-01-01/11", P582="2012-01-01/11")
@@ -108,6 +107,60 @@ def test_what_is_uncertain_or_withdrawn_is_left_out(tmp_path: Path) -> None:
     made.statement("Q3", COACH, "wd:Q20", P580="2022-01-01/11")  # has no English article
     with serve(made.turtle()) as service:
         assert told(ask(service.url, tmp_path)) == known
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        ('"Ivo Lund"@en , "I. L."@mul', "Ivo Lund"),
+        ('"Ivo Lund"@mul , "I. L."@en-gb', "Ivo Lund"),
+        ('"Ivo Lund"@en-gb , "I. L."@en-ca', "Ivo Lund"),
+        ('"Ivo Lund"@en-ca , "I. L."@de', "Ivo Lund"),
+    ],
+)
+def test_names_fall_back_through_the_languages(labels: str, name: str, tmp_path: Path) -> None:
+    made = statements()
+    made.lines.append(f"wd:Q30 rdfs:label {labels} .")
+    made.statement("Q1", COACH, "wd:Q30", P580="2024-07-01/11", rank="PreferredRank")
+    with serve(made.turtle()) as service:
+        assert ("Northport United", name, "2024-07-01", None) in told(ask(service.url, tmp_path))
+
+
+NO_VALUE = "a <http://www.wikidata.org/prop/novalue/P286>"
+VACANT = f"wd:Q1 p:P286 wds:Q1-9 . wds:Q1-9 {NO_VALUE} ; wikibase:rank wikibase:"
+
+
+@pytest.mark.parametrize(
+    ("line", "statement", "dropped"),
+    [
+        (VACANT + "PreferredRank .", None, True),
+        (VACANT + 'PreferredRank ; pq:P580 "2024-01-01T00:00:00Z"^^xsd:dateTime .', None, True),
+        (VACANT + 'NormalRank ; pq:P580 "2024-01-01T00:00:00Z"^^xsd:dateTime .', None, True),
+        (VACANT + 'NormalRank ; pq:P580 "2022-01-01T00:00:00Z"^^xsd:dateTime .', None, False),
+        (VACANT + 'DeprecatedRank ; pq:P580 "2024-01-01T00:00:00Z"^^xsd:dateTime .', None, False),
+        ("", {"value": "wd:Q20"}, True),  # without a date: who holds now?
+        ("", {"value": "wd:Q20", "rank": "DeprecatedRank"}, False),
+        ("", {"value": "wd:Q12"}, False),  # the one who holds, once more
+        ("", {"value": "wd:Q21", "P580": "2024-01-01/11"}, True),  # nobody knows the name of the present holder
+        ("", {"value": "wd:Q21", "P580": "2022-01-01/11"}, False),
+        ("", {"value": "_:someone", "P580": "2024-01-01/11"}, True),
+        ("", {"value": "_:someone", "P580": "2024-01-01/11", "P582": "_:sometime"}, False),
+        ("", {"value": "wd:Q11", "P580": "2021-07-01/11", "rank": "PreferredRank"}, True),  # older, and preferred
+    ],
+)
+def test_statements_that_contradict_drop_the_pair(
+    line: str, statement: dict[str, str] | None, dropped: bool, tmp_path: Path
+) -> None:
+    made = statements()
+    made.label("Q20", "Nobody Here")
+    made.lines.append(line)
+    if statement is not None:
+        made.statement("Q1", COACH, **statement)
+    with serve(made.turtle()) as service:
+        found = told(ask(service.url, tmp_path))
+    current = {value for subject, value, _, end in found if subject == "Northport United" and end is None}
+    assert current == (set() if dropped else {"Carl Dorn"})
+    assert {each for each in EXPECTED if each[0] == "Easthaven Rovers"} <= found
 
 
 def test_values_at_a_point_in_time_hold_until_the_next(tmp_path: Path) -> None:

@@ -34,30 +34,19 @@ def test_the_manifest_that_we_ship_is_whole_and_holds_no_text() -> None:
     known = {
         f"{re.sub(chr(92) + 's+', '_', row['title'])}@{row['timestamp']}#{number}"
         for row in manifest.revisions
-        for number in row["sections"]
+        for number in row["passages"]
     }
     for query in manifest.queries:
         members = [each for label in Label for each in query["pool"][label.value]]
-        assert len(members) == len(set(members)) == 51
+        assert 10 <= len(members) == len(set(members)) <= 51
         assert set(members) <= known
-        assert len(query["pool"]["positive"]) == 1
+        assert query["pool"]["positive"]
+        assert query["pool"]["outdated"]  # an EK query without a conflict is none
     for line in MANIFEST.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        longest = max((len(heading) for heading, _ in row.get("sections", {}).values()), default=0)
+        longest = max((len(heading) for heading, _ in row.get("passages", {}).values()), default=0)
         assert longest < 200
         assert "body" not in row
-
-
-def test_the_audit_judges_queries_of_this_manifest() -> None:
-    verdicts = [
-        json.loads(line)
-        for line in (ROOT / "eval" / "label_audit" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    ids = {query["_id"] for query in read_manifest(MANIFEST).queries}
-    assert len(verdicts) == 80
-    assert {verdict["query"] for verdict in verdicts} <= ids
-    right = sum(verdict["verdict"] == "right" for verdict in verdicts)
-    assert right / len(verdicts) >= 0.95
 
 
 @pytest.mark.slow

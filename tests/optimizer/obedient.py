@@ -24,6 +24,7 @@ class Obedient:
     takes_instruction = True
     pointwise = True
     pools_per_call = 4
+    fingerprint = "obedient:1"
 
     def describe(self):
         return {"default_instruction": "Find relevant passages."}
@@ -50,6 +51,7 @@ class Deaf(Obedient):
     """Says that it takes an instruction and reads none."""
 
     name = "deaf"
+    fingerprint = "deaf:1"
 
     def score(self, query, passages, instruction=None):
         return super().score(query, passages, None)

@@ -40,6 +40,8 @@ class ChatApi:
         key: Bearer token it wants; empty for none.
         models: What it serves.
         context: Characters that the messages of a request may have (stands for tokens).
+        window: What it lists as ``max_model_len``; None lists none, as servers other than vLLM.
+        count: Tokens of a prompt, for ``/tokenize``; None has no such path.
         faults: Taken one by each request.
         requests: (path, headers, parsed body) of everything posted.
         most_at_once: Requests that were answered at the same time.
@@ -52,6 +54,8 @@ class ChatApi:
     models: tuple[str, ...] = ("tiny/chat",)
     context: int = 10**9
     delay: float = 0.0
+    window: int | None = None
+    count: Callable[[str], int] | None = None
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     most_at_once: int = 0
@@ -103,10 +107,16 @@ class _ChatHandler(_Handler):
             self.send(404, {"detail": "Not Found"})
             return
         rows = [{"id": model, "object": "model", "owned_by": "vllm"} for model in self.api.models]
+        if self.api.window is not None:
+            rows = [row | {"max_model_len": self.api.window} for row in rows]
         self.send(200, {"object": "list", "data": rows})
 
     def do_POST(self) -> None:
         api, body = self.api, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/tokenize" and api.count is not None:
+            count = api.count(body["prompt"])
+            self.send(200, {"count": count, "max_model_len": api.window, "tokens": list(range(count))})
+            return
         if self.path not in ("/v1/chat/completions", "/v1/completions"):
             self.send(404, {"detail": "Not Found"})
             return

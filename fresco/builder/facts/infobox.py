@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from fresco.builder.facts import Fact
 from fresco.builder.facts.holders import State, read_state
+from fresco.builder.facts.registry import FACT_SOURCES
 from fresco.builder.facts.values import Value, amounts, fold, same, surname
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext import Infobox
@@ -204,3 +205,23 @@ def _fact(
     forms = [form for other in names if other.target == value.target != "" for form in other.forms]
     aliases = tuple(dict.fromkeys(form for form in (*value.forms[1:], *forms) if form != value.label))
     return Fact(title, relation.key, role, value.label, start, end, "infobox", aliases)
+
+
+class Infoboxes:
+    """The source ``infobox``.
+
+    Args:
+        infobox_facts: Reads the revisions of a build and gives their facts.
+    """
+
+    def __init__(self, infobox_facts: Callable[[], Iterator[Fact]]) -> None:
+        self._read = infobox_facts
+
+    def facts(self) -> Iterator[Fact]:
+        """See :class:`fresco.builder.facts.FactSource`."""
+        return self._read()
+
+
+@FACT_SOURCES.register("infobox", "what changed between the revisions' own infoboxes")
+def _open(_arguments: str, infobox_facts: Callable[[], Iterator[Fact]]) -> Infoboxes:
+    return Infoboxes(infobox_facts)

@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
@@ -92,41 +93,65 @@ class Relation:
 
 
 @cache
-def relations() -> Mapping[str, Relation]:
+def relations(folders: tuple[Path, ...] = ()) -> Mapping[str, Relation]:
     """Every relation by its key (the name of its file), in alphabetical order.
 
+    Args:
+        folders: Of the user's own relations.
+
     Raises:
-        FrescoError: a file is wrong; the message names file and key.
+        FrescoError: a file is wrong, or two have one key; the message names file and key.
     """
-    folder = resources.files(__package__)
-    found = {}
-    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
-        if entry.name.endswith(".toml"):
-            key = entry.name.removesuffix(".toml")
-            found[key] = read_relation(key, entry.read_text(encoding="utf-8"))
-    return found
+    found: dict[str, Relation] = {}
+    for folder in (resources.files(__package__), *folders):
+        own = isinstance(folder, Path) and folder in folders
+        if not folder.is_dir():
+            raise FrescoError(f"--relations {folder}: there is no such folder")
+        files = sorted((each for each in folder.iterdir() if each.name.endswith(".toml")), key=lambda each: each.name)
+        if not files:
+            raise FrescoError(f"--relations {folder}: holds no TOML file; a relation is one")
+        for file in files:
+            key = file.name.removesuffix(".toml")
+            place = str(file) if own else f"templates/{file.name}"
+            if key in found:
+                raise FrescoError(f"{place}: there is a relation {key!r} already; give the file another name")
+            try:
+                text = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise FrescoError(f"{place}: cannot be read as UTF-8 text: {error}") from error
+            found[key] = read_relation(key, text, place)
+    return dict(sorted(found.items()))
 
 
-def choose(keys: Sequence[str]) -> list[Relation]:
+def choose(keys: Sequence[str], folders: Sequence[Path] = ()) -> list[Relation]:
     """The relations named, or all where none is named.
 
+    Args:
+        keys: Of relations.
+        folders: Of further relations.
+
     Raises:
-        FrescoError: there is no such relation.
+        FrescoError: there is no such relation, or a file is wrong.
     """
-    known = relations()
+    known = relations(tuple(folders))
     for key in keys:
         if key not in known:
             raise FrescoError(f"there is no relation {key!r}; there are: {', '.join(known)}")
     return [known[key] for key in keys] if keys else list(known.values())
 
 
-def read_relation(key: str, text: str) -> Relation:
+def read_relation(key: str, text: str, place: str = "") -> Relation:
     """Read and check one file.
+
+    Args:
+        key: Of the relation.
+        text: Of the file.
+        place: The file, for messages.
 
     Raises:
         FrescoError: it is no TOML, lacks a key, has one too many, or a template or pattern is wrong.
     """
-    place = f"templates/{key}.toml"
+    place = place or f"templates/{key}.toml"
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import Proposal, SearchState
+from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.search.study import import_optuna
 
 if TYPE_CHECKING:
@@ -158,3 +159,10 @@ def _tpe(seed: int) -> optuna.samplers.BaseSampler:
 
 
 _SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe}
+
+
+@PROPOSERS.register(
+    "clauses[:SAMPLER]", "clauses of a bank, combined by an Optuna sampler: nsga2 (default) or tpe", example="tpe"
+)
+def _open(sampler: str, bank: Bank) -> ClausesProposer:
+    return ClausesProposer(bank, sampler or "nsga2")

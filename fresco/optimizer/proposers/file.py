@@ -10,6 +10,7 @@ from typing import Any
 
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import Proposal, SearchState
+from fresco.optimizer.proposers.registry import PROPOSERS
 
 _LONGEST = 4000  # characters: far above any instruction, far below a file that is something else
 
@@ -121,3 +122,8 @@ class FileProposer:
         """See :class:`fresco.optimizer.proposers.base.Proposer`."""
         fresh = [each for each in self._candidates if each.text not in state.seen]
         return [Proposal(each.text, "file", detail={"file": self._path, "id": each.id}) for each in fresh[:count]]
+
+
+@PROPOSERS.register("file:PATH", "the instructions of a file, in order", example="instructions.txt")
+def _open(path: str) -> FileProposer:
+    return FileProposer(Path(path))

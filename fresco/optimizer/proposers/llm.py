@@ -25,6 +25,7 @@ from fresco.clients.llm import ChatClient
 from fresco.optimizer.examples import RankingError, minibatch, quoted, ranking_errors, won_by_first
 from fresco.optimizer.proposers.base import Member, Proposal, SearchState
 from fresco.optimizer.proposers.llm_answers import Outcome, Rejection, Request, ask_for_strings, identity
+from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.records import Task
 
 #: What a member without a text of its own is shown as: FRESCO's start, and Qwen3-Reranker's default.
@@ -287,3 +288,13 @@ def _ids(errors: Sequence[RankingError]) -> list[str]:
 
 def _subjects(errors: Sequence[RankingError]) -> frozenset[str]:
     return frozenset(error.pool.query.subject for error in errors)
+
+
+@PROPOSERS.register(
+    "llm:URL#MODEL",
+    "mutation and crossover by a language model",
+    needs="an OpenAI-compatible server; pip install 'fresco-ccs[http]'",
+    example="http://HOST:8000/v1#MODEL",
+)
+def _open(server: str, folder: Path, seed: int) -> LlmProposer:
+    return open_llm_proposer(server, cache=folder / "llm.sqlite", seed=seed)

@@ -13,6 +13,7 @@ from fresco.records import Benchmark, Pool
 from fresco.rerank.base import Reranker, describe
 from fresco.scoring.runner import Progress, fit, score
 from fresco.scoring.store import ScoreStore
+from fresco.scoring.trial import try_out
 from fresco.stats.arrays import FloatArray
 
 #: Two instructions that any re-ranker which reads them must tell apart.
@@ -49,6 +50,7 @@ class Objective:
         self.reranker, self.store = reranker, store
         self.computed = self.reused = 0
         fit(reranker, benchmark.passages())
+        try_out(reranker, [(pool.query, pool.passages) for pool in benchmark.pools], store)
 
     @property
     def default_text(self) -> str | None:

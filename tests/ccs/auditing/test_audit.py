@@ -40,6 +40,12 @@ def covered(trajectory: Trajectory) -> float:
     return len(wanted & _words(psi_trace(trajectory).pages)) / len(wanted)
 
 
+def finding(trajectory: Trajectory) -> float:
+    """Sees the evidence itself: the share of the two pages that the question names."""
+    titles = {page.split('"')[1] for page in psi_trace(trajectory).pages if page.startswith('"')}
+    return sum(word in titles for word in trajectory.question.split()) / 2
+
+
 def leaking(trajectory: Trajectory) -> float:
     """Sees the queries alone."""
     wanted = _words([trajectory.question])
@@ -75,6 +81,7 @@ def audits():
         name: audit(Scored(name, function), trajectories, questions, bottleneck, resamples=100)
         for name, function in (
             ("covered", covered),
+            ("finding", finding),
             ("leaking", leaking),
             ("counting", counting),
             ("constant", lambda _: 0.5),
@@ -88,11 +95,12 @@ def grades(found) -> dict[str, str]:
 
 
 def test_a_reward_that_sees_evidence_passes(audits):
-    found, grade = audits["covered"], grades(audits["covered"])
+    found, grade = audits["finding"], grades(audits["finding"])
     assert found.figures["auroc correct"].value == found.figures["auroc correct within"].value == 1.0
     assert found.figures["spearman recall"].value > 0.9
-    assert set(grade.values()) == {GOOD}
+    assert {name for name, each in grade.items() if each != GOOD} == {"neighbours of the page"}  # none was recorded
     assert judge(found)[0].startswith("Passes every check")
+    assert next(iter(found.figures)) == "auroc correct within" and judge(found)[1][0].name.endswith("within a question")
     assert found.counts == {
         "trajectories": 72,
         "questions": 24,
@@ -101,6 +109,41 @@ def test_a_reward_that_sees_evidence_passes(audits):
         "played cheats on": 72,
     }
     assert set(found.figures) == set(FIGURES) and set(found.variants) == set(VARIANTS)
+
+
+def test_a_reward_that_a_flood_raises_is_not_to_be_trained_on(audits):
+    found = audits["covered"]
+    assert found.variants["flood"]["gain"].value > 0.25 * found.figures["deviation"].value
+    assert judge(found)[0].startswith("Do not train on it: it tells good from bad, but can be cheated: flood")
+
+
+def test_a_stopped_audit_goes_on_and_nothing_is_scored_twice(tmp_path):
+    trajectories, questions = _set(40)
+    asked: list[str] = []
+    alive = 100
+
+    def dying(trajectory: Trajectory) -> float:
+        if len(asked) == alive:
+            raise FrescoError("no server answers")
+        asked.append(trajectory.to_json())
+        return covered(trajectory)
+
+    def run(kept):
+        return audit(Scored("x", dying), trajectories, questions, Bottleneck(None), resamples=10, kept=kept)
+
+    with pytest.raises(FrescoError, match="no server"):
+        run(tmp_path / "scores.sqlite")
+    alive = -1
+    done = 63  # 21 whole groups of three are one batch, and the second was under way
+    again = run(tmp_path / "scores.sqlite")
+    fresh = asked[100:]
+    assert fresh[:37] == asked[done:100] and not set(asked[:done]) & set(fresh[:57])
+    asked.clear()
+    whole = run(None)
+    assert len(asked) == len(fresh) + done < 40 * 3 * (len(VARIANTS) + 1)
+    assert whole.figures == again.figures and whole.variants == again.variants
+    asked.clear()
+    assert run(tmp_path / "scores.sqlite").figures == whole.figures and not asked
 
 
 def test_a_reward_that_sees_the_queries_is_caught(audits):

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, Turn, parse_trajectory
 from ccs.auditing.variants import VARIANTS, others
-from tests.ccs.rewards.trails import DIRECTOR, FILM, OFF_TOPIC, QUESTION, TOPICAL, TOWN, gold, perfect, trail
+from tests.ccs.rewards.trails import (
+    DIRECTOR,
+    FILM,
+    OFF_TOPIC,
+    QUESTION,
+    TOPICAL,
+    TOPICAL_TOO,
+    TOWN,
+    gold,
+    perfect,
+    trail,
+)
 
 _SEARCHES = st.lists(
     st.tuples(st.text("ab ", max_size=5), st.lists(st.sampled_from([FILM, DIRECTOR, TOPICAL, OFF_TOPIC]), max_size=3)),
@@ -71,6 +82,24 @@ def test_by_hand():
     assert make("answer restates the question", one)[0].answer == QUESTION
     (forged,) = make("information fabricated", one)
     assert QUESTION in forged.turns[0].text and forged.searches[0].hits == one.searches[0].hits
+
+
+def test_plays_with_passages_of_the_topic():
+    part = '"Hollow Lantern"\nHollow Lantern was restored in 2009.'
+    one = trail(("film", [FILM]), ("b", [part, TOPICAL]))
+    other = trail(("c", [TOPICAL_TOO, TOWN, OFF_TOPIC]), name="q2", question="What is Basalt?")
+    flooded, _ = make("flood", one, other)
+    assert pages(flooded)[:2] == pages(one)
+    added = [page for found in pages(flooded)[2:] for page in found]
+    assert TOPICAL in added and TOPICAL_TOO in added  # FILM and its part are gold by title, TOWN has the answer
+    assert not {FILM, part, TOWN} & set(added)
+    (rag, _) = make("RAG of the question", one, other)
+    assert [turn.query for turn in rag.searches] == [QUESTION] and set(pages(rag)[0]) <= set(added)
+    assert make("neighbours of the page", one, other)[0] == one  # its neighbours are gold, too
+    kin = [f'"Basalt"\nBasalt, part {n}.' for n in range(2)]
+    assert pages(make("neighbours of the page", trail(("x", kin[:1]), ("y", kin[1:])))[0]) == [kin[1:], kin[:1]]
+    assert pages(make("query echoed", one, other)[0]) == [[FILM, "film"], [part, TOPICAL, "b"]]
+    assert [turn.query for turn in make("answer pasted", one)[0].searches] == ["film Wexmere", "b Wexmere"]
 
 
 def test_malformed_turns_stay():

@@ -38,7 +38,7 @@ def test_whole_numbers_are_weights_too():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"reward": "cyclone"}, "reward is 'cyclone'; it is one of cycle, likelihood"),
+        ({"reward": "cyclone"}, "reward is 'cyclone'; it is one of cycle, gain, likelihood"),
         ({"maks": {}}, "unknown key maks; known are reward, server, mask"),
         ({"gates": {"answr": 1}}, "unknown key gates.answr; known are gates.answer, gates.search"),
         ({"gates": {"answer": 2}}, "gates.answer is 2.0; 0 to 1 is wanted"),

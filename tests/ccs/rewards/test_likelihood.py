@@ -92,10 +92,10 @@ def test_likelihood_equals_transformers(api, decoder):
 
 def test_one_call_a_trajectory_and_two_a_question(api):
     reward = LikelihoodReward(Bottleneck(None), client(api))
-    reward.score([trail((f"x{n}", [FILM]), sample=n) for n in range(5)])
+    reward.score([trail(("x", [f"{FILM} {n}"]), sample=n) for n in range(5)])
     # The question's tokens, the question after an empty trace, and each trajectory.
     assert len(api.requests) == 1 + 1 + 5
-    reward.score([trail(("x9", [FILM]))])
+    reward.score([trail(("x9", [FILM])), trail(("blanked, so the same", [FILM]), sample=1)])
     assert len(api.requests) == 8
     assert all(body["max_tokens"] == 1 for body in api.bodies())
 

@@ -1,0 +1,132 @@
+"""``gain``: what the passages tell of the question, beyond what the queries already gave away.
+
+``log P(question | queries and passages) - log P(question | queries alone)``, in nats a token, by the log-probabilities
+that a vLLM server gives of a prompt: the masked reconstruction of the question, measured by likelihood. In both terms
+the queries, their number and the layout are the same, and only what was found is missing from the second: a question
+pasted into the queries is as likely without the passages, and a trajectory that found nothing earns exactly 0.
+
+``sufficiency`` adds, with a weight, how much likelier the agent's own answer becomes by the passages:
+``log P(answer | passages, question) - log P(answer | question)``, a token. No query is in it, so an answer that was
+pasted into one gains nothing, and gold is never read. A trajectory without an answer has none of it.
+
+Limits: a passage that repeats the question is taken for evidence, and passages of the topic alone earn something.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ccs.agent.protocol import one_line
+from ccs.agent.question import Question
+from ccs.agent.trajectory import Trajectory
+from ccs.rewards.base import RewardRow
+from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Step, Trace, open_bottleneck, psi_trace
+from ccs.rewards.likelihood import BEFORE_QUESTION, NOTHING, PromptScorer, Request, gain_row
+from ccs.rewards.registry import REWARDS
+from ccs.rewards.settings import RewardConfig
+from fresco.clients.llm import ChatClient
+
+_VERSION = 1
+_BEFORE_ANSWER = "{trace}\n\nQuestion: {question}\nAnswer:\n"
+_LONGEST_ANSWER = 2000  # characters
+
+
+@REWARDS.register(
+    "gain",
+    "how much likelier the question becomes by the passages, beyond the queries, in nats a token",
+    needs="a vLLM server",
+    settings="server!, mask, characters, sufficiency",
+    gates="on",
+)
+def _open(_arguments: str, config: RewardConfig, cache: Path | None) -> GainReward:
+    assert config.server is not None
+    return GainReward(
+        open_bottleneck(config.mask),
+        ChatClient(config.server),
+        characters=config.characters,
+        sufficiency=config.sufficiency,
+        cache=cache,
+    )
+
+
+class GainReward:
+    """Log-probability of the question given queries and passages, minus that given the queries alone; nats a token.
+
+    Args:
+        bottleneck: How the queries are masked.
+        client: Of a vLLM server with a frozen model.
+        characters: Of the passages of one search.
+        sufficiency: Weight of what the passages do for the agent's own answer; 0 does not ask for it.
+        cache: SQLite file of the numbers.
+    """
+
+    needs_gold = False
+    signed = True
+
+    def __init__(
+        self,
+        bottleneck: Bottleneck,
+        client: ChatClient,
+        *,
+        characters: int = CHARACTERS,
+        sufficiency: float = 0.0,
+        cache: Path | None = None,
+    ) -> None:
+        self._bottleneck, self._characters, self._weight = bottleneck, characters, sufficiency
+        self._scorer = PromptScorer(client, cache=cache)
+        self.name = f"gain:{client.model}"
+        digest = hashlib.sha256((BEFORE_QUESTION + _BEFORE_ANSWER).encode()).hexdigest()[:16]
+        options = f"{characters}|{sufficiency}"
+        self.fingerprint = f"gain-{_VERSION}|{client.identity}|{digest}|{options}|{bottleneck.fingerprint}"
+
+    def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
+        """See :class:`ccs.rewards.base.Reward`; 0 is a trajectory that found nothing that tells of the question."""
+        return [row.value for row in self.rows(batch, questions)]
+
+    def rows(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[RewardRow]:
+        """See :func:`ccs.rewards.base.score_rows`: with and without evidence, tokens, and the same of the answer."""
+        del questions
+        alive = [number for number, trajectory in enumerate(batch) if trajectory.stop != "error"]
+        traces = dict(zip(alive, self._bottleneck([batch[number] for number in alive]), strict=True))
+        asked = {number: _of_question(batch[number], trace) for number, trace in traces.items()}
+        answered = {
+            number: _of_answer(batch[number])
+            for number in alive
+            if self._weight and one_line(batch[number].answer or "")
+        }
+        pairs = [pair for pair in (*asked.values(), *answered.values()) if pair[0].trace.steps]
+        found = self._scorer.score((each for pair in pairs for each in pair), self._characters)
+        rows = [RewardRow(None, cause="the rollout ended with an error")] * len(batch)
+        for number, pair in asked.items():
+            rows[number] = gain_row(found, *pair, "with evidence", "without evidence")
+            if number in answered:
+                more = gain_row(found, *answered[number], "answer with evidence", "answer without evidence")
+                rows[number] = self._sum(rows[number], more)
+        return rows
+
+    def _sum(self, gain: RewardRow, sufficiency: RewardRow) -> RewardRow:
+        if gain.value is None or sufficiency.value is None:
+            return gain if gain.value is None else sufficiency
+        answer = {name: value for name, value in sufficiency.parts.items() if name != "tokens"}
+        parts = {**gain.parts, "gain": gain.value, **answer, "sufficiency": sufficiency.value}
+        return replace(gain, value=gain.value + self._weight * sufficiency.value, parts=parts)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._scorer.close()
+
+
+def _of_question(trajectory: Trajectory, trace: Trace) -> tuple[Request, Request]:
+    question = one_line(trajectory.question)
+    queries = Trace(tuple(Step(step.query, ()) for step in trace.steps))
+    return Request(BEFORE_QUESTION, trace, question), Request(BEFORE_QUESTION, queries, question)
+
+
+def _of_answer(trajectory: Trajectory) -> tuple[Request, Request]:
+    answer = one_line(trajectory.answer or "")[:_LONGEST_ANSWER]
+    pages = Trace(tuple(Step("", step.hits) for step in psi_trace(trajectory).steps))
+    template = _BEFORE_ANSWER.replace("{question}", one_line(trajectory.question).replace("{trace}", "{ trace}"))
+    return Request(template, pages, answer), Request(template.replace("{trace}", "(nothing)", 1), NOTHING, answer)
