@@ -67,7 +67,9 @@ def write_card(
         "steps": outcome.steps,
         "stopped": outcome.stopped,
         "best": outcome.best,
-        "rewards": [{"weight": weight, "name": reward.name} for weight, reward in rewards],
+        "rewards": [
+            {"weight": weight, "name": reward.name, "needs_gold": reward.needs_gold} for weight, reward in rewards
+        ],
         "seconds": _phases(steps),
         "audit": verdict,
         "evaluations": outcome.evaluations,
@@ -95,11 +97,11 @@ def _card(
     ]
     phases = ", ".join(f"{name} {value:.2f}" for name, value in record["seconds"].items())
     names = " + ".join(f"{weight:g} x {each['name']}" for each in record["rewards"] for weight in [each["weight"]])
-    return f"""# A search agent trained without gold answers
+    return f"""# {_title(config, record)}
 
 Policy: `{config.model.path}`, {outcome.steps} steps{f" (stopped early: {outcome.stopped})" if outcome.stopped else ""}.
 Reward: {names}. Training questions: {", ".join(f"`{each}`" for each in config.data.train)}; held out: {len(questions)}
-questions. Gold answers of either were looked at, not trained on, unless the reward says so.
+questions. {_gold(config, record)}
 
 ## Held-out questions, greedy
 
@@ -125,6 +127,30 @@ Mean seconds of a step: {phases}. {made["cpu"]}, {made["cpu_count"]} cores{_gpus
 ```yaml
 {dump_train_config(config)}```
 """
+
+
+def _title(config: TrainConfig, record: Mapping[str, Any]) -> str:
+    if any(each["needs_gold"] for each in record["rewards"]):
+        return "A search agent trained with gold answers"
+    if config.keep.metric != "reward":
+        return "A search agent trained without gold answers, and chosen with them"
+    return "A search agent trained without gold answers"
+
+
+def _gold(config: TrainConfig, record: Mapping[str, Any]) -> str:
+    """Where gold answers took part, in a sentence for each."""
+    gold = [each["name"] for each in record["rewards"] if each["needs_gold"]]
+    trained = (
+        f"Gold answers of the training questions were trained on ({', '.join(gold)})."
+        if gold
+        else "No gold answer was trained on."
+    )
+    if config.keep.metric == "reward":
+        return f"{trained} `best/` and early stopping went by the reward on the held-out questions."
+    return (
+        f"{trained} `best/` and early stopping went by {config.keep.metric} with the gold answers of the held-out "
+        f"questions (`keep.metric: {config.keep.metric}`): their figures are no test."
+    )
 
 
 def _audit(reward: Reward, trajectories: Sequence[Trajectory], questions: Sequence[Question]) -> str:

@@ -107,7 +107,7 @@ class OptimizationConfig:
     """GRPO. Defaults: Search-R1's recipe (arXiv 2503.09516), where the paper on CCS says nothing."""
 
     steps: int = _key("updates of the policy", 300)
-    questions_per_step: int = _key("distinct questions of one update", 102)
+    questions_per_step: int = _key("distinct questions of one update", 512)
     group: int = _key("rollouts of each question", 5)
     micro_batch: int = _key("rollouts in one forward and backward pass of a process", 1)
     learning_rate: float = _key("after warm-up, constant", 1e-6)
@@ -128,10 +128,10 @@ class KeepConfig:
     save_every: int = _key("steps between checkpoints that training can go on from", 10)
     checkpoints: int = _key("how many of them are kept", 2)
     evaluate_every: int = _key("steps between evaluations on the held-out questions", 25)
-    metric: str | None = _key(
-        "the best checkpoint has the highest: reward, exact match, f1 or cover match; nothing: exact match where "
-        "answers are known, else reward",
-        None,
+    metric: str = _key(
+        "what best/ and early stopping go by: reward; or exact match, f1, cover match, which read gold answers of the "
+        "held-out questions, and the card says so",
+        "reward",
     )
     collapse: float = _key("stop when the metric falls by this share of its best value, twice in a row; 0: never", 0.5)
     report_to: tuple[str, ...] = _key("TRL's report backends: tensorboard, wandb, trackio", ())
@@ -335,7 +335,7 @@ def _check(config: TrainConfig, where: str) -> None:
         ("model.dtype", model.dtype, ("float32", "bfloat16")),
         ("agent.layout", agent.layout, LAYOUTS),
         ("optimization.loss", optimization.loss, LOSSES),
-        ("keep.metric", keep.metric or METRICS[0], METRICS),
+        ("keep.metric", keep.metric, METRICS),
     ):
         if choice not in allowed:
             raise FrescoError(f"{where}: {path} is {choice!r}; it is one of {', '.join(allowed)}")

@@ -18,6 +18,10 @@ from ccs.training.processes import Agreed, alone, sharded, together
 from ccs.training.registry import ENGINES
 from fresco.errors import FrescoError
 
+#: Sent with each request: vLLM takes what is not sent from the model's own generation_config (Qwen2.5: 0.8, 20, 1.05).
+UNBENT = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0} | {
+    "frequency_penalty": 0.0
+}
 _PROBED = 16  # tokens of vLLM's that are compared at the start
 
 
@@ -257,6 +261,7 @@ class VllmServerEngine:
             list(context),
             max_tokens=budget,
             temperature=0.0 if greedy else self._config.temperature,
+            **UNBENT,
             seed=seed,
             stop=list(protocol.TURN_ENDS),
             include_stop_str_in_output=True,

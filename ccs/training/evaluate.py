@@ -12,6 +12,7 @@ from ccs.training.journal import Journal
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.watch import step_figures
+from fresco.errors import FrescoError
 
 _FILE = "evaluations.jsonl"
 _FALLS = 2  # evaluations in a row below the share, which are a collapse
@@ -45,8 +46,9 @@ class Evaluator:
         self._keep = config.keep
         self._journal, self._roller, self._mix, self._tell = journal, roller, mix, tell
         self._questions = list(questions)
-        gold = all(question.answers for question in questions)
-        self.metric = config.keep.metric or ("exact match" if gold else "reward")
+        self.metric = config.keep.metric
+        if self.metric != "reward" and not all(question.answers for question in questions):
+            raise FrescoError(f"keep.metric {self.metric} needs gold answers, and some held-out questions have none")
         self.last: list[Rollout] = []
         self.collapsed = ""
 

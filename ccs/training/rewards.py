@@ -6,6 +6,7 @@ generates. What cannot be had is None: such a rollout gets no advantage, is coun
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -115,16 +116,35 @@ class RewardMix:
 
     def _score(self, reward: Reward, batch: Sequence[Trajectory]) -> list[float | None]:
         try:
-            return reward.score(batch, self._questions)
+            values = reward.score(batch, self._questions)
         except FrescoError as error:
             self.error = str(error)
             return [None] * len(batch)
+        # Beyond the try: a reward that does not keep its promise is no failure of one step, and ends the run.
+        return checked(reward.name, values, len(batch))
 
     def _sum(self, values: Sequence[float | None]) -> Rewarded:
         known = [value for value in values if value is not None]
         weights = [weight for weight, _ in self._terms]
         total = sum(weight * value for weight, value in zip(weights, known, strict=True)) if _all(values) else None
         return Rewarded(total, dict(zip(self.names, values, strict=True)))
+
+
+def checked(name: str, values: Sequence[float | None], count: int) -> list[float | None]:
+    """What a reward gave, if it is a finite number or None for each trajectory.
+
+    Raises:
+        FrescoError: it is not.
+    """
+    if len(values) != count:
+        raise FrescoError(f"the reward {name} gave {len(values)} values for {count} rollouts; it owes one for each")
+    for number, value in enumerate(values):
+        if value is not None and not math.isfinite(value):
+            raise FrescoError(
+                f"the reward {name} gave {value} for rollout {number + 1} of {count}; a finite number is wanted, or "
+                "None where there is none"
+            )
+    return list(values)
 
 
 def _all(values: Sequence[float | None]) -> bool:

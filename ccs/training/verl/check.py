@@ -13,11 +13,11 @@ from fresco.io.config_file import read_yaml
 # Where training would go on, and not be ours, if the key had another value.
 _FIXED = {
     "actor_rollout_ref.rollout.agent.default_agent_loop": AGENT,
-    "reward.custom_reward_function.path": "pkg://ccs.train.verl.reward",
+    "reward.custom_reward_function.path": "pkg://ccs.training.verl.reward",
     "reward.custom_reward_function.name": "compute_score",
     "trainer.use_v1": True,
     "trainer.v1.trainer_mode": "sync",
-    "trainer.v1.sampler.custom_sampler.path": "pkg://ccs.train.verl.sampler",
+    "trainer.v1.sampler.custom_sampler.path": "pkg://ccs.training.verl.sampler",
     "trainer.v1.sampler.custom_sampler.name": "WatchedReplayBuffer",
     # verl leaves this filter to custom samplers, and ours has none.
     "algorithm.filter_groups.enable": False,

@@ -30,7 +30,34 @@ def test_the_recipe_is_search_r1s() -> None:
     chosen, agent = config.optimization, config.agent
     assert (chosen.steps, chosen.group, chosen.learning_rate, chosen.warmup, chosen.kl) == (300, 5, 1e-6, 0.285, 0.001)
     assert (agent.turns, agent.top_k, agent.turn_tokens) == (4, 3, 500)
-    assert abs(chosen.questions_per_step * chosen.group - 512) < chosen.group * 2
+    assert chosen.questions_per_step == 512
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name != "demo"])
+def test_presets_agree_with_each_other_and_with_verl(name: str) -> None:
+    """One recipe: questions, rollouts, room for every turn, checkpoints; and nothing is chosen on a reported set."""
+    from importlib.resources import files
+
+    import yaml
+
+    from ccs.questions import DATASETS
+
+    config = read_train_config(name)
+    verl = yaml.safe_load((files("ccs.training.verl") / "config.yaml").read_text())
+    chosen, agent = config.optimization, config.agent
+    rollout = verl["actor_rollout_ref"]["rollout"]
+    assert (chosen.questions_per_step, chosen.group) == (verl["data"]["train_batch_size"], rollout["n"]) == (512, 5)
+    assert agent.context_tokens == rollout["max_model_len"]
+    room = 1024 + (agent.turns + 1) * agent.turn_tokens + agent.turns * agent.observation_characters // 4
+    assert agent.context_tokens >= room
+    assert (config.keep.save_every, config.keep.checkpoints) == (
+        verl["trainer"]["save_freq"],
+        verl["trainer"]["max_actor_ckpt_to_keep"],
+    )
+    assert config.keep.metric == "reward"
+    for source in config.data.held_out:
+        dataset, _, split = source.partition("@")
+        assert split and split != DATASETS[dataset]
 
 
 @pytest.mark.parametrize(

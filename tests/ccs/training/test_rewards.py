@@ -79,6 +79,30 @@ def test_a_reward_that_hangs_is_given_up_and_the_next_step_goes_on() -> None:
     mix.close()
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0] * 4, "the reward a gave 4 values for 3 rollouts"),
+        ([1.0] * 2, "the reward a gave 2 values for 3 rollouts"),
+        ([], "the reward a gave 0 values for 3 rollouts"),
+        ([1.0, float("nan"), None], "the reward a gave nan for rollout 2 of 3"),
+        ([1.0, 0.5, float("inf")], "the reward a gave inf for rollout 3 of 3"),
+    ],
+)
+def test_a_reward_owes_one_number_for_each_rollout(values: list[float | None], said: str) -> None:
+    class Wrong(Given):
+        def score(
+            self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None
+        ) -> list[float | None]:
+            return values
+
+    mix = RewardMix([(1.0, Wrong("a", {}))], {})
+    mix.submit([trajectory("p", sample) for sample in range(3)])
+    with pytest.raises(FrescoError, match=said):
+        mix.collect()
+    mix.close()
+
+
 def test_a_defect_is_raised() -> None:
     class Broken(Given):
         def score(
