@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fresco.auditing import counts
+from fresco.auditing.counts import LIMITS, conflicts, date_auroc, estimated_tokens, newest_wrong, out_of_reach, twins
 from fresco.auditing.probe import Features, learned
 from fresco.auditing.rules import RULES
 from fresco.metrics.evaluate import evaluate
@@ -97,11 +97,11 @@ def audit_benchmark(
     """
     scores = _scores(benchmark, progress)
     rows = evaluate(benchmark, scores, probes=(), resamples=resamples, seed=seed).rows
-    together, within = counts.date_auroc(benchmark)
-    twins = counts.twins(benchmark)
-    lengths = counts.out_of_reach(benchmark, tokens or counts.estimated_tokens)
-    conflicts = counts.conflicts(benchmark)
-    queries = conflicts["queries"]
+    together, within = date_auroc(benchmark)
+    alike = twins(benchmark)
+    lengths = out_of_reach(benchmark, tokens or estimated_tokens)
+    found = conflicts(benchmark)
+    queries = found["queries"]
     audit = Audit(
         benchmark={
             "name": benchmark.name,
@@ -114,14 +114,14 @@ def audit_benchmark(
         figures={
             "date-auroc": together,
             "date-auroc-within": within,
-            "newest-wrong": counts.newest_wrong(benchmark),
-            "conflict-share": conflicts["with_conflict"] / queries if queries else None,
-            "outdated-share": conflicts["outdated_share"],
-            "twins": float(twins["passages"]),
-            "twin-pools": float(twins["pools"]),
-            **{f"beyond-{limit}": lengths["beyond"][str(limit)] for limit in counts.LIMITS},
+            "newest-wrong": newest_wrong(benchmark),
+            "conflict-share": found["with_conflict"] / queries if queries else None,
+            "outdated-share": found["outdated_share"],
+            "twins": float(alike["passages"]),
+            "twin-pools": float(alike["pools"]),
+            **{f"beyond-{limit}": lengths["beyond"][str(limit)] for limit in LIMITS},
         },
-        conflicts=conflicts,
+        conflicts=found,
         lengths={**lengths, "counted_by": counted_by},
     )
     audit.verdict.extend(_verdict(audit))

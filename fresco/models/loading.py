@@ -29,7 +29,7 @@ _LIBRARIES = ("torch", "transformers", "sentence_transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
 _CONFIGS = (".json", ".txt", ".model", ".jinja")  # configs, vocabularies, templates: they change scores too
-_Loaded = TypeVar("_Loaded")
+_Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def library_versions() -> str:
     return ",".join(f"{name}{importlib.metadata.version(name).split('.')[0]}" for name in _LIBRARIES)
 
 
-def load(files: ModelFiles, make: Callable[[], _Loaded], *, all_weights: bool = True) -> _Loaded:
+def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = True) -> _Model:
     """Run a library's loader, without its progress bars, and turn what it raises into one line.
 
     Args:

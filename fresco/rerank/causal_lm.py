@@ -13,16 +13,16 @@ logits are made otherwise (scaled, capped) is refused rather than mis-scored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
 from fresco.models import loading
-from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models.batching import Batch, Tokens
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
-from fresco.records import Pair, Passage, Query
+from fresco.records import Pair
+from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ DEFAULT_INSTRUCTIONS = {"model card": MODEL_CARD_INSTRUCTION, "repository": REPO
 MODEL_CARD_MAX_LENGTH = 8192
 
 
-class CausalLmReranker:
+class CausalLmReranker(PairReranker["_YesNoModel"]):
     """Scores pairs with the yes/no logits of a language model.
 
     Attributes:
@@ -57,8 +57,9 @@ class CausalLmReranker:
         truncated: Pairs of which this process cut the passage's end.
     """
 
+    family = _FAMILY
     takes_instruction = True
-    pointwise = True
+    _files: loading.ModelFiles
 
     def __init__(
         self, model: str, settings: Settings, *, revision: str | None = None, default_instruction: str = "model card"
@@ -78,77 +79,35 @@ class CausalLmReranker:
             raise FrescoError(
                 f"default instruction {default_instruction!r}: unknown; choose {' or '.join(DEFAULT_INSTRUCTIONS)}"
             )
-        self.name = f"{_FAMILY}:{model}"
-        self._settings = settings
+        super().__init__(loading.find_model(_FAMILY, model, settings, revision), settings)
         self._default = default_instruction
-        self._files = loading.find_model(_FAMILY, model, settings, revision)
         if not self._files.architecture.endswith("ForCausalLM"):
             raise FrescoError(
                 f"{self.name}: architecture {self._files.architecture} is no causal language model; "
                 f"a model with a scoring head is cross-encoder:{model}"
             )
-        self._loaded: _Loaded | None = None
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Weights, configs and tokenizer, dtype, length limit, template, default instruction and library versions.
+    def _load(self) -> _YesNoModel:
+        return _YesNoModel(self._files, self._settings)
 
-        Device and batch size are left out: they change scores by rounding only.
-        """
-        prompt = hashlib.sha256(f"{PREFIX}{BODY}{SUFFIX}{DEFAULT_INSTRUCTIONS[self._default]}".encode()).hexdigest()
-        return (
-            f"{_FAMILY}|{self._files.identity}|{self._settings.dtype}|max_length={self._settings.max_length}"
-            f"|prompt={prompt}|{loading.library_versions()}"
-        )
+    def _instruct(self, loaded: _YesNoModel, instruction: str | None) -> None:
+        loaded.instruction = DEFAULT_INSTRUCTIONS[self._default] if instruction is None else instruction
 
-    @property
-    def truncated(self) -> int:
-        """Pairs of which this process cut the passage's end."""
-        return self._loaded.truncated if self._loaded else 0
+    def _identity(self) -> str:
+        text = f"{PREFIX}{BODY}{SUFFIX}{DEFAULT_INSTRUCTIONS[self._default]}"
+        return f"|prompt={hashlib.sha256(text.encode()).hexdigest()}"
 
-    def describe(self) -> Mapping[str, Any]:
-        """Model, revision, template, and the instruction of a run that names none."""
-        loaded = self._loaded
+    def _details(self, loaded: _YesNoModel | None) -> Mapping[str, Any]:
         return {
-            "model": self._files.model,
-            "revision": self._files.revision or self._files.identity,
-            "dtype": loaded.dtype if loaded else self._settings.dtype,
-            "device": str(loaded.device) if loaded else self._settings.device,
-            "max_length": loaded.limit if loaded else self._settings.max_length,
-            "batch_tokens": self._settings.batch_tokens,
             "template": PREFIX + BODY + SUFFIX,
             "default_instruction": DEFAULT_INSTRUCTIONS[self._default],
             "default_instruction_source": self._default,
             "score": "logit(yes) - logit(no)",
-            "truncated": self.truncated,
         }
 
-    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
-        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        pairs = [(query, passage) for passage in passages]
-        return score_all(self._load(instruction), pairs, self._settings.batch_tokens)
 
-    def score_batches(
-        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
-    ) -> Iterator[tuple[Sequence[int], Sequence[float]]]:
-        """Score all pairs of a run; see :class:`fresco.rerank.base.BatchScorer`."""
-        yield from score_in_batches(self._load(instruction), pairs, self._settings.batch_tokens, is_done)
-
-    def close(self) -> None:
-        """Drop the weights; the next score loads them again."""
-        device = self._loaded.device if self._loaded else None
-        self._loaded = None
-        loading.release(device)
-
-    def _load(self, instruction: str | None) -> _Loaded:
-        if self._loaded is None:
-            self._loaded = _Loaded(self._files, self._settings)
-        self._loaded.instruction = DEFAULT_INSTRUCTIONS[self._default] if instruction is None else instruction
-        return self._loaded
-
-
-class _Loaded:
-    """A loaded model as :class:`fresco.models.batching.BatchModel`."""
+class _YesNoModel:
+    """A loaded language model as :class:`fresco.models.batching.BatchModel`."""
 
     padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
 

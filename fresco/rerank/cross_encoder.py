@@ -14,18 +14,18 @@ put between an instruction and the query, else the last word of one and the firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
 from fresco.models import loading
-from fresco.models.batching import Batch, Tokens, score_all, score_in_batches
+from fresco.models.batching import Batch, Tokens
 from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
-from fresco.records import Pair, Passage, Query
+from fresco.records import Pair
 from fresco.rerank.first_token import trim
+from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _FAMILY = "cross-encoder"
 _SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 
 
-class CrossEncoderReranker:
+class CrossEncoderReranker(PairReranker["_PairClassifier"]):
     """Scores pairs with a sentence-transformers ``CrossEncoder`` of one output.
 
     Attributes:
@@ -44,7 +44,7 @@ class CrossEncoderReranker:
         truncated: Pairs of which this process cut the passage's end.
     """
 
-    pointwise = True
+    family = _FAMILY
 
     def __init__(self, model: str | Any, settings: Settings, *, revision: str | None = None) -> None:
         """Check the model's files; weights load at the first score.
@@ -57,73 +57,31 @@ class CrossEncoderReranker:
         Raises:
             FrescoError: the model cannot be found, or is no cross-encoder.
         """
-        self._settings = settings
-        self._files = loading.find_or_hold(_FAMILY, model, settings, revision)
-        self.name = f"{_FAMILY}:{self._files.model}"
+        super().__init__(loading.find_or_hold(_FAMILY, model, settings, revision), settings)
         _check_head(self._files)
         self._templated = _has_template(self._files)
         self.takes_instruction = self._templated or _declares_prompts(self._files)
         self._default = _default_prompt(self._files)
-        self._loaded: _Loaded | None = None
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Weights, configs and tokenizer, dtype, length limit and library versions; known without loading.
+    def _load(self) -> _PairClassifier:
+        return _PairClassifier(self._files, self._settings)
 
-        Device and batch size are left out: they change scores by rounding only.
-        """
-        return (
-            f"{_FAMILY}|{self._files.identity}|{self._settings.dtype}|max_length={self._settings.max_length}|raw"
-            f"|{loading.library_versions()}"
-        )
+    def _instruct(self, loaded: _PairClassifier, instruction: str | None) -> None:
+        loaded.instruct(instruction if self.takes_instruction else None)
 
-    @property
-    def truncated(self) -> int:
-        """Pairs of which this process cut the passage's end."""
-        return self._loaded.truncated if self._loaded else 0
+    def _identity(self) -> str:
+        return "|raw"
 
-    def describe(self) -> Mapping[str, Any]:
-        """Model, revision and numeric settings; what only the loaded model knows is None before the first score."""
-        loaded = self._loaded
+    def _details(self, loaded: _PairClassifier | None) -> Mapping[str, Any]:
         return {
-            "model": self._files.model,
-            "revision": self._files.revision or self._files.identity,
-            "dtype": loaded.dtype if loaded else self._settings.dtype,
-            "device": str(loaded.device) if loaded else self._settings.device,
-            "max_length": loaded.limit if loaded else self._settings.max_length,
-            "batch_tokens": self._settings.batch_tokens,
             "template": "chat template" if self._templated else "prompt, pair" if self.takes_instruction else "pair",
             "score": "raw output, no activation",
-            "truncated": self.truncated,
             **({} if self._default is None else {"default_instruction": self._default}),
         }
 
-    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
-        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        pairs = [(query, passage) for passage in passages]
-        return score_all(self._load(instruction), pairs, self._settings.batch_tokens)
 
-    def score_batches(
-        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
-    ) -> Iterator[tuple[Sequence[int], Sequence[float]]]:
-        """Score all pairs of a run; see :class:`fresco.rerank.base.BatchScorer`."""
-        yield from score_in_batches(self._load(instruction), pairs, self._settings.batch_tokens, is_done)
-
-    def close(self) -> None:
-        """Drop the weights; the next score loads them again."""
-        device = self._loaded.device if self._loaded else None
-        self._loaded = None
-        loading.release(device)
-
-    def _load(self, instruction: str | None) -> _Loaded:
-        if self._loaded is None:
-            self._loaded = _Loaded(self._files, self._settings)
-        self._loaded.instruct(instruction if self.takes_instruction else None)
-        return self._loaded
-
-
-class _Loaded:
-    """A loaded model as :class:`fresco.models.batching.BatchModel`."""
+class _PairClassifier:
+    """A loaded cross-encoder as :class:`fresco.models.batching.BatchModel`."""
 
     def __init__(self, files: loading.Model, settings: Settings) -> None:
         self._model = files.loaded.eval() if isinstance(files, ModelInMemory) else _load_model(files, settings)
@@ -144,11 +102,13 @@ class _Loaded:
         first = self._model[0]
         # Inputs besides the tensors, the same for every pair; a language model need not compute all positions' logits.
         self._further: dict[str, Any] = {"logits_to_keep": 1} if _generates(first) else {}
-        plain = set(getattr(first, "modality_config", ())) == {"text"} and not getattr(first, "processing_kwargs", None)
+        text_only = set(getattr(first, "modality_config", ())) == {"text"} and not getattr(
+            first, "processing_kwargs", None
+        )
         # Only pooling wants to know where a prompt ends; a classifier's prompt is text before the query.
-        self._glues = plain and getattr(first, "transformer_task", "") == "sequence-classification"
-        self._plain = plain
-        if plain and not isinstance(files, ModelInMemory):  # the user's own object keeps its layers
+        self._glues = text_only and getattr(first, "transformer_task", "") == "sequence-classification"
+        self._text_only = text_only
+        if text_only and not isinstance(files, ModelInMemory):  # the user's own object keeps its layers
             trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
 
     def instruct(self, instruction: str | None) -> None:
@@ -157,7 +117,7 @@ class _Loaded:
             self._prompt = self._model.prompts.get(self._model.default_prompt_name) or ""
             return
         self._prompt = self._disarm(instruction)
-        if self._plain and not self._prompt[-1:].isspace():
+        if self._text_only and not self._prompt[-1:].isspace():
             self._prompt += " "
 
     def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
@@ -177,7 +137,7 @@ class _Loaded:
         return scores.float().reshape(len(batch.input_ids))
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
-        if not self._plain or (self._prompt and not self._glues):
+        if not self._text_only or (self._prompt and not self._glues):
             return [self._library_tokens(text) for text in texts]
         queries = [self._prompt + query for query, _ in texts]
         passages = [passage for _, passage in texts]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
@@ -19,6 +18,7 @@ from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, shorten
 from fresco.records import Pair, Passage, Query
+from fresco.rerank.model_reranker import ModelReranker
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ _FAMILY = "dense"
 _SEAM = 4  # tokens by which a text's length can be off where it meets the prompt
 
 
-class Dense:
+class Dense(ModelReranker["_Embedder"]):
     """Scores pairs by the similarity of their embeddings.
 
     Attributes:
         name: ``dense:MODEL``.
+        truncated: Distinct passages whose end this process cut.
     """
 
-    takes_instruction = False
-    pointwise = True
+    family = _FAMILY
 
     def __init__(self, model: str | Any, settings: Settings, *, revision: str | None = None) -> None:
         """Check the model's files; weights load at the first score.
@@ -49,45 +49,18 @@ class Dense:
         Raises:
             FrescoError: the model cannot be found, or is no embedding model.
         """
-        self._settings = settings
-        self._files = loading.find_or_hold(_FAMILY, model, settings, revision)
-        self.name = f"{_FAMILY}:{self._files.model}"
+        super().__init__(loading.find_or_hold(_FAMILY, model, settings, revision), settings)
         if self._files.architecture.endswith("ForSequenceClassification"):
             raise FrescoError(
                 f"{self.name}: {self._files.architecture} scores pairs and embeds nothing; "
                 f"try cross-encoder:{self._files.model}"
             )
-        self._loaded: _Loaded | None = None
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Weights, configs, prompts and tokenizer, dtype, length limit and library versions; known without loading.
+    def _load(self) -> _Embedder:
+        return _Embedder(self._files, self._settings)
 
-        Device and batch size are left out: they change scores by rounding only.
-        """
-        return (
-            f"{_FAMILY}|{self._files.identity}|{self._settings.dtype}|max_length={self._settings.max_length}"
-            f"|{loading.library_versions()}"
-        )
-
-    @property
-    def truncated(self) -> int:
-        """Distinct passages whose end this process cut."""
-        return self._loaded.truncated if self._loaded else 0
-
-    def describe(self) -> Mapping[str, Any]:
-        """Model, revision and numeric settings; what only the loaded model knows is None before the first score."""
-        loaded = self._loaded
-        return {
-            "model": self._files.model,
-            "revision": self._files.revision or self._files.identity,
-            "dtype": loaded.dtype if loaded else self._settings.dtype,
-            "device": str(loaded.device) if loaded else self._settings.device,
-            "max_length": loaded.limit if loaded else self._settings.max_length,
-            "batch_tokens": self._settings.batch_tokens,
-            "score": loaded.similarity if loaded else None,
-            "truncated": self.truncated,
-        }
+    def _details(self, loaded: _Embedder | None) -> Mapping[str, Any]:
+        return {"score": loaded.similarity if loaded else None}
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
@@ -102,19 +75,11 @@ class Dense:
         self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
     ) -> Iterator[tuple[list[int], list[float]]]:
         """Score a run; see :class:`fresco.rerank.base.BatchScorer`."""
-        if self._loaded is None:
-            self._loaded = _Loaded(self._files, self._settings)
-        return self._loaded.score_batches(pairs, is_done)
-
-    def close(self) -> None:
-        """Drop the weights; the next score loads them again."""
-        device = self._loaded.device if self._loaded else None
-        self._loaded = None
-        loading.release(device)
+        return self._ready().score_batches(pairs, is_done)
 
 
-class _Loaded:
-    """A loaded model."""
+class _Embedder:
+    """A loaded embedding model."""
 
     def __init__(self, files: loading.Model, settings: Settings) -> None:
         self._name = f"{_FAMILY}:{files.model}"

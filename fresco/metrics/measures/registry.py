@@ -58,7 +58,8 @@ def parse_measure(text: str) -> Measure:
     if own is None and (":" in name or name in MEASURES.plug_ins()):
         return _adopt(match)
     if own is None:
-        raise FrescoError(f"unknown metric {name!r}; choose one of {known}, or module:Class for your own")
+        broken = "".join(f"; {reason}" for reason in MEASURES.broken.values())
+        raise FrescoError(f"unknown metric {name!r}; choose one of {known}, or module:Class for your own{broken}")
     options = _options(text, own, match["options"], match["cutoff"])
     try:
         return own(**options)
