@@ -41,7 +41,13 @@ def _cut(pool: Pool, most: int) -> Pool:
         places[kind].append(place)
     negatives = [place for pair in zip_longest(places["own"], places["near"]) for place in pair if place is not None]
     kept = sorted([*places["positive"], *negatives][:most])
-    return Pool(pool.query, tuple(pool.passages[i] for i in kept), tuple(pool.labels[i] for i in kept))
+    return Pool(
+        pool.query,
+        tuple(pool.passages[i] for i in kept),
+        tuple(pool.labels[i] for i in kept),
+        conflicts=tuple(pool.conflicts[i] for i in kept if pool.conflicts),
+        superseded=tuple(pool.superseded[i] for i in kept if pool.superseded),
+    )
 
 
 def write_benchmark(benchmark: Benchmark, folder: Path) -> None:
@@ -52,13 +58,24 @@ def write_benchmark(benchmark: Benchmark, folder: Path) -> None:
         {
             "corpus": [corpus_row(passage) for passage in benchmark.passages()],
             "queries": [_query_row(pool) for pool in benchmark.pools],
-            "pools": [
-                {"query-id": pool.query.id, "corpus-id": passage.id, "label": str(label)}
-                for pool in benchmark.pools
-                for passage, label in zip(pool.passages, pool.labels, strict=True)
-            ],
+            "pools": [row for pool in benchmark.pools for row in _pool_rows(pool)],
         },
     )
+
+
+def _pool_rows(pool: Pool) -> list[dict[str, object]]:
+    conflicts = pool.conflicts or (None,) * len(pool)
+    superseded = pool.superseded or (False,) * len(pool)
+    return [
+        {
+            "query-id": pool.query.id,
+            "corpus-id": passage.id,
+            "label": str(label),
+            "conflict": str(conflict) if conflict else None,
+            "superseded": old,
+        }
+        for passage, label, conflict, old in zip(pool.passages, pool.labels, conflicts, superseded, strict=True)
+    ]
 
 
 def _query_row(pool: Pool) -> dict[str, str]:

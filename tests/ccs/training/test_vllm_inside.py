@@ -24,6 +24,13 @@ from tests.ccs.training.worlds import Long, warm_model
 STEPS = 8
 
 
+@pytest.fixture(autouse=True)
+def _weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with bfloat16 instructions packs vLLM's weights and drops what new ones are written to; a GPU keeps it."""
+    monkeypatch.setattr("vllm._custom_ops._supports_onednn", False)
+    monkeypatch.setattr("vllm.model_executor.layers.utils.check_cpu_sgl_kernel", lambda *_: False)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
     warm_model(tmp_path, 60, num_attention_heads=3, num_key_value_heads=3)  # vLLM knows heads of 32 on a CPU
