@@ -18,7 +18,7 @@ _HOTPOT = Path(__file__).parents[2] / "shared" / "data" / "qa" / "hotpotqa.jsonl
 #: Folders and files whose tests start no process, server or model: the inner loop, `pytest -m fast`.
 FAST = (
     "benchmarks",
-    "data",
+    "data/test_rebuild",
     "metrics/test_metrics",
     "models",
     "stats",

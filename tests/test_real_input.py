@@ -39,6 +39,7 @@ def test_dense_on_mini(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_hotpotqa_as_the_static_side(hotpot: Path, tmp_path: Path) -> None:
     command = ["score", "--nek", str(hotpot), "--limit", "24", "--resamples", "50", "--reranker", DENSE]
     assert main([*command, "--device", "cpu", "--out", str(tmp_path / "a")]) == 0

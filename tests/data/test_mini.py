@@ -171,6 +171,7 @@ def _month(text: str) -> str:
     return f"{year}-{names.index(month) + 1:02}"
 
 
+@pytest.mark.slow
 def test_who_reads_is_right(mini: Benchmark, facts: dict[tuple[str, str], Any]) -> None:
     """What each sentence claims and since when is enough, for every pool: no label is open to doubt."""
     for pool in side(mini, Task.EK):
@@ -295,6 +296,7 @@ def test_only_explicit_queries_ask_for_the_newest(mini: Benchmark) -> None:
         assert asks == (pool.query.kind is Kind.EXPLICIT), pool.query.content
 
 
+@pytest.mark.slow
 def test_it_discriminates(mini: Benchmark, facts: dict[tuple[str, str], Any], audit: Audit) -> None:
     """From chance over words to a reader: the scale is used, and reading is worth more than the surface."""
     read = [
