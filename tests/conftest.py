@@ -18,7 +18,6 @@ _HOTPOT = Path(__file__).parents[2] / "shared" / "data" / "qa" / "hotpotqa.jsonl
 #: Folders and files whose tests start no process, server or model: the inner loop, `pytest -m fast`.
 FAST = (
     "benchmarks",
-    "data/test_rebuild",
     "metrics/test_metrics",
     "models",
     "stats",
@@ -45,12 +44,21 @@ FAST = (
 )
 
 
+def _is_fast(path: Path) -> bool:
+    root = Path(__file__).parent
+    return path.is_relative_to(root) and path.relative_to(root).as_posix().startswith(FAST)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m fast` does not even import the other tests, which wait for torch."""
+    skipped = config.option.markexpr == "fast" and collection_path.suffix == ".py" and not _is_fast(collection_path)
+    return True if skipped and collection_path.name.startswith("test_") else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the fast tests: those of :data:`FAST` that are not slow."""
-    root = Path(__file__).parent
     for item in items:
-        place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
-        if place.startswith(FAST) and item.get_closest_marker("slow") is None:
+        if _is_fast(item.path) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.fast)
 
 
