@@ -49,6 +49,20 @@ def test_the_manifest_that_we_ship_is_whole_and_holds_no_text() -> None:
         assert "body" not in row
 
 
+def test_the_audit_judges_queries_of_this_manifest_and_its_table_counts_them() -> None:
+    folder = ROOT / "eval" / "label_audit"
+    verdicts = [json.loads(line) for line in (folder / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()]
+    ids = {query["_id"] for query in read_manifest(MANIFEST).queries}
+    assert len({verdict["query"] for verdict in verdicts}) == len(verdicts) == 80
+    assert {verdict["query"] for verdict in verdicts} <= ids
+    table = (folder / "README.md").read_text(encoding="utf-8")
+    columns = ("query_natural", "answer_current", "positive_states_it", "negatives_right", "conflict_right")
+    for column in (*columns, "outdated_state_former"):
+        assert f"| {sum(verdict[column] for verdict in verdicts)} (" in table
+    whole = sum(all(verdict[column] for column in (*columns, "outdated_state_former")) for verdict in verdicts)
+    assert f"| everything | {whole} (" in table
+
+
 @pytest.mark.slow
 def test_it_is_what_the_real_revisions_give(jsonl: Path, tmp_path: Path) -> None:
     began = _processor_seconds()
