@@ -1,4 +1,4 @@
-"""Draw instances of a built benchmark for reading: each query with a positive, its hardest negatives, outdated passages.
+"""Draw instances of a built benchmark for reading: a query, a positive, its hardest negatives, outdated passages.
 
     python eval/label_audit/draw.py FOLDER > /somewhere/outside/the/repository
 
