@@ -39,7 +39,7 @@ def shown(pool: Pool, hardest: list[str]) -> Iterator[str]:
     negatives = [each for each in hardest if labels.get(each, Label.POSITIVE) is not Label.POSITIVE]
     outdated = [each for each in negatives if labels[each] is Label.OUTDATED]
     for own in dict.fromkeys([next(pool.labelled(Label.POSITIVE)).id, *negatives[:NEGATIVES], *outdated[:OUTDATED]]):
-        kind = f", {kinds[own].value}" if kinds[own] else ""
+        kind = f", {kinds[own]}" if kinds[own] else ""
         yield f"--- {labels[own].value}{kind} {own} ## {texts[own].section}\n{texts[own].body}"
 
 
