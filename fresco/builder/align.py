@@ -176,16 +176,16 @@ def _roles(pair: Pair, state: State) -> Iterator[tuple[str, tuple[Value, ...]]]:
 
 def _with_aliases(subject: str, stated: Sequence[Value], known: Sequence[Value]) -> tuple[Value, ...]:
     """The stated values with the other names that the facts know them by, but none that is the subject's own."""
-    own = {_plain(subject), _plain(spoken(subject))}
+    own = {_folded_name(subject), _folded_name(spoken(subject))}
     found = []
     for value in stated:
         forms = [*value.forms, *(form for other in known if same(value, other) for form in other.forms)]
-        forms = [form for form in dict.fromkeys(forms) if _plain(form) not in own]
+        forms = [form for form in dict.fromkeys(forms) if _folded_name(form) not in own]
         found.append(Value(value.label, value.kind, tuple(forms), value.amount))
     return tuple(found)
 
 
-def _plain(name: str) -> str:
+def _folded_name(name: str) -> str:
     return fold(name).casefold()
 
 

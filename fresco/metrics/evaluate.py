@@ -66,7 +66,7 @@ class Evaluation:
         """All but the per-query values, as plain mappings, lists, numbers and None."""
         frames = {name: getattr(self, name).to_dict("records") for name in ("age_gap", "comparisons", "groups")}
         plain = {"rows": self.rows, **frames, "bias": self.bias, "ties": self.ties, "warnings": self.warnings}
-        return {key: _plain(value) for key, value in plain.items()}
+        return {key: _as_json(value) for key, value in plain.items()}
 
     @classmethod
     def from_json_dict(cls, content: Mapping[str, Any], per_query: pd.DataFrame) -> Evaluation:
@@ -280,11 +280,11 @@ def _warnings(ties: Mapping[str, Mapping[str, int]], per_query: pd.DataFrame) ->
     return warnings
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return rounded(value) if isinstance(value, float) else value

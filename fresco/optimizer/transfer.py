@@ -12,7 +12,7 @@ from fresco.errors import FrescoError
 from fresco.metrics.aggregate import rounded
 from fresco.metrics.catalog import ALL, PRIMARY
 from fresco.metrics.evaluate import Evaluation
-from fresco.optimizer.proposers.file import Candidate, check_instructions, read_instructions
+from fresco.optimizer.proposers.file import NamedInstruction, check_instructions, read_instructions
 from fresco.records import Task
 from fresco.rerank.base import Reranker
 from fresco.rerank.instructed import Instructed
@@ -32,7 +32,7 @@ class Transfer:
     def __init__(self, source: str | Path | Sequence[str]) -> None:
         if isinstance(source, str | Path):
             self.source = str(source)
-            self.instructions: Sequence[Candidate] = read_instructions(Path(source))
+            self.instructions: Sequence[NamedInstruction] = read_instructions(Path(source))
         else:
             self.source = "a list"
             self.instructions = check_instructions(source)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from fresco.optimizer.proposers.base import Member, SearchState
+from fresco.optimizer.proposers.base import ScoredInstruction, SearchState
 from fresco.records import Kind, Label, Passage, Pool, Query, Task
 from tests.factories import ASKED
 
@@ -60,12 +60,12 @@ class InstructionReader:
         return [np.array(self.score(pool.query, pool.passages, instruction)) for pool in pools]
 
 
-BASE = Member(0, None, 0.4, 0.4)
-NEWEST = Member(1, "Prefer the newest passage.", 0.8, 0.3)
-ANSWER = Member(2, "Prefer the passage that states the answer.", 0.5, 0.6)
+BASE = ScoredInstruction(0, None, 0.4, 0.4)
+NEWEST = ScoredInstruction(1, "Prefer the newest passage.", 0.8, 0.3)
+ANSWER = ScoredInstruction(2, "Prefer the passage that states the answer.", 0.5, 0.6)
 
 
-def make_state(*population: Member, turn: int = 1, seed: int = 0, seen: tuple[str, ...] = ()) -> SearchState:
+def make_state(*population: ScoredInstruction, turn: int = 1, seed: int = 0, seen: tuple[str, ...] = ()) -> SearchState:
     texts = {member.text for member in population if member.text}
     return SearchState(
         turn,

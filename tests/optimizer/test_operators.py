@@ -30,7 +30,7 @@ from fresco.optimizer.examples import (
     won_by_first,
 )
 from fresco.optimizer.proposers.llm import LlmProposer, open_llm_proposer
-from fresco.optimizer.proposers.llm_answers import identity, parse_list
+from fresco.optimizer.proposers.llm_answers import parse_list, same_words
 from fresco.records import Label, Passage, Pool, Task
 from tests.factories import ASKED
 from tests.optimizer.instruction_reader import ANSWER, BASE, NEWEST, InstructionReader, make_pools, make_state
@@ -107,7 +107,7 @@ def test_half_is_mutation_and_half_crossover(api: ChatApi, propose: Callable[...
     assert operators.count("mutation") == operators.count("crossover") == 4
     assert {p.parents for p in proposals if p.operator == "mutation"} == {(1,), (2,)}
     assert {p.parents for p in proposals if p.operator == "crossover"} == {(1, 2)}  # the stronger on EK first
-    assert len({identity(p.text) for p in proposals}) == 8
+    assert len({same_words(p.text) for p in proposals}) == 8
 
 
 def test_what_the_model_is_shown(api: ChatApi, propose: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fresco.optimizer.proposers.base import Proposal
+from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.llm_answers import Rejection
 from fresco.optimizer.search.objective import Objective
@@ -35,7 +35,7 @@ class Scripted:
         self.states.append(state)
         self.counts.append(count)
         texts = self.rounds[state.round - 1] if state.round <= len(self.rounds) else ()
-        return [Proposal(text, "mutation", parents=(0,)) for text in texts]
+        return [ProposedInstruction(text, "mutation", parents=(0,)) for text in texts]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from optuna._hypervolume import compute_hypervolume
 from optuna.samplers.nsgaii._elite_population_selection_strategy import _calc_crowding_distance
 from optuna.study._multi_objective import _is_pareto_front
 
-from fresco.optimizer.proposers.base import Member
+from fresco.optimizer.proposers.base import ScoredInstruction
 from fresco.optimizer.search.selection import crowding_distance, hypervolume, non_dominated, select
 
 # A grid makes ties and duplicates frequent; its steps add up exactly.
@@ -91,7 +91,7 @@ def test_crowding_is_optunas(points):
 @settings(max_examples=50)
 @given(POINTS, st.integers(1, 6))
 def test_the_selection(points, size):
-    members = [Member(number, f"text {number}", *point) for number, point in enumerate(points)]
+    members = [ScoredInstruction(number, f"text {number}", *point) for number, point in enumerate(points)]
     chosen = select(members, size)
     values = [(member.ek, member.nek) for member in chosen]
     front = {point for point in points if not any(dominates(other, point) for other in points)}

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from fresco.errors import FrescoError
-from fresco.optimizer.proposers.base import Proposal
+from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, open_storage, without_password
 
 IDENTITY = {"reranker": "r1", "benchmark": ["a", "b"], "population": 4}
@@ -28,7 +28,13 @@ def opened(url, identity=IDENTITY, worker=None):
 
 
 def add(study, text, number=1, **more):
-    study.add(Proposal(text or "", "clauses", **more), text=text, number=number, seed=0, choices={"a": ("none", "x")})
+    study.add(
+        ProposedInstruction(text or "", "clauses", **more),
+        text=text,
+        number=number,
+        seed=0,
+        choices={"a": ("none", "x")},
+    )
 
 
 def test_an_instruction_has_one_trial_however_often_it_is_added(url):

@@ -87,7 +87,7 @@ class Sparql:
                     self._url, data={"query": query}, headers={"Accept": "application/sparql-results+json"}
                 )
                 if response.status_code == 200:
-                    return [_plain(row) for row in response.json()["results"]["bindings"]]
+                    return [_binding(row) for row in response.json()["results"]["bindings"]]
                 problem = f"status {response.status_code}: {' '.join(response.text.split())[:160]}"
                 if response.status_code not in _PASSING:
                     raise FrescoError(f"{self._url}: refuses the query: {problem}")
@@ -101,7 +101,7 @@ class Sparql:
         raise FrescoError(f"{self._url}: gave no answer in {self._attempts} attempts ({problem}); try again later")
 
 
-def _plain(row: Mapping[str, Mapping[str, str]]) -> Binding:
+def _binding(row: Mapping[str, Mapping[str, str]]) -> Binding:
     """The values of a row; blank nodes, which stand for unknown values, get a name that says so."""
     return {name: f"_:{cell['value']}" if cell.get("type") == "bnode" else cell["value"] for name, cell in row.items()}
 

@@ -134,7 +134,7 @@ def _lines(marked: str) -> Iterator[str]:
     # Cells before the first row mark are a row as well.
     caption, *first = caption.split(_CELL)
     grid = _grid([first, *(row.split(_CELL)[1:] for row in rows)])
-    if caption := _plain(caption):
+    if caption := _without_markup(caption):
         yield caption
     count = 0
     while count < len(grid) - 1 and all(cell.header or not cell.text for cell in grid[count].values()):
@@ -177,7 +177,7 @@ def _grid(rows: list[list[str]]) -> list[dict[int, _Cell]]:
                 column += 1
             if column >= _MOST_COLUMNS:
                 break  # spans that multiply: damage, or malice
-            cell = _Cell(header, _plain(match[4]))
+            cell = _Cell(header, _without_markup(match[4]))
             for each in range(column, min(column + across, _MOST_COLUMNS)):
                 cells.setdefault(each, cell)
                 if down > 1:
@@ -188,5 +188,5 @@ def _grid(rows: list[list[str]]) -> list[dict[int, _Cell]]:
     return grid
 
 
-def _plain(text: str) -> str:
+def _without_markup(text: str) -> str:
     return " ".join(_LEFT_OVER.sub("", text).replace("|", "/").split()).strip(" ,*")

@@ -18,7 +18,7 @@ from fresco.records import Pool
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ProposedInstruction:
     """A candidate instruction and where it comes from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Member:
+class ScoredInstruction:
     """An instruction of the population with its values on the search's validation queries.
 
     Attributes:
@@ -72,7 +72,7 @@ class SearchState:
     """
 
     round: int
-    population: Sequence[Member]
+    population: Sequence[ScoredInstruction]
     seen: frozenset[str]
     training: Sequence[Pool]
     score_training: ScoreTraining
@@ -85,7 +85,7 @@ class Proposer(Protocol):
 
     name: str
 
-    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+    def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """At most ``count`` new instructions, none of them in ``state.seen`` and none twice.
 
         Fewer, or none, is allowed: a file runs out, an LLM writes garbage. Deterministic for the same state (an LLM's

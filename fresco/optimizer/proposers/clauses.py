@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.optimizer.proposers.base import Proposal, SearchState
+from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.search.study import import_optuna
 
@@ -110,7 +110,7 @@ class ClausesProposer:
             raise FrescoError(f"--proposer clauses:{sampler}: there are clauses:nsga2 (the default) and clauses:tpe")
         self._bank, self._sampler = bank, sampler
 
-    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+    def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """See :class:`fresco.optimizer.proposers.base.Proposer`."""
         optuna = import_optuna()
         study = optuna.create_study(
@@ -123,14 +123,16 @@ class ClausesProposer:
             values = trial.values or trial.user_attrs.get("estimate")
             if values and trial.distributions == distributions:
                 study.add_trial(_finished(trial, values))
-        found: dict[str, Proposal] = {}
+        found: dict[str, ProposedInstruction] = {}
         for _ in range(_TRIES * count):
             if len(found) == count:
                 break
             params = study.ask(distributions).params
             text = self._bank.assemble(params)
             if text and text not in state.seen:
-                found.setdefault(text, Proposal(text, "clauses", params=params, detail={"sampler": self._sampler}))
+                found.setdefault(
+                    text, ProposedInstruction(text, "clauses", params=params, detail={"sampler": self._sampler})
+                )
         return list(found.values())
 
 

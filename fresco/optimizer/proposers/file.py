@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.optimizer.proposers.base import Proposal, SearchState
+from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
 from fresco.optimizer.proposers.registry import PROPOSERS
 
 _LONGEST = 4000  # characters: far above any instruction, far below a file that is something else
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NamedInstruction:
     """An instruction of a file.
 
     Attributes:
@@ -28,7 +28,7 @@ class Candidate:
     text: str
 
 
-def read_instructions(path: Path) -> list[Candidate]:
+def read_instructions(path: Path) -> list[NamedInstruction]:
     """Read instructions: a ``front.json``, a JSON list of strings, or a text file with one instruction a line.
 
     In a text file empty lines and lines that begin with ``#`` are skipped. A text that occurs again is taken once.
@@ -47,7 +47,7 @@ def read_instructions(path: Path) -> list[Candidate]:
     return found
 
 
-def check_instructions(texts: Sequence[str]) -> list[Candidate]:
+def check_instructions(texts: Sequence[str]) -> list[NamedInstruction]:
     """Instructions that are no file's, under the same rules.
 
     Raises:
@@ -59,11 +59,11 @@ def check_instructions(texts: Sequence[str]) -> list[Candidate]:
     return found
 
 
-def _distinct(source: str, rows: Iterable[tuple[str, str, Any]]) -> list[Candidate]:
-    found: dict[str, Candidate] = {}
+def _distinct(source: str, rows: Iterable[tuple[str, str, Any]]) -> list[NamedInstruction]:
+    found: dict[str, NamedInstruction] = {}
     for where, name, text in rows:
         cleaned = _checked(f"{source}, {where}", text)
-        found.setdefault(cleaned, Candidate(name or f"i{len(found) + 1}", cleaned))
+        found.setdefault(cleaned, NamedInstruction(name or f"i{len(found) + 1}", cleaned))
     return list(found.values())
 
 
@@ -118,10 +118,12 @@ class FileProposer:
         self._candidates = read_instructions(path)
         self._path = path.name
 
-    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+    def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """See :class:`fresco.optimizer.proposers.base.Proposer`."""
         fresh = [each for each in self._candidates if each.text not in state.seen]
-        return [Proposal(each.text, "file", detail={"file": self._path, "id": each.id}) for each in fresh[:count]]
+        return [
+            ProposedInstruction(each.text, "file", detail={"file": self._path, "id": each.id}) for each in fresh[:count]
+        ]
 
 
 @PROPOSERS.register("file:PATH", "the instructions of a file, in order", example="instructions.txt")

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from fresco.clients.llm import ChatClient
 from fresco.optimizer.examples import RankingError, minibatch, quoted, ranking_errors, won_by_first
-from fresco.optimizer.proposers.base import Member, Proposal, SearchState
-from fresco.optimizer.proposers.llm_answers import Outcome, Rejection, Request, ask_for_strings, identity
+from fresco.optimizer.proposers.base import ProposedInstruction, ScoredInstruction, SearchState
+from fresco.optimizer.proposers.llm_answers import Outcome, Rejection, Request, ask_for_strings, same_words
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.records import Task
 
@@ -93,7 +93,7 @@ class LlmProposer:
         self.rejected: Counter[str] = Counter()
         self.last_rejected: list[Rejection] = []
 
-    def propose(self, state: SearchState, count: int) -> list[Proposal]:
+    def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """See :class:`fresco.optimizer.proposers.base.Proposer`.
 
         Raises:
@@ -107,11 +107,11 @@ class LlmProposer:
         applies = [apply for estimate in estimates for apply in this.applies(estimate)]
         self._ask(applies)
         self._reject(this.skipped)
-        kept: dict[str, Proposal] = {}
+        kept: dict[str, ProposedInstruction] = {}
         for asked in (*applies, *crossovers):
             for text in asked.outcome.accepted:
-                proposal = Proposal(text, asked.request.operator, asked.request.parents, detail=asked.detail)
-                if kept.setdefault(identity(text), proposal) is not proposal:
+                proposal = ProposedInstruction(text, asked.request.operator, asked.request.parents, detail=asked.detail)
+                if kept.setdefault(same_words(text), proposal) is not proposal:
                     self._reject([Rejection(proposal.operator, proposal.parents, "seen before", text)])
         return list(kept.values())[:count]
 
@@ -145,7 +145,7 @@ class _Round:
     def __init__(self, state: SearchState, default: str, max_length: int, seed: str) -> None:
         self._state, self._default, self._max_length, self._seed = state, default, max_length, seed
         self._texts = {member.number: member.text or default for member in state.population}
-        self._seen = frozenset(identity(text) for text in (*state.seen, *self._texts.values()))
+        self._seen = frozenset(same_words(text) for text in (*state.seen, *self._texts.values()))
         drawn = minibatch(state.training, _MINIBATCH * _MINIBATCHES, state.rng)
         self._batch = drawn[:_MINIBATCH]
         self._further = [drawn[at : at + _MINIBATCH] for at in range(_MINIBATCH, len(drawn), _MINIBATCH)]
@@ -199,7 +199,7 @@ class _Round:
 
     def crossovers(self, count: int) -> list[_Asked]:
         """For each pair of parents the question for children, ``count`` in all."""
-        found: list[tuple[Member, Member, list[RankingError], list[RankingError]]] = []
+        found: list[tuple[ScoredInstruction, ScoredInstruction, list[RankingError], list[RankingError]]] = []
         for a, b in self._pairs():
             if len(found) * _CHILDREN >= count:
                 break
@@ -227,7 +227,7 @@ class _Round:
             asked.append(_Asked(request, {"won_by_first": _ids(won_by_a), "won_by_second": _ids(won_by_b)}))
         return asked
 
-    def _pairs(self) -> list[tuple[Member, Member]]:
+    def _pairs(self) -> list[tuple[ScoredInstruction, ScoredInstruction]]:
         """Members of which the first is stronger on EK, the second on NEK: the two ends, then others at random."""
         members = self._state.population
         pairs = [(a, b) for a in members for b in members if a.ek > b.ek and a.nek < b.nek]
@@ -236,7 +236,7 @@ class _Round:
         self._state.rng.shuffle(others)
         return [*pairs[:1], *others]
 
-    def _errors(self, member: Member) -> list[RankingError]:
+    def _errors(self, member: ScoredInstruction) -> list[RankingError]:
         """The worst errors in the round's minibatch, else in the first other one that has any."""
         found = ranking_errors(self._batch, self._scored(member), _ERRORS)
         for batch in self._further:
@@ -245,7 +245,7 @@ class _Round:
             found = ranking_errors(batch, self._state.score_training(member.text, batch), _ERRORS)
         return found
 
-    def _scored(self, member: Member) -> list[npt.NDArray[np.float64]]:
+    def _scored(self, member: ScoredInstruction) -> list[npt.NDArray[np.float64]]:
         if member.number not in self._scores:
             self._scores[member.number] = self._state.score_training(member.text, self._batch)
         return self._scores[member.number]

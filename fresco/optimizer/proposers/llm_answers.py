@@ -52,7 +52,7 @@ class Request:
         count: Strings asked for; more are rejected.
         longest: Characters that one may have.
         seed: Any text; the request's seed is made of it and of the attempt.
-        seen: Identities (:func:`identity`) that are not new.
+        seen: Texts by :func:`same_words` that are not new.
         subjects: Names that no string may hold: it would speak of the examples instead of what they teach.
     """
 
@@ -112,7 +112,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def identity(text: str) -> str:
+def same_words(text: str) -> str:
     """What two texts share that say the same: spaces, case and a last full stop make no other instruction."""
     return one_line(text).casefold().rstrip(". ")
 
@@ -145,12 +145,12 @@ def _judged(answer: str, request: Request) -> Iterator[tuple[str, str | None]]:
     own: set[str] = set()
     for text in map(one_line, strings):
         problem = _problem(text, request)
-        if not problem and identity(text) in own:
+        if not problem and same_words(text) in own:
             problem = "seen before"
         elif not problem and len(own) >= request.count:
             problem = "more than asked"
         if not problem:
-            own.add(identity(text))
+            own.add(same_words(text))
         yield text, problem
 
 
@@ -161,7 +161,7 @@ def _problem(text: str, request: Request) -> str | None:
         return "too long"
     if not text.isprintable() or "<|" in text or "```" in text:
         return "control characters"
-    if identity(text) in request.seen:
+    if same_words(text) in request.seen:
         return "seen before"
     folded = text.casefold()
     if any(re.search(rf"\b{re.escape(subject.casefold())}\b", folded) for subject in request.subjects if subject):

@@ -12,7 +12,7 @@ from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
 from fresco.optimizer.search.objective import Objective, precisions
 from fresco.optimizer.search.racing import ek_and_nek
 from fresco.optimizer.search.rounds import RoundReport, Search, Watcher
-from fresco.optimizer.search.study import identity_of
+from fresco.optimizer.search.study import text_digest
 from fresco.records import SCHEMA_VERSION, Benchmark, Pool
 from fresco.rerank.base import fingerprint
 from fresco.scoring.runner import score
@@ -96,7 +96,7 @@ def prove(
         {
             "id": key,
             "text": text,
-            "sha256": identity_of(text),
+            "sha256": text_digest(text),
             "on_front": key in union,
             "seeds": [own for own, keys in fronts.items() if key in keys],
             **{part: rows[part][key] for part in rows},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fresco.optimizer.proposers.base import Member, Proposal, Proposer, SearchState
+from fresco.optimizer.proposers.base import ProposedInstruction, Proposer, ScoredInstruction, SearchState
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.racing import LEVEL, SHARES, Race, Stages, draw_stages, ek_and_nek, race
 from fresco.optimizer.search.selection import hypervolume, non_dominated, select, values_of
@@ -67,7 +67,7 @@ class RoundReport:
     """
 
     round: int
-    population: Sequence[Member]
+    population: Sequence[ScoredInstruction]
     tried: int
     dropped: int
     rejected: int
@@ -167,15 +167,15 @@ class Search:
                 {"proposed": len(proposals), "rejected": len(rejected), "rejections": rejected[:_REJECTIONS_KEPT]},
             )
 
-    def _proposals(self, number: int) -> tuple[list[Proposal], list[dict[str, Any]]]:
+    def _proposals(self, number: int) -> tuple[list[ProposedInstruction], list[dict[str, Any]]]:
         """What the proposers write for a round, and what of it cannot be tried."""
         if number == 0:
-            return [Proposal(self.base or self.objective.default_text or "", "base")], []
+            return [ProposedInstruction(self.base or self.objective.default_text or "", "base")], []
         trials = self.study.rounds(number)
         population = select(members_of(trials), self.settings.population)
         seen = {trial.user_attrs["text"] for trial in trials} | {self.base, self.objective.default_text}
         texts = {text for text in seen if text is not None}
-        kept: dict[str, Proposal] = {}
+        kept: dict[str, ProposedInstruction] = {}
         rejected: list[dict[str, Any]] = []
         for place, proposer in enumerate(self.proposers):
             state = SearchState(
@@ -274,10 +274,10 @@ class Search:
         return np.concatenate([self.study.values([number], stage)[number] for stage in range(len(self.stages.ends))])
 
 
-def members_of(trials: Sequence[FrozenTrial]) -> list[Member]:
+def members_of(trials: Sequence[FrozenTrial]) -> list[ScoredInstruction]:
     """The trials that were scored on all queries of the search."""
     return [
-        Member(trial.number, trial.user_attrs["text"], *trial.values)
+        ScoredInstruction(trial.number, trial.user_attrs["text"], *trial.values)
         for trial in trials
         if trial.state.name == "COMPLETE"
     ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fresco.optimizer.proposers.base import Member
+from fresco.optimizer.proposers.base import ScoredInstruction
 from fresco.stats.arrays import BoolArray, FloatArray
 
 
@@ -70,7 +70,7 @@ def crowding_distance(ek: FloatArray, nek: FloatArray) -> FloatArray:
     return distance
 
 
-def select(members: Sequence[Member], size: int) -> list[Member]:
+def select(members: Sequence[ScoredInstruction], size: int) -> list[ScoredInstruction]:
     """The non-dominated members, pruned by crowding distance to ``size``.
 
     Of members with equal values only the oldest (lowest number) counts, and of two with equal distance the older one
@@ -87,6 +87,6 @@ def select(members: Sequence[Member], size: int) -> list[Member]:
     return [front[index] for index in order[:size]]
 
 
-def values_of(members: Sequence[Member]) -> tuple[FloatArray, FloatArray]:
+def values_of(members: Sequence[ScoredInstruction]) -> tuple[FloatArray, FloatArray]:
     """EK and NEK of members, each of shape (members,)."""
     return np.array([member.ek for member in members]), np.array([member.nek for member in members])

@@ -26,7 +26,7 @@ import numpy as np
 from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
 from fresco.metrics.aggregate import rounded
-from fresco.optimizer.proposers.base import Proposal
+from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.stats.arrays import FloatArray
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def import_optuna() -> Any:
     return optuna
 
 
-def identity_of(text: str | None) -> str:
+def text_digest(text: str | None) -> str:
     """SHA-256 of an instruction; of the model's own default for None."""
     return hashlib.sha256(b"default" if text is None else b"text:" + text.encode()).hexdigest()
 
@@ -203,7 +203,9 @@ class SearchStudy:
         """The trials of a round."""
         return [trial for trial in self.trials() if trial.user_attrs["round"] == number]
 
-    def add(self, proposal: Proposal, *, text: str | None, number: int, seed: int, choices: Mapping[str, Any]) -> None:
+    def add(
+        self, proposal: ProposedInstruction, *, text: str | None, number: int, seed: int, choices: Mapping[str, Any]
+    ) -> None:
         """Add a trial for an instruction unless it has one.
 
         Args:
@@ -214,7 +216,7 @@ class SearchStudy:
             choices: Values of each parameter in ``proposal.params``.
         """
         optuna = import_optuna()
-        sha = identity_of(text)
+        sha = text_digest(text)
         if any(trial.user_attrs[_SHA] == sha for trial in self.study.get_trials(deepcopy=False)):
             return
         attributes = {
