@@ -29,7 +29,7 @@ NEK: Columns = (("NEK MAP", "NEK", "all", "MAP"),)
 
 
 def score(specs: Sequence[str], timestamps: str, *options: str) -> dict[str, Any]:
-    """Run ``fresco score``; gives ``run.json`` and the rows of ``metrics.json``."""
+    """Run ``fresco score``; gives what a record needs of ``run.json``, and the rows of ``metrics.json``."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["score", "--timestamps", timestamps, "--out", folder, *options]
         for spec in specs:
@@ -37,7 +37,9 @@ def score(specs: Sequence[str], timestamps: str, *options: str) -> dict[str, Any
         if fresco(arguments):
             sys.exit("fresco score failed; its message stands above")
         files = {name: json.loads((Path(folder) / f"{name}.json").read_text()) for name in ("run", "metrics")}
-    return {"run": files["run"], "rows": files["metrics"]["rows"]}
+    # Where this machine keeps its files tells nobody anything.
+    run = {key: files["run"][key] for key in ("started", "benchmark", "environment")}
+    return {"run": run, "rows": files["metrics"]["rows"]}
 
 
 def table(result: dict[str, Any], columns: Columns) -> list[str]:
