@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import study
+
 from fresco.cli import main as fresco
 from fresco.results.table import find
 from fresco.terminal.figures import interval
@@ -39,6 +41,8 @@ def score(specs: Sequence[str], timestamps: str, *options: str) -> dict[str, Any
         files = {name: json.loads((Path(folder) / f"{name}.json").read_text()) for name in ("run", "metrics")}
     # Where this machine keeps its files tells nobody anything.
     run = {key: files["run"][key] for key in ("started", "benchmark", "environment")}
+    if run["environment"]["git"]:
+        run["environment"]["git"]["dirty"] = study.has_changes()
     return {"run": run, "rows": files["metrics"]["rows"]}
 
 

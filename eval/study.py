@@ -55,15 +55,16 @@ def begin(options: argparse.Namespace) -> dict[str, Any]:
         sys.exit(f"--data {data}: no such folder; eval/README.md says where the data comes from")
     made = environment()
     if made["git"]:
-        made["git"]["dirty"] = bool(_changes())
+        made["git"]["dirty"] = has_changes()
     if made["git"] and made["git"]["dirty"] and options.out is None and not options.smoke:
         sys.exit("the checkout has changes, so no figure is recorded from it: commit them, or give --out DIR")
     return made
 
 
-def _changes() -> str:
+def has_changes() -> bool:
+    """Whether the checkout differs from its commit, ``eval/results`` aside."""
     command = ["git", "-C", str(HERE.parent), "status", "--porcelain", "--", ".", ":(exclude)eval/results"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return bool(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
 
 
 def made_by(made: Mapping[str, Any]) -> str:
