@@ -115,6 +115,33 @@ def test_a_measure_is_one_file(folder: Path) -> None:
     assert refused.stderr.count("\n") == 1
 
 
+BENCHMARK = """
+import dataclasses
+from fresco.benchmarks import open_benchmark
+
+def half(seed=0):
+    whole = open_benchmark("mini", seed=seed)
+    return dataclasses.replace(whole, name="half", pools=whole.pools[::2], fingerprint="half:1")
+"""
+
+
+def test_a_benchmark_is_one_file(folder: Path) -> None:
+    (folder / "own_benchmarks.py").write_text(BENCHMARK)
+    quick = ("score", "--limit", "12", "--resamples", "20", "--no-baselines", "--reranker", "bm25")
+    done = fresco(folder, *quick, "--benchmark", "own_benchmarks:half", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "run" / "run.json").read_text())["benchmark"]["name"] == "half"
+    refused = fresco(folder, *quick, "--benchmark", "own_benchmarks:third")
+    assert refused.returncode == 2
+    assert "--benchmark own_benchmarks:third: module own_benchmarks has no third" in refused.stderr
+
+
+def test_every_kind_is_listed(folder: Path) -> None:
+    shown = fresco(folder, "parts").stdout
+    for part in ("run:FILE", "mini", "nDCG[@k]", "clauses[:SAMPLER]", "infobox", "wikidata", "head_coach"):
+        assert part in shown
+
+
 def test_a_relation_is_one_file(folder: Path) -> None:
     pytest.importorskip("mwparserfromhell", reason="pip install 'fresco-ccs[build]'")
     text = (resources.files("fresco.builder.templates") / "head_coach.toml").read_text(encoding="utf-8")

@@ -10,10 +10,12 @@ from fresco.benchmarks.beir import is_beir, read_beir
 from fresco.benchmarks.editions import CARD, Edition, check_edition, check_fingerprint, parse_edition, read_edition
 from fresco.benchmarks.embedded import EMBEDDED, embedded_folder
 from fresco.benchmarks.folder import TABLES, has_table, read_benchmark, read_table
+from fresco.benchmarks.registry import BENCHMARKS
 from fresco.benchmarks.tables import read_hub, read_hub_file
 from fresco.errors import FrescoError
 from fresco.records import Benchmark
 
+_PLUG_IN = re.compile(r"(?:[\w.]+|.*\.py):[A-Za-z_]\w*")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
@@ -22,7 +24,8 @@ def open_benchmark(source: str, *, seed: int = 0) -> Benchmark:
 
     Args:
         source: The first of these that fits: the name of an embedded benchmark (``mini``); the path of a folder in our
-            layout, or of a BEIR folder; the id of a Hugging Face dataset (``user/name``).
+            layout, or of a BEIR folder; the id of a Hugging Face dataset (``user/name``); ``module:function`` of your
+            own, which gives a benchmark.
         seed: Of the random dates of a BEIR folder; the others have dates of their own.
 
     Raises:
@@ -35,8 +38,8 @@ def open_benchmark(source: str, *, seed: int = 0) -> Benchmark:
 
 
 def _open(source: str, seed: int) -> Benchmark:
-    if source in EMBEDDED:
-        return _open_folder(source, embedded_folder(source), seed)
+    if source in BENCHMARKS.parts() or source in BENCHMARKS.plug_ins():
+        return BENCHMARKS.open(source, seed=seed)
     path = Path(source)
     if path.is_dir():
         return _open_folder(source, path, seed)
@@ -45,9 +48,11 @@ def _open(source: str, seed: int) -> Benchmark:
     # Where there is no network the hub is given up after 25 s: a path misspelt in its last part only is not asked for.
     if _HUB_ID.fullmatch(source) and not path.parent.is_dir():
         return _open_hub(source)
+    if _PLUG_IN.match(source):
+        return BENCHMARKS.open(source, seed=seed)
     raise FrescoError(
         f"there is no benchmark {source!r}: give the name of an embedded one ({', '.join(EMBEDDED)}), the path of a "
-        "benchmark or BEIR folder that exists, or the id of a Hugging Face dataset (user/name)"
+        "benchmark or BEIR folder that exists, the id of a Hugging Face dataset (user/name), or module:function"
     )
 
 
@@ -74,3 +79,8 @@ def _open_hub(dataset: str) -> Benchmark:
 def _of_edition(benchmark: Benchmark, edition: Edition | None) -> Benchmark:
     check_fingerprint(benchmark.fingerprint, benchmark.name)
     return dataclasses.replace(benchmark, edition=edition.number) if edition else benchmark
+
+
+@BENCHMARKS.register("mini", "the embedded one: real dated facts in sentences of our own")
+def _mini(_arguments: str, seed: int) -> Benchmark:
+    return _open_folder("mini", embedded_folder("mini"), seed)

@@ -31,6 +31,12 @@ def _measures() -> Listing:
     return list_registry("measures", MEASURES)
 
 
+def _benchmarks() -> Listing:
+    from fresco.benchmarks.registry import BENCHMARKS
+
+    return list_registry("benchmarks", BENCHMARKS)
+
+
 def _proposers() -> Listing:
     from fresco.optimizer.proposers.registry import PROPOSERS
 
@@ -57,4 +63,11 @@ def _relations() -> Listing:
 
 
 #: Every kind of part of this package.
-KINDS: Mapping[str, MakeListing] = {"re-rankers": _rerankers, "measures": _measures}
+KINDS: Mapping[str, MakeListing] = {
+    "re-rankers": _rerankers,
+    "benchmarks": _benchmarks,
+    "measures": _measures,
+    "proposers": _proposers,
+    "fact-sources": _fact_sources,
+    "relations": _relations,
+}

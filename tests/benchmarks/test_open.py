@@ -241,7 +241,7 @@ def test_an_unknown_source_says_what_is_accepted(source: str, tmp_path: Path, mo
         open_benchmark(source)
     assert str(caught.value) == (
         f"there is no benchmark {source!r}: give the name of an embedded one (mini), the path of a benchmark or BEIR "
-        "folder that exists, or the id of a Hugging Face dataset (user/name)"
+        "folder that exists, the id of a Hugging Face dataset (user/name), or module:function"
     )
 
 
