@@ -62,7 +62,7 @@ class DenseHardness:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise FrescoError(
-                f"--embedder needs {error.name}; pip install 'fresco-ccs[build,models]', or leave it away for BM25"
+                f"--embedder needs {error.name}; pip install 'fresco-ccs[build,models]', or leave it out for BM25"
             ) from None
         try:
             self._model = SentenceTransformer(model, device=device, trust_remote_code=False)

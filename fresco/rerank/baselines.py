@@ -1,4 +1,4 @@
-"""Rankings that read no text: the rows beside which every other row must be read."""
+"""Rankings that read no text: the controls that every other row is read beside."""
 
 from __future__ import annotations
 

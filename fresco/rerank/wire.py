@@ -188,7 +188,7 @@ class _Inquiry:
     def _extra(self, name: str) -> dict[str, Any]:
         truncation = FORMATS[name].truncation
         if self._options.truncate and truncation is None:
-            raise bad(f"truncate=yes: a request of format {name} cannot say so; leave it away")
+            raise bad(f"truncate=yes: a request of format {name} cannot say so; leave it out")
         extra = dict(truncation[self._options.truncate]) if truncation else {}
         # Logits instead of their sigmoid keep apart what float32 makes 1.0. Only a classifier may be asked for them:
         # with vLLM's other scoring models the same field switches off the normalization of embeddings.
