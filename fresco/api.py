@@ -21,6 +21,7 @@ from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError
+from fresco.io.files import locked
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
@@ -139,15 +140,16 @@ def score(
     if out is None and results is not None:
         out = Path(results) / f"{slug(opened.name)}-{job.identity[:8]}"
     folder = None if out is None else Path(out)
-    if folder is not None:
-        claim(folder, job.identity, overwrite=overwrite)
-    with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
-        run = job.run(kept, tell)
-    record = run_record(job, run, started, str(kept.path))
-    if transfer:
-        record["instructions"] = transfer.record(run.evaluation)
-    if folder is not None:
-        write_run(run, folder, record)
+    with nullcontext() if folder is None else locked(folder):
+        if folder is not None:
+            claim(folder, job.identity, overwrite=overwrite)
+        with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
+            run = job.run(kept, tell)
+        record = run_record(job, run, started, str(kept.path))
+        if transfer:
+            record["instructions"] = transfer.record(run.evaluation)
+        if folder is not None:
+            write_run(run, folder, record)
     return Result(run.evaluation, record, folder, run)
 
 

@@ -182,6 +182,21 @@ def test_a_condition_holds_for_the_named_rerankers_alone(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_of_identical_runs_at_once_one_writes_and_the_others_say_so(tmp_path):
+    environment = {**os.environ, "FRESCO_STORE": str(tmp_path / "scores.sqlite")}
+    command = [sys.executable, "-m", "fresco", "score", *QUICK, "--out", "run"]
+    runs = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    said = [run.communicate()[1].decode() for run in runs]
+    codes = [run.returncode for run in runs]
+    assert 0 in codes
+    for code, text in zip(codes, said, strict=True):  # one that comes when another has ended finds its own run
+        assert code == 0 or (code == 2 and "another process is at work in this folder" in text), text
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+
 def test_compare(tmp_path):
     fresco("score", *QUICK, "--out", "a", "--reranker", "bm25", "--no-baselines", cwd=tmp_path)
     fresco("score", *QUICK, "--out", "b", "--reranker", "half-life:bm25,365", "--no-baselines", cwd=tmp_path)
@@ -264,7 +279,7 @@ def test_a_full_disk_loses_nothing(small_disk, tmp_path):
     assert done.returncode == 2
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in (small_disk / "out").iterdir()] == [".claim.json"]
+    assert {path.name for path in (small_disk / "out").iterdir()} == {".claim.json", ".lock"}
     again = fresco("score", *QUICK, "--out", "elsewhere", cwd=tmp_path)
     assert again.returncode == 0
     record = json.loads((tmp_path / "elsewhere" / "run.json").read_text())

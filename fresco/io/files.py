@@ -18,6 +18,9 @@ from fresco.errors import FrescoError
 
 _LEFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
 
+#: The file by which a process holds a folder; it stays, empty, and belongs to nobody's content.
+LOCK = ".lock"
+
 
 def write_atomically(path: Path, text: str | bytes) -> None:
     """Write a file so that it holds the old or the new content, whenever the process or the machine dies.
@@ -168,7 +171,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         FrescoError: another process holds it, or it cannot be made.
     """
-    with _held(folder / ".lock", f"{folder}", "another process is at work in this folder"):
+    with _held(folder / LOCK, f"{folder}", "another process is at work in this folder"):
         yield
 
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
+from fresco.io.files import locked
 from fresco.io.provenance import environment
 from fresco.io.secrets import command_line
 from fresco.models.settings import Settings
@@ -141,6 +142,7 @@ def run_search(
         identity = _identity(options, objective, splits, base, bank.choices)
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         folder = Path(out or Path(results) / f"optimize-{slug(whole.name)}-{digest[:8]}")
+        stack.enter_context(locked(folder))
         _claim(folder, digest, overwrite=overwrite)
         url = options.storage or f"sqlite:///{folder / 'study.db'}"
         storage = open_storage(url)

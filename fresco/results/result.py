@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fresco.errors import FrescoError
+from fresco.io.files import locked
 from fresco.metrics.catalog import PRIMARY
 from fresco.metrics.compare import compare
 from fresco.metrics.evaluate import Evaluation
@@ -146,11 +147,12 @@ class Result:
         path = Path(folder)
         if self.folder is not None and self.folder.resolve() == path.resolve():
             return path
-        claim(path, self.record["identity"], overwrite=overwrite)
-        if self.run is not None:
-            write_run(self.run, path, dict(self.record))
-        elif self.folder is not None:
-            copy_run(self.folder, path)
+        with locked(path):
+            claim(path, self.record["identity"], overwrite=overwrite)
+            if self.run is not None:
+                write_run(self.run, path, dict(self.record))
+            elif self.folder is not None:
+                copy_run(self.folder, path)
         return path
 
     def table(self, width: int = WIDE) -> Table:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
+from fresco.io.files import LOCK
 from fresco.io.names import file_name
 from fresco.io.secrets import redacted
 from fresco.results.plots import draw_plots
@@ -46,7 +47,7 @@ def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not overwrite:
+        if any(each.name != LOCK for each in folder.iterdir()) and not overwrite:
             _check_own(folder, identity)
         _write_json(folder / CLAIM, {"identity": identity})
     except OSError as error:
