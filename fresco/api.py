@@ -75,6 +75,8 @@ def score(
     dtype: str = "float32",
     max_length: int | None = None,
     batch_tokens: int = 16384,
+    template: str | Path | None = None,
+    answers: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
     measures: Iterable[str | Measure] = (),
@@ -107,6 +109,8 @@ def score(
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
         max_length: Longest input in tokens; the model's own limit where None.
         batch_tokens: Tokens in one forward pass.
+        template: File with the prompt of models that are asked in words; the model's own where None.
+        answers: What such a model says of a relevant passage and of another; its own where empty.
         seed: Of random dates, random orders and resampling.
         resamples: Bootstrap samples for each interval.
         measures: Beside the standard set: notation such as ``nDCG@20``, ``Recall@10``, ``MAP(rel=2)`` or
@@ -123,7 +127,8 @@ def score(
     """
     started = datetime.now(UTC)
     further = parse_measures([measures] if isinstance(measures, str) else measures)
-    settings = Settings(device, dtype, max_length, batch_tokens, seed)
+    own = None if template is None else str(template)
+    settings = Settings(device, dtype, max_length, batch_tokens, seed, own, tuple(answers))
     beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
     beside = [beside] if isinstance(beside, str) else beside
     named, rerankers = open_rerankers(what, settings, beside)
@@ -195,6 +200,8 @@ def optimize(
     dtype: str = "float32",
     max_length: int | None = None,
     batch_tokens: int = 16384,
+    template: str | Path | None = None,
+    answers: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
     study: str = "fresco",
@@ -228,6 +235,8 @@ def optimize(
         dtype: See ``benchmark``.
         max_length: See ``benchmark``.
         batch_tokens: See ``benchmark``.
+        template: As for :func:`score`; so are ``answers``.
+        answers: See ``template``.
         seed: Of the first search, splits and resampling.
         resamples: See ``benchmark``.
         study: Name of the Optuna studies.
@@ -259,6 +268,8 @@ def optimize(
         dtype=dtype,
         max_length=max_length,
         batch_tokens=batch_tokens,
+        template=None if template is None else str(template),
+        answers=tuple(answers),
         resamples=resamples,
         study=study,
         storage=storage,

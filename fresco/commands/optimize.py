@@ -89,6 +89,8 @@ def run_optimize(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         max_length=options.max_length,
         batch_tokens=options.batch_tokens,
+        template=options.template,
+        answers=options.answers,
         seed=options.seed,
         resamples=options.resamples,
         study=options.study,

@@ -97,6 +97,8 @@ def run_score(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         max_length=options.max_length,
         batch_tokens=options.batch_tokens,
+        template=options.template,
+        answers=options.answers,
         seed=options.seed,
         resamples=options.resamples,
         measures=[*measures, *(condition.measure for condition in conditions)],
@@ -133,6 +135,7 @@ def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
 
     from fresco.results.result import LEGEND
     from fresco.results.table import draw_cells
+    from fresco.terminal.console import literal
 
     console.print(result.table(console.width))
     console.print(f"[dim]{escape(LEGEND)}[/]")
@@ -153,6 +156,8 @@ def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
         console.print(
             f"[dim]{escape(own['name'])}: scored {own['pairs_scored']}, reused {own['pairs_from_store']}{passing}[/]"
         )
+        if used := own.get("used"):
+            console.print(f"[dim]{literal(own['name'])}: {literal(str(used))}[/]")
     console.print(
         f"\nresults: {escape(str(result.folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)"
     )

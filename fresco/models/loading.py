@@ -29,6 +29,7 @@ _LIBRARIES = ("torch", "transformers", "sentence_transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
 _CONFIGS = (".json", ".txt", ".model", ".jinja")  # configs, vocabularies, templates: they change scores too
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json")
 _Model = TypeVar("_Model")
 
 
@@ -184,6 +185,23 @@ def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = T
             f"({', '.join(reports.missing[:3])}); scores would be random"
         )
     return model
+
+
+@lru_cache(maxsize=8)
+def tokenizer(files: ModelFiles) -> Any:
+    """The model's tokenizer; one that was loaded for its template is not loaded again for its tokens.
+
+    Raises:
+        FrescoError: there is none, or it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    if files.folder is not None and not any(files.has(name) for name in _TOKENIZERS):
+        raise FrescoError(
+            f"{files.family}:{files.model}: no tokenizer ({' or '.join(_TOKENIZERS)}) in folder {files.folder}; save "
+            "it beside the weights"
+        )
+    return load(files, lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision))
 
 
 class _Reports(logging.Handler):

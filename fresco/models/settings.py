@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fresco.errors import require_whole
+from fresco.errors import FrescoError, require_whole
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Settings:
             body, never the timestamp line.
         batch_tokens: Most tokens in one forward pass, padding included.
         seed: For whatever is drawn at random.
+        template: File with the prompt for models that are asked in words; None for the model's own.
+        answers: What such a model says of a relevant passage and of another; empty for its own.
     """
 
     device: str | None = None
@@ -25,9 +27,13 @@ class Settings:
     max_length: int | None = None
     batch_tokens: int = 16384
     seed: int = 0
+    template: str | None = None
+    answers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_length is not None:
             require_whole("max_length", self.max_length)
         require_whole("batch_tokens", self.batch_tokens)
         require_whole("seed", self.seed, least=0)
+        if len(self.answers) > 2 or not all(self.answers):
+            raise FrescoError("--answers: give the answer for relevant and the one for not, as in --answers yes,no")

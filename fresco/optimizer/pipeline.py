@@ -57,6 +57,8 @@ class SearchOptions:
         dtype: Its numeric type.
         max_length: Its longest input in tokens.
         batch_tokens: Tokens in one forward pass.
+        template: As for :func:`fresco.api.score`; so are the answers.
+        answers: Of models that are asked in words.
         resamples: Bootstrap samples for each interval.
         study: Name of the Optuna studies.
         storage: Their address; SQLite in the folder where None.
@@ -78,6 +80,8 @@ class SearchOptions:
     dtype: str = "float32"
     max_length: int | None = None
     batch_tokens: int = 16384
+    template: str | None = None
+    answers: tuple[str, ...] = ()
     resamples: int = 1000
     study: str = "fresco"
     storage: str | None = None
@@ -98,7 +102,9 @@ class SearchOptions:
     @property
     def settings(self) -> Settings:
         """For a re-ranker that is opened by a spec."""
-        return Settings(self.device, self.dtype, self.max_length, self.batch_tokens, self.seed)
+        return Settings(
+            self.device, self.dtype, self.max_length, self.batch_tokens, self.seed, self.template, self.answers
+        )
 
 
 def run_search(

@@ -1,19 +1,21 @@
-"""``causal-lm:MODEL``: a language model asked for "yes" or "no", in the form of Qwen3-Reranker.
+"""``causal-lm:MODEL``: a language model that is asked whether the passage answers, scored by the logits of its answer.
 
-The prompt is the one of the model card (https://huggingface.co/Qwen/Qwen3-Reranker-0.6B), token for token. The score is
-``logit(yes) - logit(no)`` at the last position, in float32; its sigmoid is the published score P(yes), which keeps the
-order but ties confident passages at 0 or 1.
+How it is asked is the model's own business: :mod:`fresco.rerank.profiles` finds the form that it was trained with, and
+the record says which was used. The score is ``logit(yes) - logit(no)`` at the last position (``logit(yes)`` where that
+is what was published), in float32; its sigmoid is P(yes), which keeps the order but ties confident passages at 0 or 1.
 
 Three things are left out that the published code computes and throws away: logits at every position, logits of the rest
-of the vocabulary, the key-value cache. The hidden state of the last token is multiplied with one vector, the difference
-of the head's rows for "yes" and "no". A check at load compares this with the model's own logits, so that a model whose
-logits are made otherwise (scaled, capped) is refused rather than mis-scored.
+of the vocabulary, the key-value cache. The hidden state of the last token is multiplied with the head's rows for the
+answers. A check at load compares this with the model's own logits, so that a model whose logits are made otherwise than
+we know (scaled, capped) is refused rather than mis-scored.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
@@ -22,55 +24,63 @@ from fresco.models.batching import Batch, Tokens
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
+from fresco.rerank.base import Reranker
+from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
+from fresco.rerank.model_options import split_options
 from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.profiles import (
+    CHAT,
+    MODEL_CARD_INSTRUCTION,
+    PROFILES,
+    chat_form,
+    check_profile,
+    choose_form,
+    describe_form,
+)
+from fresco.rerank.prompt_form import PromptForm
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
     import torch
 
 _FAMILY = "causal-lm"
+_OPTIONS = {"profile": (f"one of {', '.join([*PROFILES, CHAT])}", check_profile)}
 
-PREFIX = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
-    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
-)
-BODY = "<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}"
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-_CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>")
-_FIELDS = ("<Instruct>:", "<Query>:", "<Document>:")
-
-#: Default of the model card's code.
-MODEL_CARD_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 #: Default of the class ``Qwen3Reranker`` in the reference repository's example (QwenLM/Qwen3-Embedding), sic.
 REPOSITORY_INSTRUCTION = "Given the user query, retrieval the relevant passages"
 DEFAULT_INSTRUCTIONS = {"model card": MODEL_CARD_INSTRUCTION, "repository": REPOSITORY_INSTRUCTION}
 
-#: Longest input of the model card's code.
-MODEL_CARD_MAX_LENGTH = 8192
 
-
-class CausalLmReranker(PairReranker["_YesNoModel"]):
-    """Scores pairs with the yes/no logits of a language model.
+class CausalLmReranker(PairReranker["_AnswerModel"]):
+    """Scores pairs with the logits of a language model's answer.
 
     Attributes:
         name: ``causal-lm:MODEL``.
+        takes_instruction: Whether the form has a place for one.
         truncated: Pairs of which this process cut the passage's end.
     """
 
     family = _FAMILY
-    takes_instruction = True
     _files: loading.ModelFiles
 
     def __init__(
-        self, model: str, settings: Settings, *, revision: str | None = None, default_instruction: str = "model card"
+        self,
+        model: str,
+        settings: Settings,
+        *,
+        revision: str | None = None,
+        default_instruction: str = "model card",
+        profile: str | None = None,
     ) -> None:
         """Check the model's files; weights load at the first score.
 
         Args:
             model: A folder or a Hugging Face model id.
-            settings: Device, dtype, lengths.
+            settings: Device, dtype, lengths, a template of the user's own.
             revision: Branch, tag or commit of a hub model.
-            default_instruction: Key of :data:`DEFAULT_INSTRUCTIONS`, used where a score is asked for without one.
+            default_instruction: Key of :data:`DEFAULT_INSTRUCTIONS`, used where a score is asked for without one and
+                the form's own is the model card's.
+            profile: Key of :data:`fresco.rerank.profiles.PROFILES`, or ``chat``; None for the one that fits.
 
         Raises:
             FrescoError: the model cannot be found, or is no language model.
@@ -84,41 +94,61 @@ class CausalLmReranker(PairReranker["_YesNoModel"]):
         if not self._files.architecture.endswith("ForCausalLM"):
             raise FrescoError(
                 f"{self.name}: architecture {self._files.architecture} is no causal language model; "
-                f"a model with a scoring head is cross-encoder:{model}"
+                f"{_other_family(self._files)}"
             )
+        self._chosen = choose_form(self._files, settings.template, settings.answers, profile)
+        if profile:
+            self.name += f"#profile={profile}"
+        self.takes_instruction = self._chosen is None or self._chosen.takes_instruction
 
-    def _load(self) -> _YesNoModel:
-        return _YesNoModel(self._files, self._settings)
+    @cached_property
+    def form(self) -> PromptForm:
+        """How the model is asked; reading a chat template loads the tokenizer."""
+        if self._chosen is not None:
+            return self._chosen
+        return chat_form(self.name, loading.tokenizer(self._files), self._settings.answers)
 
-    def _instruct(self, loaded: _YesNoModel, instruction: str | None) -> None:
-        loaded.instruction = DEFAULT_INSTRUCTIONS[self._default] if instruction is None else instruction
+    def _load(self) -> _AnswerModel:
+        return _AnswerModel(self.name, self._files, self._settings, self.form)
+
+    def _instruct(self, loaded: _AnswerModel, instruction: str | None) -> None:
+        loaded.instruction = self._instruction if instruction is None else instruction
+
+    @property
+    def _instruction(self) -> str | None:
+        own = self.form.instruction
+        return DEFAULT_INSTRUCTIONS[self._default] if own == MODEL_CARD_INSTRUCTION else own
 
     def _identity(self) -> str:
-        text = f"{PREFIX}{BODY}{SUFFIX}{DEFAULT_INSTRUCTIONS[self._default]}"
-        return f"|prompt={hashlib.sha256(text.encode()).hexdigest()}"
+        default = hashlib.sha256((self._instruction or "").encode()).hexdigest()
+        return f"|prompt={self.form.digest},{default}"
 
-    def _details(self, loaded: _YesNoModel | None) -> Mapping[str, Any]:
+    def _details(self, loaded: _AnswerModel | None) -> Mapping[str, Any]:
+        form = self.form
         return {
-            "template": PREFIX + BODY + SUFFIX,
-            "default_instruction": DEFAULT_INSTRUCTIONS[self._default],
-            "default_instruction_source": self._default,
-            "score": "logit(yes) - logit(no)",
+            "template": form.text,
+            "template_source": form.source,
+            "answers": form.answers,
+            "default_instruction": self._instruction,
+            "default_instruction_source": self._default if form.instruction == MODEL_CARD_INSTRUCTION else "template",
+            "score": "logit(yes) - logit(no)" if form.no else "logit(yes)",
+            "used": describe_form(form),
         }
 
 
-class _YesNoModel:
+class _AnswerModel:
     """A loaded language model as :class:`fresco.models.batching.BatchModel`."""
 
     padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
 
-    def __init__(self, files: loading.ModelFiles, settings: Settings) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
+        from transformers import AutoModelForCausalLM
 
-        spec = f"{_FAMILY}:{files.model}"
         self.device = loading.torch_device(settings)
-        self._tokenizer = loading.load(
-            files, lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision)
-        )
+        self._form, self._tokenizer = form, loading.tokenizer(files)
+        if not getattr(self._tokenizer, "is_fast", False):
+            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+        self._answers = form.answer_ids(spec, self._tokenizer)
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
@@ -127,16 +157,15 @@ class _YesNoModel:
         )
         model = model.to(self.device).eval()
         self.dtype = str(model.dtype).removeprefix("torch.")
+        wanted, most = settings.max_length, form.max_length
         self.limit = loading.token_limit(
-            spec, model, self._tokenizer, settings.max_length, default=MODEL_CARD_MAX_LENGTH
+            spec, model, self._tokenizer, wanted, **({} if most is None else {"default": most})
         )
-        self._yes, self._no = _answers(spec, self._tokenizer)
-        self._prefix, self._suffix = self._ids(PREFIX), self._ids(SUFFIX)
         self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
         self._decoder = model.base_model
-        self._direction, self._bias = _head(model, self._yes, self._no)
-        self._disarm = Disarm(self._tokenizer, _FIELDS)
-        self.instruction = MODEL_CARD_INSTRUCTION
+        self._head = AnswerHead(model, self._answers)
+        self._disarm = Disarm(self._tokenizer, form.names)
+        self.instruction: str | None = form.instruction
         self.truncated = 0
         self._check_against(spec, model)
 
@@ -152,29 +181,23 @@ class _YesNoModel:
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
         ).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
-        last = hidden[rows, batch.attention_mask.sum(dim=1) - 1]
-        scores: torch.Tensor = last.float() @ self._direction + self._bias
-        return scores
+        return self._head(hidden[rows, batch.attention_mask.sum(dim=1) - 1])
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
-        instruction = self._disarm(self.instruction)
-        bodies = [BODY.format(instruction=instruction, query=query, document=passage) for query, passage in texts]
-        encoded = self._tokenizer(bodies, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        return [Tokens([*self._prefix, *ids, *self._suffix]) for ids in encoded["input_ids"]]
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        instruction = None if self.instruction is None else self._disarm(self.instruction)
+        return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
 
     def _check_against(self, spec: str, model: Any) -> None:
-        """Compare the two-row head with the model's own logits on the bare template."""
+        """Compare the head's few rows with the model's own logits on the bare form."""
         import torch
 
-        ids = torch.tensor([[*self._prefix, *self._suffix]], device=self.device)
+        ids = torch.tensor([self._tokens([("", "")])[0].ids], device=self.device)
         with torch.inference_mode():
             logits = model(input_ids=ids, use_cache=False).logits[0, -1].float()
             ours = self.forward(Batch(ids, torch.ones_like(ids), None))[0]
-        theirs = logits[self._yes] - logits[self._no]
+        theirs = logits[self._answers[0]] - (logits[self._answers[1]] if len(self._answers) > 1 else 0)
+        if not math.isfinite(float(theirs)):
+            raise FrescoError(f"{spec}: its logits are no finite numbers in {self.dtype}; try another --dtype")
         # bfloat16 rounds each logit to 1 part in 256 and accumulates; a scaled or capped head is off by far more
         tolerance = (1e-4 if self.dtype == "float32" else 0.05) * max(1.0, float(logits.abs().max()))
         if not abs(float(ours - theirs)) <= tolerance:
@@ -184,36 +207,51 @@ class _YesNoModel:
             )
 
 
-def _answers(spec: str, tokenizer: Any) -> tuple[int, int]:
-    """Token ids of "yes" and "no"."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
-    missing = [token for token in _CONTROL_TOKENS if token not in tokenizer.get_vocab()]
-    if missing:
-        raise FrescoError(f"{spec}: its tokenizer has no {' and no '.join(missing)}: not a model for this template")
-    answers = []
-    for word in ("yes", "no"):
-        ids = tokenizer(word, add_special_tokens=False)["input_ids"]
-        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-            raise FrescoError(f"{spec}: its tokenizer cuts {word!r} into {len(ids)} tokens; it must be a single one")
-        answers.append(ids[0])
-    return answers[0], answers[1]
+class AnswerHead:
+    """The output head's rows for a few tokens, float32, scaled and capped as the model's config says.
+
+    Args:
+        model: A language model of transformers.
+        tokens: One token, whose logit is the score; or two, the first less the second.
+    """
+
+    def __init__(self, model: Any, tokens: Sequence[int]) -> None:
+        head, config = model.get_output_embeddings(), model.config.get_text_config()
+        bias = getattr(head, "bias", None)
+        self._rows = head.weight.detach()[list(tokens)].float()
+        self._bias = 0.0 if bias is None else bias.detach()[list(tokens)].float()
+        self._scaling = float(getattr(config, "logits_scaling", None) or 1.0)
+        self._cap = getattr(config, "final_logit_softcapping", None)
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores of hidden states, shape (pairs, hidden size) to (pairs,)."""
+        logits = (hidden.float() @ self._rows.T + self._bias) / self._scaling
+        if self._cap:
+            logits = (logits / self._cap).tanh() * self._cap
+        scores: torch.Tensor = logits[:, 0] - logits[:, 1] if logits.shape[1] > 1 else logits[:, 0]
+        return scores
 
 
-def _head(model: Any, yes: int, no: int) -> tuple[torch.Tensor, torch.Tensor | float]:
-    """The output head's row and bias for "yes" less those for "no", float32."""
-    head = model.get_output_embeddings()
-    weight, bias = head.weight.detach(), getattr(head, "bias", None)
-    direction = weight[yes].float() - weight[no].float()
-    return direction, 0.0 if bias is None else bias[yes].detach().float() - bias[no].detach().float()
+def _other_family(files: loading.ModelFiles) -> str:
+    """Which family opens it: never one that sends the user back here."""
+    architecture = files.architecture
+    if architecture.endswith("ForSequenceClassification"):
+        return f"a model with a scoring head is cross-encoder:{files.model}"
+    if architecture.endswith("ForConditionalGeneration"):
+        return f"an encoder-decoder is seq2seq:{files.model} or likelihood:{files.model}"
+    return f"an embedding model is dense:{files.model}"
 
 
 @RERANKERS.register(
     "causal-lm:MODEL",
-    "an LLM's yes/no logits (Qwen3-Reranker)",
+    "an LLM's yes/no logits, asked as the model wants",
     needs=MODELS_EXTRA,
     example="ORGANISATION/NAME or causal-lm:./folder",
     instruction="yes",
 )
-def _open(model: str, settings: Settings) -> CausalLmReranker:
-    return CausalLmReranker(model, settings)
+def _open(arguments: str, settings: Settings) -> Reranker:
+    model, options = split_options(_FAMILY, arguments, _OPTIONS)
+    files = loading.find_model(_FAMILY, model, settings)
+    if is_saved_cross_encoder(files) and settings.template is None and not options:
+        return CrossEncoderReranker(model, settings, shown_as=f"{_FAMILY}:{model}")
+    return CausalLmReranker(model, settings, **options)

@@ -25,13 +25,17 @@ from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.first_token import trim
+from fresco.rerank.model_options import split_options, whole
 from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.prompt_form import PromptForm, read_form
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
 
 if TYPE_CHECKING:
     import torch
 
 _FAMILY = "cross-encoder"
+#: Fields of the configs of today's decoders and of no encoder's.
+_DECODERS_HAVE = {"num_key_value_heads", "rms_norm_eps"}
 _SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 
 
@@ -46,49 +50,85 @@ class CrossEncoderReranker(PairReranker["_PairClassifier"]):
 
     family = _FAMILY
 
-    def __init__(self, model: str | Any, settings: Settings, *, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Any,
+        settings: Settings,
+        *,
+        revision: str | None = None,
+        label: int | None = None,
+        shown_as: str | None = None,
+    ) -> None:
         """Check the model's files; weights load at the first score.
 
         Args:
             model: A folder, a Hugging Face model id, or a ``CrossEncoder`` that is loaded already.
-            settings: Device, dtype, lengths.
+            settings: Device, dtype, lengths, a template of the user's own.
             revision: Branch, tag or commit of a hub model.
+            label: Of a classifier with several outputs, the one whose logit is the score.
+            shown_as: Its name, where another family handed it over.
 
         Raises:
             FrescoError: the model cannot be found, or is no cross-encoder.
         """
         super().__init__(loading.find_or_hold(_FAMILY, model, settings, revision), settings)
         _check_head(self._files)
+        self._label = _chosen_output(self._files, label)
+        self._form = None if settings.template is None else _own_form(self._files, settings.template)
+        if label is not None:
+            self.name += f"#label={label}"
+        self.name, self._shown_as = shown_as or self.name, shown_as
         self._templated = _has_template(self._files)
         self.takes_instruction = self._templated or _declares_prompts(self._files)
+        if self._form is not None:
+            self.takes_instruction = self._form.takes_instruction
         self._default = _default_prompt(self._files)
 
     def _load(self) -> _PairClassifier:
-        return _PairClassifier(self._files, self._settings)
+        return _PairClassifier(self._files, self._settings, self._label, self._form)
 
     def _instruct(self, loaded: _PairClassifier, instruction: str | None) -> None:
         loaded.instruct(instruction if self.takes_instruction else None)
 
     def _identity(self) -> str:
-        return "|raw"
+        label = "" if self._label is None else f"|label={self._label}"
+        return f"|raw{label}" + ("" if self._form is None else f"|prompt={self._form.digest}")
 
     def _details(self, loaded: _PairClassifier | None) -> Mapping[str, Any]:
+        source = "chat template" if self._templated else "prompt, pair" if self.takes_instruction else "pair"
+        warning = self._warning()
         return {
-            "template": "chat template" if self._templated else "prompt, pair" if self.takes_instruction else "pair",
-            "score": "raw output, no activation",
+            "template": source if self._form is None else self._form.text,
+            "score": "raw output, no activation" if self._label is None else f"raw output {self._label}",
             **({} if self._default is None else {"default_instruction": self._default}),
+            **({} if warning is None else {"warnings": [warning]}),
+            **({} if self._form is None else {"used": f"asked by {self._form.source}"}),
+            **({} if self._shown_as is None else {"used": "what sentence-transformers saved with the model"}),
         }
+
+    def _warning(self) -> str | None:
+        """Decoders are trained on a prompt; the bare pair is most likely none of them."""
+        config = self._files.json("config.json")
+        saved = is_saved_cross_encoder(self._files)
+        if self._templated or self._form or saved or not _DECODERS_HAVE & config.keys():
+            return None
+        return (
+            f"{self._files.architecture} is a decoder and came without a template: it reads query and passage one "
+            "after the other, which is hardly what it was trained on; give its prompt with --template FILE"
+        )
 
 
 class _PairClassifier:
     """A loaded cross-encoder as :class:`fresco.models.batching.BatchModel`."""
 
-    def __init__(self, files: loading.Model, settings: Settings) -> None:
+    def __init__(self, files: loading.Model, settings: Settings, label: int | None, form: PromptForm | None) -> None:
+        self._label, self._form = label, form
+        self._instruction: str | None = None
         self._model = files.loaded.eval() if isinstance(files, ModelInMemory) else _load_model(files, settings)
         self.device: torch.device = self._model.device
         spec = f"{_FAMILY}:{files.model}"
-        if self._model.num_labels != 1:
-            raise FrescoError(f"{spec} has {self._model.num_labels} outputs; a re-ranker has one (num_labels=1)")
+        if self._model.num_labels != 1 and label is None:
+            raise FrescoError(_several(spec, self._model.num_labels))
         self._tokenizer = self._model.tokenizer
         if not getattr(self._tokenizer, "is_fast", False) or self._tokenizer.pad_token_id is None:
             raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json) with a padding token")
@@ -97,7 +137,7 @@ class _PairClassifier:
         self.dtype = str(self._model.dtype).removeprefix("torch.")
         self.limit = loading.length_limit(files, self._model.transformers_model, self._tokenizer, settings)
         self.truncated = 0
-        self._disarm = Disarm(self._tokenizer)
+        self._disarm = Disarm(self._tokenizer, () if form is None else form.names)
         self._prompt = ""
         first = self._model[0]
         # Inputs besides the tensors, the same for every pair; a language model need not compute all positions' logits.
@@ -113,6 +153,7 @@ class _PairClassifier:
 
     def instruct(self, instruction: str | None) -> None:
         """Set the instruction of the pairs to come; None for the model's own."""
+        self._instruction = instruction
         if instruction is None:
             self._prompt = self._model.prompts.get(self._model.default_prompt_name) or ""
             return
@@ -133,10 +174,13 @@ class _PairClassifier:
         }
         if batch.token_type_ids is not None:
             features["token_type_ids"] = batch.token_type_ids
-        scores: torch.Tensor = self._model(features)["scores"]
-        return scores.float().reshape(len(batch.input_ids))
+        scores: torch.Tensor = self._model(features)["scores"].float()
+        return scores[:, self._label] if self._label is not None else scores.reshape(len(batch.input_ids))
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+        if self._form is not None:
+            told = None if self._instruction is None else self._disarm(self._instruction)
+            return [Tokens(ids) for ids in self._form.encode(self._tokenizer, told, texts)]
         if not self._text_only or (self._prompt and not self._glues):
             return [self._library_tokens(text) for text in texts]
         queries = [self._prompt + query for query, _ in texts]
@@ -180,13 +224,47 @@ def _generates(module: Any) -> bool:
     return getattr(module, "transformer_task", "") == "text-generation"
 
 
+def is_saved_cross_encoder(files: loading.Model) -> bool:
+    """Whether sentence-transformers saved the model as a ``CrossEncoder``: prompt, template and score come with it."""
+    return files.json(_SENTENCE_TRANSFORMERS).get("model_type") == "CrossEncoder"
+
+
+def _several(spec: str, outputs: int) -> str:
+    return f"{spec} has {outputs} outputs; a re-ranker has one: choose the one that means relevant with #label=N"
+
+
+def _chosen_output(files: loading.Model, label: int | None) -> int | None:
+    """The output that is the score; None for a model of one. Told by config.json where that says how many there are."""
+    config = files.json("config.json")
+    labels = config.get("id2label")
+    outputs: int | None = None
+    if config and not is_saved_cross_encoder(files):
+        outputs = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)  # 2 is what is left unsaid
+    spec = f"{_FAMILY}:{files.model}"
+    if label is None:
+        if outputs is not None and outputs > 1:
+            raise FrescoError(_several(spec, outputs))
+        return None
+    if outputs is not None and label >= outputs:
+        raise FrescoError(f"{spec}#label={label}: it has {outputs} outputs; write 0 to {outputs - 1}")
+    return label if outputs != 1 else None
+
+
+def _own_form(files: loading.Model, template: str) -> PromptForm:
+    if isinstance(files, ModelInMemory):
+        raise FrescoError(f"--template is for models that a spec names; {files.model} is loaded already")
+    return read_form(template, ())
+
+
 def _check_head(files: loading.Model) -> None:
     """Refuse what the library would load with a head of random weights."""
-    if files.json(_SENTENCE_TRANSFORMERS).get("model_type") == "CrossEncoder":
+    if is_saved_cross_encoder(files):
         return
     architecture = files.architecture
     if architecture.endswith("ForCausalLM"):
         raise FrescoError(f"{_FAMILY}:{files.model} is a language model; try causal-lm:{files.model}")
+    if architecture.endswith("ForConditionalGeneration"):
+        raise FrescoError(f"{_FAMILY}:{files.model} is an encoder-decoder; try seq2seq:{files.model}")
     if not architecture.endswith("ForSequenceClassification"):
         raise FrescoError(
             f"{_FAMILY}:{files.model}: architecture {architecture} has no scoring head; "
@@ -223,5 +301,6 @@ def _default_prompt(files: loading.Model) -> str | None:
     example="ORGANISATION/NAME or cross-encoder:./folder",
     instruction="where the model has a prompt",
 )
-def _open(model: str, settings: Settings) -> CrossEncoderReranker:
-    return CrossEncoderReranker(model, settings)
+def _open(arguments: str, settings: Settings) -> CrossEncoderReranker:
+    model, options = split_options(_FAMILY, arguments, {"label": ("the number of an output, from 0", whole(0))})
+    return CrossEncoderReranker(model, settings, **options)

@@ -60,7 +60,8 @@ class Dense(ModelReranker["_Embedder"]):
         return _Embedder(self._files, self._settings)
 
     def _details(self, loaded: _Embedder | None) -> Mapping[str, Any]:
-        return {"score": loaded.similarity if loaded else None}
+        warning = _warning(self._files)
+        return {"score": loaded.similarity if loaded else None, **({"warnings": [warning]} if warning else {})}
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
@@ -170,6 +171,19 @@ class _Embedder:
                     f"query {each.id} is longer than the {self.limit} tokens {self._name} reads; raise --max-length"
                 )
         return inputs, lengths
+
+
+def _warning(files: loading.Model) -> str | None:
+    """What the library makes of a model that was never trained to embed: it averages its tokens and says nothing."""
+    if isinstance(files, ModelInMemory) or files.has("modules.json") or files.has("config_sentence_transformers.json"):
+        return None
+    kind = files.architecture
+    if kind.endswith(("ForCausalLM", "ForConditionalGeneration", "ForMaskedLM")):
+        return (
+            f"{kind} came without sentence-transformers' files and is most likely no embedding model: the mean of its "
+            "tokens is compared"
+        )
+    return None
 
 
 def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:

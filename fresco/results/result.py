@@ -169,6 +169,7 @@ class Result:
 
     def _remarks(self) -> Iterator[str]:
         for reranker in self.record["rerankers"]:
+            yield from (f"{reranker['name']}: {warning}" for warning in reranker.get("warnings") or ())
             if count := reranker.get("truncated"):
                 yield (
                     f"{reranker['name']}: {count} pairs were longer than it reads; the end of the text was cut, not "

@@ -61,6 +61,8 @@ class Job:
             [reranker.name for reranker in self.rerankers],
             [settings.dtype, settings.max_length, settings.seed, self.resamples],
         ]
+        if settings.template or settings.answers:
+            parts += [[settings.template, *settings.answers]]
         parts += [[measure.name for measure in self.measures]] if self.measures else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -72,3 +72,8 @@ def number_in(low: float, high: float, *, above: bool = False) -> Callable[[str]
 def seconds(text: str) -> float:
     """A time in seconds, above zero."""
     return number_in(0, math.inf, above=True)(text)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Words between commas, blanks kept: a token may begin with one."""
+    return tuple(text.split(","))

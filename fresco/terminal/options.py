@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fresco.terminal.arguments import count, positive
+from fresco.terminal.arguments import count, listed, positive
 
 if TYPE_CHECKING:
     from fresco.models.settings import Settings
@@ -41,13 +41,27 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add_dtype(group)
     group.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
     group.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
+    group.add_argument(
+        "--template", metavar="FILE", help="prompt of models asked in words: {query}, {document}, {instruction}"
+    )
+    group.add_argument(
+        "--answers", type=listed, default=(), metavar="YES,NO", help="what such a model answers (default: its own)"
+    )
 
 
 def model_settings(options: argparse.Namespace) -> Settings:
     """The settings that :func:`add_models` and :func:`add_resampling` let a user choose."""
     from fresco.models.settings import Settings
 
-    return Settings(options.device, options.dtype, options.max_length, options.batch_tokens, options.seed)
+    return Settings(
+        options.device,
+        options.dtype,
+        options.max_length,
+        options.batch_tokens,
+        options.seed,
+        options.template,
+        options.answers,
+    )
 
 
 def add_store(options: Options) -> None:

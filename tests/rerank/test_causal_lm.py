@@ -202,7 +202,10 @@ def test_models_that_do_not_fit_are_refused(qwen3, tmp_path):
     torch.manual_seed(0)
     transformers.GraniteForCausalLM(config).save_pretrained(tmp_path / "scaled")
     tokenizer.save_pretrained(tmp_path / "scaled")
-    fails("not a plain product", tmp_path / "scaled")
+    scaled = CausalLmReranker(str(tmp_path / "scaled"), Settings(device="cpu"))
+    query, passages = make_query(), passages_of_all_lengths(3)
+    prompts = [PROMPT.format(causal_lm.MODEL_CARD_INSTRUCTION, query.text, passage.text) for passage in passages]
+    assert_close(scaled.score(query, passages), full_logits(tmp_path / "scaled", prompts))
 
     lacking = tiny_models.causal_lm(tmp_path / "lacking")
     weights = load_file(lacking / "model.safetensors")
@@ -214,7 +217,18 @@ def test_models_that_do_not_fit_are_refused(qwen3, tmp_path):
     transformers.Qwen2Tokenizer().train_new_from_iterator(
         ["a yes b no c"] * 4, vocab_size=300, show_progress=False
     ).save_pretrained(bare)
-    fails("no <|im_start|> and no <|im_end|>".replace("|", r"\|"), bare)
+    assert "plain text" in CausalLmReranker(str(bare), Settings()).describe()["template_source"]
+
+    capped = tiny_models.causal_lm(tmp_path / "nan", dtype="float16")
+    weights = load_file(capped / "model.safetensors")
+    weights["model.embed_tokens.weight"] *= 1e9
+    save_file(weights, capped / "model.safetensors", metadata={"format": "pt"})
+    fails("no finite numbers in float16; try another --dtype", capped, dtype="float16")
+
+    speechless = tiny_models.causal_lm(tmp_path / "speechless")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (speechless / name).unlink()
+    fails("no tokenizer", speechless)
 
     cut = tiny_models.causal_lm(tmp_path / "cut")
     words = transformers.Qwen2Tokenizer().train_new_from_iterator(["abc"] * 4, vocab_size=260, show_progress=False)
