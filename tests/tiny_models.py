@@ -184,3 +184,47 @@ def cross_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
         raise ValueError(f"no tiny cross-encoder of architecture {architecture!r}")
     torch.manual_seed(seed)
     return _save(AutoModelForSequenceClassification.from_config(config), tokenizer, folder)
+
+
+def encoder_decoder(folder: Path, *, seed: int = 0, **overrides: Any) -> Path:
+    """A T5 with a SentencePiece-like tokenizer that knows MonoT5's answers and RankT5's score token.
+
+    Args:
+        folder: Where to write; created.
+        seed: Of the weights.
+        **overrides: Fields of the model's config.
+
+    Returns:
+        The folder.
+    """
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    pieces = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "<extra_id_10>": 0.0}
+    pieces |= {f"▁{word}": -5.0 for word in sorted({*re.findall(r"\w+", " ".join(CORPUS)), "true", "false"})}
+    pieces |= dict.fromkeys(["▁", *string.printable.strip()], -12.0)
+    words = Tokenizer(models.Unigram(list(pieces.items()), unk_id=2))
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=256,
+        additional_special_tokens=["<extra_id_10>"],
+    )
+    torch.manual_seed(seed)
+    shape = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "initializer_factor": 2.0}
+    config = T5Config(
+        **{
+            **shape,
+            "vocab_size": len(tokenizer),
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            **overrides,
+        }
+    )
+    return _save(T5ForConditionalGeneration(config), tokenizer, folder)

@@ -28,6 +28,7 @@ from fresco.rerank.base import Reranker
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
 from fresco.rerank.model_options import split_options
 from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.output_head import AnswerHead
 from fresco.rerank.profiles import (
     CHAT,
     MODEL_CARD_INSTRUCTION,
@@ -205,31 +206,6 @@ class _AnswerModel:
                 f"{spec}: its logits are not a plain product with the output head (difference "
                 f"{float(ours - theirs):.2g}); this kind of model is not supported"
             )
-
-
-class AnswerHead:
-    """The output head's rows for a few tokens, float32, scaled and capped as the model's config says.
-
-    Args:
-        model: A language model of transformers.
-        tokens: One token, whose logit is the score; or two, the first less the second.
-    """
-
-    def __init__(self, model: Any, tokens: Sequence[int]) -> None:
-        head, config = model.get_output_embeddings(), model.config.get_text_config()
-        bias = getattr(head, "bias", None)
-        self._rows = head.weight.detach()[list(tokens)].float()
-        self._bias = 0.0 if bias is None else bias.detach()[list(tokens)].float()
-        self._scaling = float(getattr(config, "logits_scaling", None) or 1.0)
-        self._cap = getattr(config, "final_logit_softcapping", None)
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Scores of hidden states, shape (pairs, hidden size) to (pairs,)."""
-        logits = (hidden.float() @ self._rows.T + self._bias) / self._scaling
-        if self._cap:
-            logits = (logits / self._cap).tanh() * self._cap
-        scores: torch.Tensor = logits[:, 0] - logits[:, 1] if logits.shape[1] > 1 else logits[:, 0]
-        return scores
 
 
 def _other_family(files: loading.ModelFiles) -> str:

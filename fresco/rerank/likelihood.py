@@ -1,0 +1,231 @@
+"""``likelihood:MODEL``: how likely a language model finds the query, given the passage (UPR, arXiv 2204.07496).
+
+The score is the mean log-probability of the query's tokens after ``Passage: ... Please write a question based on this
+passage.`` An encoder-decoder reads the passage in its encoder and the query, its end included, in its decoder, as
+published. A decoder reads one after the other: a chat model through its template, the query standing where its answer
+would; a base model as plain text. ``--template FILE`` gives another form, which must end in ``{query}``.
+
+Logits are computed at the query's positions alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from fresco.errors import FrescoError
+from fresco.models import loading
+from fresco.models.batching import Batch, Tokens
+from fresco.models.settings import Settings
+from fresco.models.tokens import Disarm, encode
+from fresco.records import Pair
+from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.output_head import finish_logits
+from fresco.rerank.profiles import has_chat_template
+from fresco.rerank.prompt_form import PromptForm, read_form
+from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
+from fresco.rerank.seq2seq import ending, load_encoder_decoder
+
+if TYPE_CHECKING:
+    import torch
+
+_FAMILY = "likelihood"
+_INSTRUCTION = "Please write a question based on this passage."
+_PASSAGE = "Passage: {document}. {instruction}"
+_QUERY = "{query}"
+UPR = PromptForm("published: UPR", (_PASSAGE, _QUERY), instruction=_INSTRUCTION, begins=False)
+PLAIN = replace(UPR, source="UPR as plain text", segments=(f"{_PASSAGE}\nQuestion:", " {query}"), begins=None)
+
+
+class LikelihoodReranker(PairReranker["_QueryModel"]):
+    """Scores pairs by the mean log-probability of the query's tokens, given the passage.
+
+    Attributes:
+        name: ``likelihood:MODEL``.
+        truncated: Pairs of which this process cut the passage's end.
+    """
+
+    family = _FAMILY
+    _files: loading.ModelFiles
+
+    def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:
+        """Check the model's files; weights load at the first score.
+
+        Args:
+            model: A folder or a Hugging Face model id.
+            settings: Device, dtype, lengths, a template of the user's own.
+            revision: Branch, tag or commit of a hub model.
+
+        Raises:
+            FrescoError: the model cannot be found, or writes no text.
+        """
+        super().__init__(loading.find_model(_FAMILY, model, settings, revision), settings)
+        kind = self._files.architecture
+        self._encodes = kind.endswith("ForConditionalGeneration")
+        if not (self._encodes or kind.endswith("ForCausalLM")):
+            raise FrescoError(f"{self.name}: architecture {kind} writes no text; likelihood: wants a language model")
+        self._own = None
+        if settings.template is not None:
+            form = read_form(settings.template, ())
+            if not form.text.endswith(_QUERY) or form.text.count(_QUERY) > 1:
+                raise FrescoError(f"--template {settings.template}: for likelihood: it must end in {{query}}, its only")
+            before = form.text.removesuffix(_QUERY)
+            blank = " " if before.endswith(" ") else ""  # a blank belongs to the word after it
+            self._own = replace(form, segments=(before.removesuffix(" "), blank + _QUERY))
+        self.takes_instruction = self._own is None or self._own.takes_instruction
+
+    @cached_property
+    def form(self) -> PromptForm:
+        """How the model is asked; reading a chat template loads the tokenizer."""
+        if self._own is not None:
+            return self._own
+        if self._encodes:
+            return UPR
+        return _chat_form(self.name, self._files) if has_chat_template(self._files) else PLAIN
+
+    def _load(self) -> _QueryModel:
+        make = _EncoderDecoder if self._encodes else _Decoder
+        return make(self.name, self._files, self._settings, self.form)
+
+    def _instruct(self, loaded: _QueryModel, instruction: str | None) -> None:
+        loaded.instruction = self.form.instruction if instruction is None else instruction
+
+    def _identity(self) -> str:
+        default = hashlib.sha256((self.form.instruction or "").encode()).hexdigest()
+        return f"|prompt={self.form.digest},{default}"
+
+    def _details(self, loaded: _QueryModel | None) -> Mapping[str, Any]:
+        return {
+            "template": self.form.text,
+            "template_source": self.form.source,
+            "default_instruction": self.form.instruction,
+            "score": "mean log-probability of the query's tokens",
+            "used": f"the query's likelihood by {self.form.source}",
+        }
+
+
+def _chat_form(spec: str, files: loading.ModelFiles) -> PromptForm:
+    try:
+        rendered = loading.tokenizer(files).apply_chat_template(
+            [{"role": "user", "content": _PASSAGE}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+            date_string="26 Jul 2024",  # see fresco.rerank.profiles.chat_form
+        )
+    except FrescoError:
+        raise
+    except Exception as error:  # a template can raise whatever it likes
+        raise FrescoError(f"{spec}: its chat template cannot be used ({type(error).__name__})") from error
+    if rendered.count(_PASSAGE) != 1:
+        raise FrescoError(f"{spec}: its chat template leaves the passage out; write one in a file: --template FILE")
+    before, _, after = rendered.partition(_PASSAGE)
+    return replace(UPR, source="UPR through the model's chat template", segments=(before, _PASSAGE, after, _QUERY))
+
+
+class _QueryModel:
+    """What both kinds share: the query's tokens are marked by segment id 1, the rest is what stands before them."""
+
+    padding_side: Literal["left", "right"] = "right"
+
+    def __init__(self, spec: str, model: Any, tokenizer: Any, settings: Settings, form: PromptForm) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._before = replace(form, segments=form.segments[:-1])
+        self._query = replace(form, segments=form.segments[-1:], begins=False)
+        self.device, self.dtype = model.device, str(model.dtype).removeprefix("torch.")
+        self.limit = loading.token_limit(spec, model, tokenizer, settings.max_length)
+        self.pad_id: int = tokenizer.pad_token_id or 0
+        self._disarm = Disarm(tokenizer)
+        self._between: list[int] = []
+        self._end: list[int] = []
+        self.instruction = form.instruction
+        self.truncated = 0
+
+    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
+        self.truncated += cut
+        return encoded
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Scores of a batch, shape (pairs,)."""
+        raise NotImplementedError
+
+    def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+        told = None if self.instruction is None else self._disarm(self.instruction)
+        before = self._before.encode(self._tokenizer, told, texts)
+        asked = self._query.encode(self._tokenizer, None, texts)
+        rows = [([*one, *self._between], [*other, *self._end]) for one, other in zip(before, asked, strict=True)]
+        return [Tokens([*one, *other], [*[0] * len(one), *[1] * len(other)]) for one, other in rows]
+
+
+class _Decoder(_QueryModel):
+    def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
+        from transformers import AutoModelForCausalLM
+
+        tokenizer = loading.tokenizer(files)
+        if not getattr(tokenizer, "is_fast", False):
+            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+        device = loading.torch_device(settings)
+        model = loading.load(
+            files,
+            lambda: AutoModelForCausalLM.from_pretrained(
+                files.location, revision=files.revision, dtype=loading.torch_dtype(settings)
+            ),
+        )
+        super().__init__(spec, model.to(device).eval(), tokenizer, settings, form)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        hidden = self._model.base_model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+        ).last_hidden_state
+        assert batch.token_type_ids is not None
+        rows, places = (batch.token_type_ids == 1).nonzero(as_tuple=True)
+        logits = finish_logits(self._model, self._model.get_output_embeddings()(hidden[rows, places - 1]).float())
+        chosen = logits.log_softmax(dim=-1).gather(1, batch.input_ids[rows, places][:, None])[:, 0]
+        sums = torch.zeros(len(hidden), device=hidden.device).index_add_(0, rows, chosen)
+        means: torch.Tensor = sums / (batch.token_type_ids == 1).sum(dim=1)
+        return means
+
+
+class _EncoderDecoder(_QueryModel):
+    def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
+        tokenizer, model = load_encoder_decoder(spec, files, settings)
+        super().__init__(spec, model, tokenizer, settings, form)
+        self._between = self._end = ending(tokenizer)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        assert batch.token_type_ids is not None
+        asked = batch.token_type_ids == 1
+        queries = [ids[own] for ids, own in zip(batch.input_ids, asked, strict=True)]
+        labels = pad_sequence(queries, batch_first=True, padding_value=self.pad_id)
+        real = pad_sequence([torch.ones_like(each) for each in queries], batch_first=True)
+        start = torch.full((len(labels), 1), self._model.config.decoder_start_token_id, device=self.device)
+        # The query stands behind the passage in the row, and is hidden from the encoder by the mask alone.
+        logits = self._model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask * ~asked,
+            decoder_input_ids=torch.cat([start, labels[:, :-1]], dim=1),
+            use_cache=False,
+        ).logits.float()
+        chosen = logits.log_softmax(dim=-1).gather(2, labels[:, :, None])[:, :, 0]
+        means: torch.Tensor = (chosen * real).sum(dim=1) / real.sum(dim=1)
+        return means
+
+
+@RERANKERS.register(
+    "likelihood:MODEL",
+    "how likely a language model finds the query (UPR)",
+    needs=MODELS_EXTRA,
+    example="ORGANISATION/NAME or likelihood:./folder",
+    instruction="yes",
+)
+def _open(model: str, settings: Settings) -> LikelihoodReranker:
+    return LikelihoodReranker(model, settings)
