@@ -1,12 +1,13 @@
-"""``http:URL``: a served ``/rerank`` of vLLM, TEI or Infinity, or one that speaks Cohere's or Jina's wire format.
+"""``http:URL``: a served ``/rerank`` of vLLM, SGLang, TEI or Infinity, or of Cohere, Jina, Voyage, DashScope.
 
 URL is the whole endpoint; options ride in its fragment, which is never sent:
 ``http:http://127.0.0.1:8000/v1/rerank#model=NAME&batch=32``. They are:
 
-``format=auto|vllm|tei|infinity|cohere|jina``
+``format=auto|vllm|sglang|tei|infinity|cohere|jina|voyage|dashscope``
     The wire format. ``auto`` (the default) goes, in this order, by a hosted API's own host name, by what a GET of
-    ``/info`` (TEI) and of ``/v1/models`` and ``/models`` (vLLM, Infinity) beside the endpoint answers, and by the path
-    (``/v2/rerank`` is Cohere's, ``/v1/rerank`` Jina's). :meth:`HttpReranker.describe` says which of these decided.
+    ``/info`` (TEI) and of ``/v1/models`` and ``/models`` (vLLM, SGLang, Infinity) beside the endpoint answers, and by
+    the path (``/v2/rerank`` is Cohere's, ``/v1/rerank`` Jina's, ``.../text-rerank`` DashScope's).
+    :meth:`HttpReranker.describe` says which of these decided.
 ``model=NAME``
     Sent with each request. Without it: the one model that the server lists; TEI serves just one and needs no name.
 ``key=VARIABLE``
@@ -17,7 +18,8 @@ URL is the whole endpoint; options ride in its fragment, which is never sent:
 ``concurrency=N``, ``timeout=S``, ``retries=N``
     Requests at a time (4), seconds for one attempt (120), further attempts after a passing failure (5).
 ``truncate=yes|no``
-    vLLM and TEI: whether a text that is too long is cut (and loses its timestamp line first) or refused. Default: no.
+    vLLM, TEI and Voyage: whether a text that is too long is cut (and loses its timestamp line first) or refused.
+    Default: no.
 ``pointwise=yes|no``
     ``no`` for a listwise model (jina-reranker-v3), whose scores depend on the rest of the pool. Default: yes.
 
@@ -26,6 +28,7 @@ The wire formats themselves are in :mod:`fresco.rerank.wire`.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -54,6 +57,17 @@ def _canary_pool() -> Candidates:
     return query, passages
 
 
+#: Questions that have nothing to do with each other, and what answers them: any re-ranker puts each where it belongs.
+_UNRELATED = (
+    ("Who is the head coach of Example F.C.?", "The head coach of Example F.C. is Jane Roe."),
+    ("At what temperature does water boil at sea level?", "At sea level water boils at a temperature of 100 degrees."),
+    ("Which river flows through Paris?", "The river that flows through Paris is the Seine."),
+)
+_NO_QUERY = (
+    "its scores have little to do with the query: of {count} questions on unrelated matters, {wrong} did not put their "
+    "own answer first; a served LLM re-ranker may be missing its score template (vLLM: --chat-template and "
+    "--hf-overrides of the model's card), or the model is no re-ranker"
+)
 #: Two instructions so unlike that a model which reads them cannot give the same scores to the last bit.
 _CONTRAST = ("Judge whether the passage answers the query.", "Prefer whatever speaks of buildings and their size.")
 
@@ -101,6 +115,7 @@ class HttpReranker:
             raise
         self._format = FORMATS[self._server.format]
         self._instruction_seen = False
+        self._misplaced: int | None = None  # of the unrelated questions, those whose answer is not first
         self.name = f"http:{self._endpoint.shown}" + (f"#{fragment}" if fragment else "")
         self.takes_instruction = self._format.takes_instruction
         self.pointwise = self._options.pointwise
@@ -136,7 +151,11 @@ class HttpReranker:
             "concurrency": self._options.concurrency,
             "too_long_texts": too_long,
             "server": dict(self._server.facts),
+            **({"warnings": [warning]} if (warning := self._warning()) else {}),
         }
+
+    def _warning(self) -> str | None:
+        return None if not self._misplaced else _NO_QUERY.format(count=len(_UNRELATED), wrong=self._misplaced)
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`.
@@ -192,8 +211,23 @@ class HttpReranker:
         Stored with the first scores of a fingerprint and compared later, they show that another model, precision or
         template now answers at the same address. A server that batches in bfloat16 moves a logit by about 0.01 from
         call to call: compare with a tolerance.
+
+        Whether scores have to do with the query at all is looked at, too, and told in the record's warnings.
         """
+        if self._misplaced is None:
+            self._misplaced = self._count_misplaced()
         return self._score_pools([_canary_pool()], None)[0]
+
+    def _count_misplaced(self) -> int:
+        """Of the unrelated questions, those whose own answer is not above the others."""
+        query, (first, *_) = _canary_pool()
+        passages = [
+            dataclasses.replace(first, id=f"unrelated-{n}", title="", body=answer)
+            for n, (_, answer) in enumerate(_UNRELATED)
+        ]
+        pools = [(dataclasses.replace(query, content=question), passages) for question, _ in _UNRELATED]
+        rows = self._score_pools(pools, None)
+        return sum(row[own] <= max(row[:own] + row[own + 1 :]) for own, row in enumerate(rows))
 
     def close(self) -> None:
         """End the connections."""
@@ -207,19 +241,20 @@ class HttpReranker:
         if one == other:
             raise FrescoError(
                 f"{self._endpoint.shown} drops the instruction: two unlike ones gave the same scores; start vLLM with "
-                "a --chat-template that prints {{ instruction }}, or leave --instruction away"
+                "a --chat-template that prints {{ instruction }} (SGLang: {{ instruct }}), or leave --instruction away"
             )
         self._instruction_seen = True
 
     def _ask(self, query: Query, passages: Sequence[Passage], instruction: str | None) -> list[float]:
-        payload: dict[str, Any] = {"query": query.text, self._format.texts: [passage.text for passage in passages]}
-        payload |= {**self._format.constant, **self._server.extra}
-        if self._format.names_model and self._server.model is not None:
-            payload["model"] = self._server.model
+        texts: dict[str, Any] = {"query": query.text, self._format.texts: [passage.text for passage in passages]}
+        payload: dict[str, Any] = {**self._format.constant, **self._server.extra}
         if self._format.counts:
             payload["top_n"] = len(passages)
         if instruction is not None:
-            payload["instruction"] = instruction
+            payload[self._format.instruction] = instruction
+        payload = {"input": texts, "parameters": payload} if self._format.nested else {**texts, **payload}
+        if self._format.names_model and self._server.model is not None:
+            payload["model"] = self._server.model
         answer = self._client.post(self._endpoint, payload, f"query {query.id!r}")
         return self._scores(answer, query, passages)
 
@@ -227,6 +262,8 @@ class HttpReranker:
         def wrong(problem: str) -> FrescoError:
             return FrescoError(f"{self._endpoint.shown} {problem} (query {query.id!r})")
 
+        if self._format.nested:
+            answer = answer.get("output") if isinstance(answer, dict) else None
         rows = answer.get(self._format.results) if isinstance(answer, dict) and self._format.results else answer
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise wrong(f"answered JSON that is not of format {self._server.format}; name another with #format=")
@@ -261,10 +298,10 @@ def _shown(value: object) -> str:
 
 @RERANKERS.register(
     "http:URL",
-    "a served /rerank: vLLM, TEI, Infinity, Cohere, Jina",
+    "a served /rerank: vLLM, SGLang, TEI, Infinity, Cohere, Jina, ...",
     needs="pip install 'fresco-ccs[http]'",
     example="http://HOST:8000/v1/rerank",
-    instruction="vLLM",
+    instruction="vLLM, SGLang, DashScope",
 )
 def _open(url: str, settings: Settings) -> HttpReranker:
     return HttpReranker(url, settings)

@@ -1,8 +1,9 @@
 """What a served ``/rerank`` speaks: the wire formats, the options in the URL's fragment, and who answers there.
 
 Formats, from the servers' own request schemas: vLLM ``entrypoints/pooling/scoring/protocol.py`` (0.31), TEI
-``router/src/http/types.rs``, Infinity ``fastapi_schemas/pymodels.py``, https://docs.cohere.com/v2/reference/rerank,
-https://jina.ai/reranker.
+``router/src/http/types.rs``, Infinity ``fastapi_schemas/pymodels.py``, SGLang ``entrypoints/openai/protocol.py``,
+https://docs.cohere.com/v2/reference/rerank, https://jina.ai/reranker, https://docs.voyageai.com/reference/reranker-api,
+https://help.aliyun.com/zh/model-studio/text-rerank-api (DashScope).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Format:
     names_model: bool = True
     needs_model: bool = False
     takes_instruction: bool = False
+    instruction: str = "instruction"  # the field's name
+    nested: bool = False  # texts under "input", all else under "parameters", rows under "output"
     batch: int = 1000
 
 
@@ -46,12 +49,36 @@ FORMATS: dict[str, Format] = {
         batch=32,
     ),
     "infinity": Format(constant={"raw_scores": True, "return_documents": False}, batch=2048),
+    "sglang": Format(
+        score="score",
+        results=None,
+        constant={"return_documents": False},
+        takes_instruction=True,
+        instruction="instruct",
+    ),
     "cohere": Format(counts=True, needs_model=True),
     "jina": Format(counts=True, needs_model=True, constant={"return_documents": False}),
+    "voyage": Format(
+        results="data",
+        needs_model=True,
+        constant={"return_documents": False},
+        truncation={True: {"truncation": True}, False: {"truncation": False}},
+    ),
+    "dashscope": Format(
+        counts=True,
+        needs_model=True,
+        constant={"return_documents": False},
+        takes_instruction=True,
+        instruction="instruct",
+        nested=True,
+        batch=500,
+    ),
 }
-_HOSTS = {"api.cohere.com": "cohere", "api.cohere.ai": "cohere", "api.jina.ai": "jina"}
-_PATHS = {"/v2/rerank": "cohere", "/v1/rerank": "jina"}
+_HOSTS = {"api.cohere.com": "cohere", "api.cohere.ai": "cohere", "api.jina.ai": "jina", "api.voyageai.com": "voyage"}
+_HOSTS |= {"dashscope.aliyuncs.com": "dashscope", "dashscope-intl.aliyuncs.com": "dashscope"}
+_PATHS = {"/services/rerank/text-rerank/text-rerank": "dashscope", "/v2/rerank": "cohere", "/v1/rerank": "jina"}
 _ENDPOINT = re.compile(r"(/v[12])?/rerank/?$")
+_OWNERS = ("vllm", "infinity", "sglang")
 
 
 @dataclass(frozen=True)
@@ -172,7 +199,7 @@ class _Inquiry:
             name, decided_by = "tei", "GET /info"
         wants_model = name != "tei" and self._options.model is None and self._host not in _HOSTS
         listing = self._listing() if name in (None, "vllm") or wants_model else []
-        if name is None and listing and listing[0].get("owned_by") in ("vllm", "infinity"):
+        if name is None and listing and listing[0].get("owned_by") in _OWNERS:
             name, decided_by = str(listing[0]["owned_by"]), "owner of the listed models"
         if name is None:
             name, decided_by = self._by_path()

@@ -34,14 +34,14 @@ def no_key_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_format_is_told_apart_and_its_scores_put_in_order(dialect: str) -> None:
     with serve(dialect) as api:
         reranker = connect(api)
-        raw = dialect in ("tei", "infinity", "vllm")
+        raw = dialect in ("tei", "infinity", "vllm", "sglang")
         expected = [logit(QUERY.text, passage.text) for passage in PASSAGES]
         expected = expected if raw else [sigmoid(value) for value in expected]
         assert reranker.describe()["format"] == dialect
         assert reranker.score(QUERY, PASSAGES) == expected
         assert expected != sorted(expected, reverse=True)  # the servers answer best first
         assert reranker.score(QUERY, ()) == []
-        assert reranker.takes_instruction == (dialect == "vllm")
+        assert reranker.takes_instruction == (dialect in ("vllm", "sglang", "dashscope"))
         assert base.is_pointwise(reranker)
 
 
@@ -65,14 +65,18 @@ def test_a_format_that_is_named_gives_the_same_scores(dialect: str) -> None:
         ("infinity", {"model", "query", "documents", "raw_scores", "return_documents"}),
         ("cohere", {"model", "query", "documents", "top_n"}),
         ("jina", {"model", "query", "documents", "top_n", "return_documents"}),
+        ("sglang", {"model", "query", "documents", "return_documents"}),
+        ("voyage", {"model", "query", "documents", "return_documents", "truncation"}),
+        ("dashscope", {"model", "input", "parameters"}),
     ],
 )
 def test_a_request_has_the_fields_of_its_format_and_no_other(dialect: str, sent: set[str]) -> None:
     with serve(dialect) as api:
         connect(api).score(QUERY, PASSAGES)
         assert set(api.posted()[0]) == sent
-        assert QUERY.text == api.posted()[0]["query"]
-        assert "Timestamp: 2025-08-31T23:59:59Z" in api.posted()[0]["query"]
+        texts = api.posted()[0].get("input") or api.posted()[0]
+        assert texts["query"] == QUERY.text
+        assert "Timestamp: 2025-08-31T23:59:59Z" in texts["query"]
 
 
 @pytest.mark.parametrize("dialect", list(FORMATS))
@@ -89,11 +93,49 @@ def test_order_batches_and_company_do_not_change_a_score(dialect: str) -> None:
             passages = [Passage(str(n), "", "", body, WHEN) for n, body in enumerate(bodies)]
             api.requests.clear()
             whole = rerankers[batch].score(QUERY, passages)
-            assert max((len(body.get("documents", body.get("texts"))) for body in api.posted()), default=0) <= batch
+            assert max(map(_documents, api.posted()), default=0) <= batch
             assert rerankers[batch].score(QUERY, passages[::-1]) == whole[::-1]
             assert [rerankers[5].score(QUERY, [passage])[0] for passage in passages] == whole
 
         check()
+
+
+def _documents(body: dict[str, object]) -> int:
+    asked = body.get("input") or body
+    return len(asked.get("documents", asked.get("texts")))  # type: ignore[attr-defined, arg-type]
+
+
+@pytest.mark.parametrize(("dialect", "field"), [("sglang", "instruct"), ("vllm", "instruction")])
+def test_the_instruction_has_the_formats_own_name(dialect: str, field: str) -> None:
+    with serve(dialect) as api:
+        connect(api).score(QUERY, PASSAGES, "Prefer the newest.")
+        assert api.posted()[-1][field] == "Prefer the newest."
+
+
+def test_dashscope_nests_what_is_asked() -> None:
+    with serve("dashscope") as api:
+        connect(api).score(QUERY, PASSAGES, "Prefer the newest.")
+        assert api.posted()[-1]["parameters"] == {
+            "return_documents": False,
+            "top_n": len(PASSAGES),
+            "instruct": "Prefer the newest.",
+        }
+
+
+def test_scores_that_have_nothing_to_do_with_the_query_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without its score template answers numbers that look well; only unrelated questions show it."""
+
+    def by_words(query: str, text: str, instruction: str = "") -> float:
+        return float(len(set(query.lower().split()) & set(text.lower().split())))
+
+    for score, told in ((by_words, False), (lambda query, text, _="": logit("", text), True), (lambda *_: 0.5, True)):
+        monkeypatch.setattr(servers, "logit", score)
+        with serve("vllm") as api:
+            reranker = connect(api)
+            assert "warnings" not in reranker.describe()
+            reranker.canary()
+            warnings = reranker.describe().get("warnings", [])
+            assert any("score template" in warning for warning in warnings) == told
 
 
 def test_a_lone_surrogate_and_control_characters_are_sent_as_they_are() -> None:
@@ -178,7 +220,7 @@ def test_a_format_that_cannot_be_told_is_asked_for() -> None:
         message = failure(lambda: connect(api))
         assert "cannot tell which format" in message
         assert "/v1/models 404" in message
-        assert "add #format= with one of vllm, tei, infinity, cohere, jina" in message
+        assert "add #format= with one of vllm, tei, infinity, sglang, cohere, jina, voyage, dashscope" in message
         assert connect(api, "format=cohere").describe()["format"] == "cohere"
 
 
@@ -212,7 +254,7 @@ def test_adapters_are_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     ("fragment", "said"),
     [
         ("colour=red", "unknown option 'colour' after #; known are format, model, key, batch, concurrency, timeout"),
-        ("format=xml", "format= wants auto or one of vllm, tei, infinity, cohere, jina"),
+        ("format=xml", "format= wants auto or one of vllm, tei, infinity, sglang, cohere, jina, voyage, dashscope"),
         ("batch=0", "batch= wants a whole number from 1"),
         ("batch=٣", "batch= wants a whole number from 1"),
         ("retries=-1", "retries= wants a whole number from 0"),

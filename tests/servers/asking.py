@@ -21,7 +21,9 @@ PASSAGES = tuple(Passage(f"p{n}", "The club", "", f"It was led by number {n}.", 
 
 def connect(api: Api, options: str = "", **kwargs: Any) -> HttpReranker:
     """A re-ranker for the fake, with pauses short enough for tests."""
-    needs_model = api.dialect in ("cohere", "jina")
+    needs_model = api.dialect in ("cohere", "jina", "voyage", "dashscope")
+    if api.dialect == "voyage" and "format=" not in options:  # told by its host alone
+        options = f"format=voyage&{options}"
     parts = [*(["model=tiny/reranker"] if needs_model and "model=" not in options else []), *options.split("&")]
     fragment = "&".join(part for part in parts if part)
     return HttpReranker(f"{api.url}#{fragment}" if fragment else api.url, Settings(), **{"backoff": 0.01, **kwargs})

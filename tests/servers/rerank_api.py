@@ -1,4 +1,4 @@
-"""Re-ranking APIs that cannot run here, over real sockets: Cohere, Jina, TEI, Infinity, and a bare vLLM.
+"""Re-ranking APIs that cannot run here, over real sockets: those of :mod:`fresco.rerank.wire`.
 
 Each checks requests and words its errors as the real one does, as far as that is documented or in its source; the model
 behind it is a checksum. Faults are queued: each request to score takes the next one.
@@ -45,7 +45,7 @@ class Api:
     """One running server.
 
     Attributes:
-        dialect: ``cohere``, ``jina``, ``tei``, ``infinity`` or ``vllm``.
+        dialect: ``cohere``, ``jina``, ``voyage``, ``dashscope``, ``tei``, ``infinity``, ``sglang`` or ``vllm``.
         url: Of the endpoint.
         key: Bearer token it wants; empty for none.
         faults: Taken one by each request to score.
@@ -93,7 +93,9 @@ class Api:
                 "auto_truncate": True,
                 "version": "1.8.0",
             }
-        if path == ("/models" if self.dialect == "infinity" else "/v1/models") and self.dialect in ("infinity", "vllm"):
+        if path == ("/models" if self.dialect == "infinity" else "/v1/models") and self.dialect in (
+            *("infinity", "vllm", "sglang"),
+        ):
             if self.listing_status != 200:
                 return self.listing_status, {"error": "Unauthorized"}
             row: dict[str, Any] = {"object": "model", "owned_by": self.dialect, "created": 1}
@@ -191,6 +193,33 @@ class Api:
         rows = [{**row, "document": {"text": asked["documents"][row["index"]]}} for row in rows]
         return {"id": "score-1", "model": self.models[0], "results": rows, "usage": {"total_tokens": 9}}
 
+    def _sglang(self, asked: Any) -> Any:
+        _fastapi(asked, {"query": str, "documents": list})
+        instruction = "" if self.deaf else asked.get("instruct") or ""
+        rows = self._sorted(asked["query"], asked["documents"], "score", raw=True, instruction=instruction)
+        return [{**row, "document": None, "meta_info": None} for row in rows]
+
+    def _voyage(self, asked: Any) -> Any:
+        for name in ("query", "documents", "model"):
+            if not asked.get(name):
+                raise RefusedError(400, {"detail": f"The request body is missing a required argument: {name}."})
+        unknown = set(asked) - {"query", "documents", "model", "top_k", "return_documents", "truncation"}
+        if unknown:
+            raise RefusedError(400, {"detail": f"Argument '{sorted(unknown)[0]}' is not supported by our API"})
+        rows = self._sorted(asked["query"], asked["documents"], "relevance_score", raw=False)
+        return {"object": "list", "data": rows, "model": asked["model"], "usage": {"total_tokens": 9}}
+
+    def _dashscope(self, asked: Any) -> Any:
+        given, options = asked.get("input"), asked.get("parameters") or {}
+        if not isinstance(given, dict) or "query" not in given:
+            raise RefusedError(400, {"code": "InvalidParameter", "message": "Field required: input.query"})
+        if asked.get("model") not in self.models:
+            raise RefusedError(400, {"code": "ModelNotFound", "message": "Model can not be found."})
+        instruction = "" if self.deaf else options.get("instruct") or ""
+        rows = self._sorted(given["query"], given["documents"], "relevance_score", False, instruction)
+        rows = rows[: options.get("top_n", len(rows))]
+        return {"output": {"results": rows}, "usage": {"total_tokens": 9}, "request_id": "b042e72d"}
+
     @property
     def unauthorized(self) -> Any:
         """How it words a missing or wrong key."""
@@ -278,9 +307,13 @@ def edited(change: Callable[[list[dict[str, Any]]], Any]) -> Fault:
     """Answer with other rows."""
 
     def fault(handler: _Handler, answer: Any) -> None:
-        rows = answer if isinstance(answer, list) else answer["results"]
-        rows = change(rows)
-        handler.send(200, rows if isinstance(answer, list) else {**answer, "results": rows})
+        if isinstance(answer, list):
+            handler.send(200, change(answer))
+        elif "output" in answer:
+            handler.send(200, {**answer, "output": {"results": change(answer["output"]["results"])}})
+        else:
+            name = "data" if "data" in answer else "results"
+            handler.send(200, {**answer, name: change(answer[name])})
 
     return fault
 
@@ -358,6 +391,9 @@ _PATHS = {
     "tei": "/rerank",
     "infinity": "/rerank",
     "vllm": "/v1/rerank",
+    "sglang": "/v1/rerank",
+    "voyage": "/v1/rerank",
+    "dashscope": "/api/v1/services/rerank/text-rerank/text-rerank",
 }
 
 
