@@ -63,7 +63,9 @@ def main() -> None:
         options.limit, options.only_own = options.limit or 4, True
     own = dict(each.split("=", 1) for each in options.model)
     wanted = {**({} if options.only_own else PAPER), **own}
-    rows, kept, lacking = [], {}, {}
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, Any] = {}
+    lacking: dict[str, str] = {}
     for name, spec in {"": None, **wanted}.items():  # the baselines first
         try:
             result = _score(spec, name, options)
