@@ -23,9 +23,7 @@ identifiers are counted and reported; where no answer of a call names a passage,
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -39,6 +37,7 @@ from fresco.rerank.listwise_prompt import PROMPTS, Message, read_ranking, withou
 from fresco.rerank.local_chat import LocalChat
 from fresco.rerank.model_options import Readers, split_options, whole
 from fresco.rerank.registry import RERANKERS
+from fresco.rerank.sliding import shuffled, slide
 
 _FAMILY = "listwise"
 _STARTS = ("shuffled", "given", "bm25")
@@ -184,23 +183,17 @@ class ListwiseReranker:
             scores = self._bm25.score(query, passages)
             order.sort(key=lambda place: -scores[place])
         elif self._options["start"] == "shuffled" or number:
-            # By what a passage says, not where it stood: the order of the input must not leak into the ranking.
-            order.sort(key=lambda place: (passages[place].text, passages[place].id))
-            drawn = hashlib.sha256(f"{self._seed}\0{number}\0{query.text}".encode("utf-8", "surrogatepass")).digest()
-            random.Random(drawn).shuffle(order)  # noqa: S311 - no secret
+            return shuffled(query, passages, self._seed, number)
         return order
 
     def _slide(self, query: Query, passages: Sequence[Passage], order: list[int]) -> list[int]:
-        window, stride = self._options["window"], self._options["stride"]
         for _ in range(self._options["passes"]):
-            end = len(order)
-            while end > 1:
-                start = max(0, end - window)
-                part = order[start:end]
-                order[start:end] = [part[place] for place in self._sorted(query, [passages[own] for own in part])]
-                if start == 0:
-                    break
-                end -= stride
+            slide(
+                order,
+                self._options["window"],
+                self._options["stride"],
+                lambda part: self._sorted(query, [passages[own] for own in part]),
+            )
         return order
 
     def _sorted(self, query: Query, passages: Sequence[Passage]) -> tuple[int, ...]:
