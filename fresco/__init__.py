@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fresco.api import Result, SearchResult, audit, build, evaluate, load, open_benchmark, optimize, score
+    from fresco.api import Result, SearchResult, audit, build, evaluate, load, open_benchmark, optimize, parity, score
     from fresco.errors import FrescoError
 
 try:
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "open_benchmark",
     "optimize",
+    "parity",
     "score",
 ]
 

@@ -37,6 +37,7 @@ from fresco.results.record import run_record
 from fresco.results.result import Result
 from fresco.results.writer import claim, slug, write_run
 from fresco.scoring.job import Job
+from fresco.scoring.parity import Parity, compare_backends
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
 from fresco.terminal.progress import Progress, no_progress, progress_bars
@@ -54,6 +55,7 @@ __all__ = [
     "load",
     "open_benchmark",
     "optimize",
+    "parity",
     "score",
 ]
 
@@ -287,6 +289,46 @@ def optimize(
             overwrite=overwrite,
             watcher=watcher,
         )
+
+
+def parity(
+    a: Any,
+    b: Any,
+    benchmark: str | Benchmark = "mini",
+    *,
+    nek: str | Benchmark | None = None,
+    limit: int | None = 10,
+    instruction: str | None = None,
+    tolerance: float | None = None,
+    store: str | Path | None = None,
+    progress: bool | Progress = True,
+    settings: Settings | None = None,
+) -> Parity:
+    """Compare the scores that two backends of one model give to the same pairs; see :mod:`fresco.scoring.parity`.
+
+    Args:
+        a: Whatever :func:`score` takes for one re-ranker.
+        b: The other.
+        benchmark: Whose pairs; as for :func:`score`.
+        nek: Another one as the static side.
+        limit: About so many queries, whole subjects.
+        instruction: For those that take one.
+        tolerance: Relative to the larger of two scores and 1; the looser of their own where None.
+        store: File of the score store.
+        progress: Whether bars are drawn on standard error; or a callback.
+        settings: For models that a spec names.
+
+    Raises:
+        FrescoError: something cannot be opened, a re-ranker failed, or both are one.
+    """
+    settings = settings or Settings()
+    rerankers = (as_reranker(a, settings), as_reranker(b, settings))
+    if rerankers[0].name == rerankers[1].name:
+        raise FrescoError(f"{rerankers[0].name} is compared with itself; name another backend of the model")
+    opened = Part("all", limit, "text", settings.seed).open(benchmark, nek)
+    pools = [(pool.query, pool.passages) for pool in opened.pools]
+    with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
+        return compare_backends(rerankers, pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)
 
 
 def build(
