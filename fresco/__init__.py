@@ -1,7 +1,7 @@
 """Score re-rankers for retrieval-augmented generation on knowledge that changes.
 
 The front door is :mod:`fresco.api`, each of its functions reached as ``fresco.NAME``: ``score``, ``evaluate``,
-``optimize``, ``build``, ``audit``, ``open_benchmark``, ``load``.
+``optimize``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``.
 """
 
 from __future__ import annotations

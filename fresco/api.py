@@ -12,7 +12,7 @@ Each is reached as ``fresco.NAME``; this module is imported when the first of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +37,10 @@ from fresco.results.record import run_record
 from fresco.results.result import Result
 from fresco.results.writer import claim, slug, write_run
 from fresco.scoring.job import Job
-from fresco.scoring.parity import Parity, compare_backends
+from fresco.scoring.parity import parity
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
-from fresco.terminal.progress import Progress, no_progress, progress_bars
+from fresco.terminal.progress import Progress, shown_progress
 
 if TYPE_CHECKING:
     from fresco.builder.job import Built
@@ -150,7 +150,7 @@ def score(
     with nullcontext() if folder is None else locked(folder):
         if folder is not None:
             claim(folder, job.identity, overwrite=overwrite)
-        with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
+        with ScoreStore(Path(store) if store else default_store()) as kept, shown_progress(progress, "pairs") as tell:
             run = job.run(kept, tell)
         record = run_record(job, run, started, str(kept.path))
         if transfer:
@@ -291,46 +291,6 @@ def optimize(
         )
 
 
-def parity(
-    a: Any,
-    b: Any,
-    benchmark: str | Benchmark = "mini",
-    *,
-    nek: str | Benchmark | None = None,
-    limit: int | None = 10,
-    instruction: str | None = None,
-    tolerance: float | None = None,
-    store: str | Path | None = None,
-    progress: bool | Progress = True,
-    settings: Settings | None = None,
-) -> Parity:
-    """Compare the scores that two backends of one model give to the same pairs; see :mod:`fresco.scoring.parity`.
-
-    Args:
-        a: Whatever :func:`score` takes for one re-ranker.
-        b: The other.
-        benchmark: Whose pairs; as for :func:`score`.
-        nek: Another one as the static side.
-        limit: About so many queries, whole subjects.
-        instruction: For those that take one.
-        tolerance: Relative to the larger of two scores and 1; the looser of their own where None.
-        store: File of the score store.
-        progress: Whether bars are drawn on standard error; or a callback.
-        settings: For models that a spec names.
-
-    Raises:
-        FrescoError: something cannot be opened, a re-ranker failed, or both are one.
-    """
-    settings = settings or Settings()
-    rerankers = (as_reranker(a, settings), as_reranker(b, settings))
-    if rerankers[0].name == rerankers[1].name:
-        raise FrescoError(f"{rerankers[0].name} is compared with itself; name another backend of the model")
-    opened = Part("all", limit, "text", settings.seed).open(benchmark, nek)
-    pools = [(pool.query, pool.passages) for pool in opened.pools]
-    with ScoreStore(Path(store) if store else default_store()) as kept, _shown(progress, "pairs") as tell:
-        return compare_backends(rerankers, pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)
-
-
 def build(
     out: str | Path,
     *,
@@ -373,7 +333,7 @@ def build(
     from fresco.builder.job import Source, run_build
 
     source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged)
-    with _shown(progress) as tell:
+    with shown_progress(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 
 
@@ -405,7 +365,7 @@ def audit(
     """
     opened = Part(split, limit, seed=seed).open(benchmark, nek)
     counter = token_counter(tokenizer) if tokenizer else None
-    with progress_bars(one_bar=True, transient=True) if progress is True else _shown(progress) as watch:
+    with progress_bars(one_bar=True, transient=True) if progress is True else shown_progress(progress) as watch:
         return audit_benchmark(
             opened,
             tokens=counter,
@@ -441,11 +401,3 @@ def _transfer(instruction: str | None, instructions: str | Path | Sequence[str] 
     if instruction is not None:
         raise FrescoError("--instruction and --instructions: give one of them; the default is a row anyway")
     return Transfer(instructions)
-
-
-def _shown(progress: bool | Progress, unit: str = "") -> AbstractContextManager[Progress]:
-    if isinstance(progress, bool):
-        return progress_bars(unit=unit) if progress else nullcontext(no_progress)
-    if not callable(progress):
-        raise FrescoError(f"progress={progress!r}: give True, False, or a function of what, done and total")
-    return nullcontext(progress)

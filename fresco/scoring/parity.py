@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fresco.records import Candidates
+from fresco.benchmarks.part import Part
+from fresco.errors import FrescoError
+from fresco.models.settings import Settings
+from fresco.records import Benchmark, Candidates
 from fresco.rerank.base import Reranker, as_wrapper, describe, tolerance_of
+from fresco.rerank.open import as_reranker
 from fresco.scoring.runner import fit, score
-from fresco.scoring.store import ScoreStore
+from fresco.scoring.store import ScoreStore, default_store
 from fresco.stats.arrays import FloatArray
-from fresco.terminal.progress import Progress, no_progress
+from fresco.terminal.progress import Progress, no_progress, shown_progress
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,46 @@ class Parity:
     def passed(self) -> bool:
         """Whether one can stand in for the other."""
         return self.verdict == "the same"
+
+
+def parity(
+    a: Any,
+    b: Any,
+    benchmark: str | Benchmark = "mini",
+    *,
+    nek: str | Benchmark | None = None,
+    limit: int | None = 10,
+    instruction: str | None = None,
+    tolerance: float | None = None,
+    store: str | Path | None = None,
+    progress: bool | Progress = True,
+    settings: Settings | None = None,
+) -> Parity:
+    """Compare the scores that two backends of one model give to the same pairs.
+
+    Args:
+        a: Whatever :func:`score` takes for one re-ranker.
+        b: The other.
+        benchmark: Whose pairs; as for :func:`score`.
+        nek: Another one as the static side.
+        limit: About so many queries, whole subjects.
+        instruction: For those that take one.
+        tolerance: Relative to the larger of two scores and 1; the looser of their own where None.
+        store: File of the score store.
+        progress: Whether bars are drawn on standard error; or a callback.
+        settings: For models that a spec names.
+
+    Raises:
+        FrescoError: something cannot be opened, a re-ranker failed, or both are one.
+    """
+    settings = settings or Settings()
+    rerankers = (as_reranker(a, settings), as_reranker(b, settings))
+    if rerankers[0].name == rerankers[1].name:
+        raise FrescoError(f"{rerankers[0].name} is compared with itself; name another backend of the model")
+    opened = Part("all", limit, "text", settings.seed).open(benchmark, nek)
+    pools = [(pool.query, pool.passages) for pool in opened.pools]
+    with ScoreStore(Path(store) if store else default_store()) as kept, shown_progress(progress, "pairs") as tell:
+        return compare_backends(rerankers, pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)
 
 
 def compare_backends(

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import StringIO
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from fresco.errors import FrescoError
 from fresco.terminal.console import literal, make_console
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3  # in a notebook, where each one is a message to the browser
@@ -99,3 +100,16 @@ def _notebook_output(bars: RichProgress, *, transient: bool) -> Iterator[Callabl
         yield draw
     finally:
         draw(final=True)
+
+
+def shown_progress(progress: bool | Progress, unit: str = "") -> AbstractContextManager[Progress]:
+    """What a function's argument ``progress`` asks for: bars, none, or a callback of the caller's own.
+
+    Raises:
+        FrescoError: it is none of these.
+    """
+    if isinstance(progress, bool):
+        return progress_bars(unit=unit) if progress else nullcontext(no_progress)
+    if not callable(progress):
+        raise FrescoError(f"progress={progress!r}: give True, False, or a function of what, done and total")
+    return nullcontext(progress)
