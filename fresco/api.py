@@ -40,7 +40,7 @@ from fresco.scoring.job import Job
 from fresco.scoring.parity import parity
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
-from fresco.terminal.progress import Progress, shown_progress
+from fresco.terminal.progress import Progress, progress_bars, shown_progress
 
 if TYPE_CHECKING:
     from fresco.builder.job import Built
