@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.settings import Settings
+from fresco.models.shared_prefix import cache_argument
 from fresco.models.tokens import Disarm
 from fresco.records import Passage, Query
 from fresco.rerank.listwise_prompt import without_numbers
@@ -184,7 +185,7 @@ class _Reader:
 
         found = self._model.base_model(
             input_ids=torch.tensor([ids], device=self.device),
-            past_key_values=cache,
+            **{cache_argument(self._model.base_model): cache},
             attention_mask=torch.ones((1, before + len(ids)), dtype=torch.long, device=self.device),
             output_attentions=True,
         ).attentions

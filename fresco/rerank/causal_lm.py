@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
 from fresco.models import loading
-from fresco.models.batching import Batch, Tokens
+from fresco.models.batching import Batch, Tokens, pad
 from fresco.models.settings import Settings
+from fresco.models.shared_prefix import SharedPrefix
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.base import Reranker
@@ -134,6 +135,7 @@ class CausalLmReranker(PairReranker["_AnswerModel"]):
             "default_instruction_source": self._default if form.instruction == MODEL_CARD_INSTRUCTION else "template",
             "score": "logit(yes) - logit(no)" if form.no else "logit(yes)",
             "used": describe_form(form),
+            "tokens_saved_by_sharing": loaded.prefix.saved if loaded else None,
         }
 
 
@@ -164,11 +166,13 @@ class _AnswerModel:
         )
         self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
         self._decoder = model.base_model
+        self.prefix = SharedPrefix(self._decoder)
         self._head = AnswerHead(model, self._answers)
         self._disarm = Disarm(self._tokenizer, form.names)
         self.instruction: str | None = form.instruction
         self.truncated = 0
         self._check_against(spec, model)
+        self._check_sharing()
 
     def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
         encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
@@ -176,17 +180,30 @@ class _AnswerModel:
         return encoded
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        import torch
-
-        hidden = self._decoder(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-        ).last_hidden_state
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return self._head(hidden[rows, batch.attention_mask.sum(dim=1) - 1])
+        return self._head(self.prefix.last_hidden(batch))
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
         instruction = None if self.instruction is None else self._disarm(self.instruction)
         return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
+
+    def _check_sharing(self) -> None:
+        """Share no prefix where that changes a score: some caches forget what a long prompt began with."""
+        import torch
+
+        texts = self._tokens([("a query", "a passage " * length) for length in (1, 40)])
+        arrays = [torch.from_numpy(each).to(self.device) for each in pad(texts, self.pad_id, "right")]
+        batch = Batch(arrays[0], arrays[1], None)
+        try:
+            with torch.inference_mode():
+                shared = self.forward(batch)
+                self.prefix.on = False
+                plain = self.forward(batch)
+        except (RuntimeError, TypeError, AttributeError, NotImplementedError):  # a cache of another kind
+            self.prefix.on = False
+            return
+        tolerance = (1e-4 if self.dtype == "float32" else 0.05) * max(1.0, float(plain.abs().max()))
+        self.prefix.on = bool((shared - plain).abs().max() <= tolerance)
+        self.prefix.saved = 0
 
     def _check_against(self, spec: str, model: Any) -> None:
         """Compare the head's few rows with the model's own logits on the bare form."""
