@@ -34,6 +34,7 @@ ELSEWHERE = {
     "instruction_search",
     "racing",
     "train_ner",
+    "shared_prefix",
     "wikirev_baselines",
 }
 
@@ -48,6 +49,15 @@ def run(study: str, *arguments: str) -> None:
 def check(study: str, out: Path) -> None:
     json.loads((out / f"{study}.json").read_text(encoding="utf-8"))
     assert (out / f"{study}.md").read_text(encoding="utf-8").startswith("#")
+
+
+def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
+    pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
+    from tests import tiny_models
+
+    folder = tiny_models.causal_lm(tmp_path / "lm", max_position_embeddings=4096)
+    run("shared_prefix", str(folder), "--out", str(tmp_path / "out"))
+    check("shared_prefix", tmp_path / "out")
 
 
 def test_every_study_is_named_here() -> None:
