@@ -65,7 +65,7 @@ def score(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
-    split: str = "all",
+    split: str | None = None,
     limit: int | None = None,
     timestamps: str = "text",
     instruction: str | None = None,
@@ -98,7 +98,7 @@ def score(
             these; a list of them. None scores the baselines alone.
         benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
         nek: Another benchmark or BEIR folder as the static side.
-        split: ``all``, ``train``, ``validation`` or ``test``.
+        split: ``all``, ``train``, ``validation`` or ``test``; where None, ``test`` with ``instructions``, else ``all``.
         limit: Only about so many queries, whole subjects, drawn by ``seed``.
         timestamps: ``text``: each text ends with its date; ``none``: dates are hidden.
         instruction: For the re-rankers that take one.
@@ -136,11 +136,12 @@ def score(
     named, rerankers = open_rerankers(what, settings, beside)
     _check_instruction(instruction, rerankers)
     transfer = _transfer(instruction, instructions)
+    part = Part(split or ("test" if transfer else "all"), limit, timestamps, seed)
+    opened = part.open(benchmark, nek)
     if transfer:
+        transfer.check_unseen(opened.pools)
         rerankers = transfer.expand(rerankers)
         named = transfer.rows_of(named)
-    part = Part(split, limit, timestamps, seed)
-    opened = part.open(benchmark, nek)
     texts = transfer.texts if transfer else ()
     extra = extra_measures(opened.pools, further)
     job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples, extra)
@@ -239,7 +240,7 @@ def optimize(
         batch_tokens: See ``benchmark``.
         template: As for :func:`score`; so are ``answers``.
         answers: See ``template``.
-        seed: Of the first search, splits and resampling.
+        seed: Of the first search and of resampling.
         resamples: See ``benchmark``.
         study: Name of the Optuna studies.
         storage: Address of the Optuna studies, which several workers may share; SQLite in the folder where None.

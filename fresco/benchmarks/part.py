@@ -22,7 +22,7 @@ class Part:
         split: ``all``, ``train``, ``validation`` or ``test``.
         limit: About so many queries, whole subjects; None for all.
         timestamps: ``text``: as the last line of each text; ``none``: hidden.
-        seed: Of random dates, of the splits that the data does not say, and of the queries that are kept.
+        seed: Of random dates and of the queries that are kept; never of the splits, which are the same for everybody.
     """
 
     split: str = "all"
@@ -49,7 +49,7 @@ class Part:
         whole = self._opened(benchmark)
         if nek is not None:
             whole = combine(whole, self._opened(nek))
-        part = select_split(whole, self.split, seed=self.seed)
+        part = select_split(whole, self.split)
         if self.limit:
             part = limit_queries(part, self.limit, seed=self.seed)
         return part.without_timestamps() if self.timestamps == "none" else part

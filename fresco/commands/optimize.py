@@ -48,7 +48,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     how.add_argument("--population", type=positive, default=4, metavar="N", help="instructions kept (default: 4)")
     how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 8 x population)")
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
-    add_seed(how, "the first search, splits and resampling")
+    add_seed(how, "the first search and resampling")
     how.add_argument("--seeds", type=positive, default=3, metavar="N", help="searches, each with its seed (default: 3)")
     how.add_argument("--no-baselines", action="store_true", help="leave out the temporal and demonstration baselines")
 

@@ -38,7 +38,11 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     )
     what.add_argument("--no-baselines", action="store_true", help="only the re-rankers named")
     add_benchmark(what)
-    what.add_argument("--split", default="all", choices=("all", "train", "validation", "test"))
+    what.add_argument(
+        "--split",
+        choices=("all", "train", "validation", "test"),
+        help="(default: all; test with --instructions, whose queries must not have chosen them)",
+    )
     what.add_argument("--limit", type=positive, metavar="N", help="only about N queries, whole subjects, drawn by seed")
     what.add_argument("--timestamps", default="text", choices=("text", "none"), help="none hides the dates")
     what.add_argument("--instruction", metavar="TEXT", help="for re-rankers that take one; @FILE reads a file")

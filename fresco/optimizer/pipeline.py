@@ -48,7 +48,7 @@ class SearchOptions:
         population: Instructions kept.
         children: New ones a round; eight times the population where None.
         selection: ``racing``, or ``full`` for scoring all on everything.
-        seed: Of the first search, of splits and of resampling.
+        seed: Of the first search and of resampling.
         seeds: Searches, each with its seed.
         limit: Select by about so many validation queries only.
         force: Search though instructions change no score.
@@ -205,7 +205,7 @@ def _open_splits(
     benchmark: str | Benchmark, nek: str | Benchmark | None, options: SearchOptions
 ) -> tuple[Benchmark, Splits]:
     benchmark = Part(seed=options.seed).open(benchmark, nek)
-    validation, test = (select_split(benchmark, name, seed=options.seed) for name in ("validation", "test"))
+    validation, test = (select_split(benchmark, name) for name in ("validation", "test"))
     for part, name in ((validation, "validation"), (test, "test")):
         for task in Task:
             if not any(pool.query.task is task for pool in part.pools):
@@ -214,11 +214,11 @@ def _open_splits(
                     + ("add static knowledge with --nek" if task is Task.NEK else "give a benchmark that has some")
                 )
     try:
-        train = select_split(benchmark, "train", seed=options.seed)
+        train = select_split(benchmark, "train")
     except FrescoError:  # a small benchmark may have none; only some proposers want it
         train = None
     search = limit_queries(validation, options.limit, seed=options.seed) if options.limit else validation
-    return benchmark, Splits(train, search, validation, test)
+    return benchmark, Splits(benchmark, train, search, validation, test)
 
 
 def _one_line(instruction: str | None) -> str | None:

@@ -12,8 +12,9 @@ from fresco.errors import FrescoError
 from fresco.metrics.aggregate import rounded
 from fresco.metrics.catalog import ALL, PRIMARY
 from fresco.metrics.evaluate import Evaluation
-from fresco.optimizer.proposers.file import NamedInstruction, check_instructions, read_instructions
-from fresco.records import Task
+from fresco.optimizer.proposers.file import NamedInstruction, check_instructions, read_instructions, read_seen
+from fresco.optimizer.seen import refuse_seen
+from fresco.records import Pool, Task
 from fresco.rerank.base import Reranker
 from fresco.rerank.instructed import Instructed
 from fresco.results.table import find
@@ -33,15 +34,21 @@ class Transfer:
         if isinstance(source, str | Path):
             self.source = str(source)
             self.instructions: Sequence[NamedInstruction] = read_instructions(Path(source))
+            self._seen = read_seen(Path(source))
         else:
             self.source = "a list"
             self.instructions = check_instructions(source)
+            self._seen = []
         self._rows: dict[str, dict[str, str]] = {}  # re-ranker to instruction id to row
 
     @property
     def texts(self) -> list[str]:
         """The instructions, for a run's identity."""
         return [each.text for each in self.instructions]
+
+    def check_unseen(self, pools: Sequence[Pool]) -> None:
+        """See :func:`fresco.optimizer.seen.refuse_seen`."""
+        refuse_seen(pools, self._seen, self.source)
 
     def expand(self, rerankers: Sequence[Reranker]) -> list[Reranker]:
         """Each re-ranker that takes an instruction, under its default and under each instruction; others as they are.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from fresco.benchmarks.part import Part
+from fresco.errors import FrescoError
 from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
+from fresco.optimizer.seen import digests, refuse_seen
 from fresco.records import Task
 from fresco.stats.intervals import SubjectBootstrap
 from tests.optimizer.instruction_reader import make_pools
@@ -74,3 +78,15 @@ def test_seeds_have_students_interval():
     assert row["sd"] == pytest.approx(0.1)
     assert row["ci_high"] - row["value"] == pytest.approx(4.303 * 0.1 / math.sqrt(3))
     assert over_seeds([0.1])["ci_low"] is None
+
+
+def test_another_seed_has_the_same_split():
+    first, second = (Part("test", seed=seed).open("mini") for seed in (0, 5))
+    assert [pool.query.id for pool in first.pools] == [pool.query.id for pool in second.pools]
+
+
+def test_queries_that_chose_a_front_are_refused_even_under_other_ids():
+    renamed = [dataclasses.replace(pool, query=dataclasses.replace(pool.query, id="new")) for pool in POOLS]
+    refuse_seen(renamed[10:], digests(POOLS[:10]), "front.json")
+    with pytest.raises(FrescoError, match="chosen by 1 of these 51 queries"):
+        refuse_seen(renamed[9:], digests(POOLS[:10]), "front.json")

@@ -118,7 +118,7 @@ def test_the_front_is_what_score_finds_and_carries_over(workplace):
     assert fresco(*SEARCH, "--resamples", "60", cwd=workplace).returncode == 0
     front = json.loads((workplace / "out" / "front.json").read_text())
     done = fresco(
-        *("score", "--benchmark", "small", "--split", "test", "--reranker", "tests.optimizer.obedient:Obedient"),
+        *("score", "--benchmark", "small", "--reranker", "tests.optimizer.obedient:Obedient"),
         *("--instructions", "out/front.json", "--no-baselines", "--resamples", "60", "--out", "again", "--json"),
         cwd=workplace,
     )
@@ -131,6 +131,15 @@ def test_the_front_is_what_score_finds_and_carries_over(workplace):
     }
     record = json.loads((workplace / "again" / "run.json").read_text())["instructions"]
     assert record["legend"] == {member["id"]: member["text"] for member in front["members"]}
+    assert len(front["benchmark"]["fingerprint"]) == 64 and front["benchmark"]["seed"] == 0
+    leaked = fresco(
+        *("score", "--benchmark", "small", "--split", "all", "--reranker", "tests.optimizer.obedient:Obedient"),
+        *("--instructions", "out/front.json", "--no-baselines", "--out", "leaked", "--seed", "1"),
+        cwd=workplace,
+    )
+    assert leaked.returncode == 2
+    assert "out/front.json was chosen by" in leaked.stderr
+    assert len(leaked.stderr.splitlines()) == 1
     kept = []
     for member in front["members"]:
         for task in ("EK", "NEK"):

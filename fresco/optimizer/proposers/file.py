@@ -47,6 +47,20 @@ def read_instructions(path: Path) -> list[NamedInstruction]:
     return found
 
 
+def read_seen(path: Path) -> list[str]:
+    """Digests of the queries that chose the instructions of a file, see :mod:`fresco.optimizer.seen`.
+
+    A ``front.json`` holds them; other files, and fronts of versions that did not write them yet, say nothing.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # a list of lines; what cannot be read was refused before
+        return []
+    benchmark = content.get("benchmark") if isinstance(content, dict) else None
+    seen = benchmark.get("seen") if isinstance(benchmark, dict) else None
+    return [each for each in seen if isinstance(each, str)] if isinstance(seen, list) else []
+
+
 def check_instructions(texts: Sequence[str]) -> list[NamedInstruction]:
     """Instructions that are no file's, under the same rules.
 

@@ -13,6 +13,7 @@ from fresco.optimizer.search.objective import Objective, precisions
 from fresco.optimizer.search.racing import ek_and_nek
 from fresco.optimizer.search.rounds import RoundReport, Search, Watcher
 from fresco.optimizer.search.study import text_digest
+from fresco.optimizer.seen import digests
 from fresco.records import SCHEMA_VERSION, Benchmark, Pool
 from fresco.rerank.base import fingerprint
 from fresco.scoring.runner import score
@@ -47,12 +48,14 @@ class Splits:
     """The parts of the benchmark that a search uses.
 
     Attributes:
+        whole: What they are parts of.
         train: What proposers look at; None where the benchmark has no such queries.
         search: What is selected by: validation, or a part of it.
         validation: All of it.
         test: What nothing is chosen by.
     """
 
+    whole: Benchmark
     train: Benchmark | None
     search: Benchmark
     validation: Benchmark
@@ -120,8 +123,14 @@ def prove(
         "schema_version": SCHEMA_VERSION,
         "reranker": {"name": objective.reranker.name, "fingerprint": fingerprint(objective.reranker)},
         "benchmark": {
-            "name": splits.validation.name,
+            "name": splits.whole.name,
+            "fingerprint": splits.whole.fingerprint,
+            "edition": splits.whole.edition,
+            "seed": seed,
+            "chosen_on": "validation",
+            "proved_on": "test",
             **{name: {"fingerprint": part.fingerprint, "queries": len(part)} for name, part in used},
+            "seen": digests([*(splits.train.pools if splits.train else ()), *splits.validation.pools]),
         },
         "base": {**members[0], "default_text": objective.default_text},
         "members": members[1:],
