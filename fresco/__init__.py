@@ -1,7 +1,7 @@
 """Score re-rankers for retrieval-augmented generation on knowledge that changes.
 
 The front door is :mod:`fresco.api`, each of its functions reached as ``fresco.NAME``: ``score``, ``evaluate``,
-``optimize``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``.
+``optimize``, ``tune``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fresco.api import Result, SearchResult, audit, build, evaluate, load, open_benchmark, optimize, parity, score
+    from fresco.api import (
+        Result,
+        SearchResult,
+        audit,
+        build,
+        evaluate,
+        load,
+        open_benchmark,
+        optimize,
+        parity,
+        score,
+        tune,
+    )
     from fresco.errors import FrescoError
 
 try:
@@ -31,6 +43,7 @@ __all__ = [
     "optimize",
     "parity",
     "score",
+    "tune",
 ]
 
 

@@ -41,6 +41,7 @@ from fresco.scoring.parity import parity
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.terminal.console import make_console
 from fresco.terminal.progress import Progress, progress_bars, shown_progress
+from fresco.tuning.run import tune
 
 if TYPE_CHECKING:
     from fresco.builder.job import Built
@@ -57,6 +58,7 @@ __all__ = [
     "optimize",
     "parity",
     "score",
+    "tune",
 ]
 
 

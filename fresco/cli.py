@@ -13,11 +13,22 @@ from fresco.commands.optimize import add_optimize
 from fresco.commands.parity import add_parity
 from fresco.commands.parts import add_all_parts, add_rerankers
 from fresco.commands.score import add_score
+from fresco.commands.tune import add_tune
 from fresco.terminal.parser import make_parser, run_command
 
 # In the order of use. Each adds a subparser whose default `run` takes the options and gives the exit code; what is
 # heavy it imports there, so that `fresco --help` and a typing mistake do not wait.
-_COMMANDS = (add_score, add_optimize, add_build, add_audit, add_compare, add_parity, add_all_parts, add_rerankers)
+_COMMANDS = (
+    add_score,
+    add_optimize,
+    add_tune,
+    add_build,
+    add_audit,
+    add_compare,
+    add_parity,
+    add_all_parts,
+    add_rerankers,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

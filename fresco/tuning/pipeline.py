@@ -1,0 +1,248 @@
+"""A whole tuning: open, score the base once, fit the cures, prove them on the test split, write the folder.
+
+What takes time are the base's scores, and those are kept in the store as they are made: stopped at any point, the same
+command goes on from there and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fresco.benchmarks import select_split
+from fresco.benchmarks.part import Part
+from fresco.errors import FrescoError, require_whole
+from fresco.io.files import locked, write_atomically
+from fresco.io.provenance import environment
+from fresco.io.secrets import command_line, redacted
+from fresco.models.settings import Settings
+from fresco.records import SCHEMA_VERSION, Benchmark, Pool, Task, format_timestamp
+from fresco.rerank.base import Reranker, describe, fingerprint
+from fresco.rerank.registry import open_reranker
+from fresco.results.writer import CLAIM, RECORD, claim, slug
+from fresco.scoring.runner import fit, score
+from fresco.scoring.store import ScoreStore, default_store
+from fresco.scoring.trial import try_out
+from fresco.stats.arrays import FloatArray
+from fresco.terminal.progress import Progress
+from fresco.tuning.card import BASE, card, rows_of, verdict
+from fresco.tuning.gates import accuracy, accuracy_on_new_relations, gate_of
+from fresco.tuning.priors import FittedPrior, fit_priors, fused
+
+TUNING, CARD, RECENCY = "tuning.json", "card.md", "recency.json"
+#: What dates and chance alone are worth; a cure that does no more than sort by date looks like the second.
+CONTROLS = ("random", "newest", "latest")
+_TIMED = 20  # pools
+_FEW = 20  # subjects
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What :func:`fresco.tune` gives.
+
+    Attributes:
+        content: Of ``tuning.json``: the rows on validation and test, the front, the fitted cures, the verdict.
+        record: Of ``run.json``, with the milliseconds of each row.
+        card: Of ``card.md``.
+        folder: Where all lie, with ``recency.json``.
+    """
+
+    content: Mapping[str, Any]
+    record: Mapping[str, Any]
+    card: str
+    folder: Path
+
+    def __repr__(self) -> str:
+        return self.card
+
+    def _repr_markdown_(self) -> str:
+        return self.card
+
+
+def run_tuning(
+    reranker: Reranker,
+    benchmark: str | Benchmark,
+    nek: str | Benchmark | None,
+    settings: Settings,
+    *,
+    resamples: int,
+    store: str | Path | None,
+    out: str | Path | None,
+    results: str | Path,
+    overwrite: bool,
+    progress: Progress,
+) -> TuneResult:
+    """Fit and prove the cures of a re-ranker; see :func:`fresco.tune`.
+
+    Raises:
+        FrescoError: something cannot be opened, a split lacks a task, or the re-ranker failed.
+    """
+    require_whole("resamples", resamples)
+    started = datetime.now(UTC)
+    whole = Part(seed=settings.seed).open(benchmark, nek)
+    parts = {name: _split(whole, name, settings.seed) for name in ("train", "validation", "test")}
+    names = [reranker.name, fingerprint(reranker)]
+    identity = [*names, whole.fingerprint, *(own.fingerprint for own in parts.values()), settings.seed, resamples]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    folder = Path(out or Path(results) / f"tune-{slug(whole.name)}-{digest[:8]}")
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
+        claim(folder, digest, overwrite=overwrite)
+        kept = stack.enter_context(ScoreStore(Path(store) if store else default_store()))
+        tables = _Tables(whole, parts, kept, settings, progress)
+        base = tables.scores(reranker)
+        content, priors = _prove(reranker, base, tables, resamples)
+        cost = _milliseconds(reranker, priors, parts["test"].pools, base["test"])
+        said = card(content, cost)
+        record = _record(digest, started, reranker, settings, resamples, cost)
+        _write(folder, content, priors, said, record)
+        close = getattr(reranker, "close", None)
+        if callable(close):
+            close()
+    return TuneResult(content, record, said, folder)
+
+
+class _Tables:
+    """The splits, and whatever is scored on them."""
+
+    def __init__(
+        self,
+        whole: Benchmark,
+        parts: Mapping[str, Benchmark],
+        store: ScoreStore,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.whole, self.parts, self.settings = whole, parts, settings
+        self._store, self._progress = store, progress
+
+    def scores(self, reranker: Reranker) -> dict[str, list[FloatArray]]:
+        """Of validation and test: one array for each pool."""
+        fit(reranker, self.whole.passages())
+        found = {}
+        for name in ("validation", "test"):
+            pools = [(pool.query, pool.passages) for pool in self.parts[name].pools]
+            try_out(reranker, pools, self._store)
+            tell = partial(self._progress, f"{reranker.name}, {name}")
+            found[name] = score(reranker, pools, self._store, progress=tell).scores
+        return found
+
+
+def _split(whole: Benchmark, name: str, seed: int) -> Benchmark:
+    part = select_split(whole, name, seed=seed)
+    for task in Task:
+        if not any(pool.query.task is task for pool in part.pools):
+            more = "add static knowledge with --nek" if task is Task.NEK else "give a benchmark that has some"
+            raise FrescoError(
+                f"{whole.name}: no {task} query is in the split {name!r}, so nothing can be tuned; {more}"
+            )
+    return part
+
+
+def _prove(
+    reranker: Reranker, base: Mapping[str, list[FloatArray]], tables: _Tables, resamples: int
+) -> tuple[dict[str, Any], list[FittedPrior]]:
+    parts, seed = tables.parts, tables.settings.seed
+    gate = gate_of(parts["train"].pools)
+    priors = fit_priors(reranker, parts["validation"].pools, base["validation"], gate, seed=seed, resamples=resamples)
+    controls = {name: tables.scores(open_reranker(name, tables.settings)) for name in CONTROLS}
+    rows, fronts = {}, {}
+    for name in ("validation", "test"):
+        pools = parts[name].pools
+        scores = {BASE: base[name], **{each.name: fused(each.cure, reranker, pools, base[name]) for each in priors}}
+        scores |= {control: own[name] for control, own in controls.items()}
+        rows[name], fronts[name] = rows_of(pools, scores, seed=seed, resamples=resamples)
+    best = max(priors, key=lambda each: each.balance)
+    warnings = [
+        f"{name}, {task}: {count} subjects are few, read its intervals with care"
+        for name in ("validation", "test")
+        for task in Task
+        if (count := len({p.query.subject for p in parts[name].pools if p.query.task is task})) < _FEW
+    ]
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "reranker": reranker.name,
+        "benchmark": tables.whole.name,
+        "fingerprint": tables.whole.fingerprint,
+        "queries": {name: len(part) for name, part in parts.items()},
+        "criterion": "harmonic mean of EK and NEK MAP on validation",
+        "cures": [each.record() for each in priors],
+        "gate": {
+            **{name: accuracy(gate, parts[name].pools) for name in ("validation", "test")},
+            "relations of train that it was not fitted on": accuracy_on_new_relations(parts["train"].pools),
+        },
+        **rows,
+        "front": fronts["test"],
+        "exported": best.name,
+        "verdict": verdict(rows["test"], [each.name for each in priors]),
+        "warnings": warnings,
+    }
+    return content, priors
+
+
+def _milliseconds(
+    reranker: Reranker, priors: Sequence[FittedPrior], pools: Sequence[Pool], scores: Sequence[FloatArray]
+) -> dict[str, float]:
+    """What a query costs: of the base its own time, of a cure what it adds."""
+    some, own = pools[:_TIMED], scores[:_TIMED]
+    cost = {}
+    start = time.perf_counter()
+    for pool in some[:3]:
+        reranker.score(pool.query, pool.passages, None)
+    cost[BASE] = (time.perf_counter() - start) * 1000 / len(some[:3])
+    for each in priors:
+        start = time.perf_counter()
+        fused(each.cure, reranker, some, own)
+        cost[each.name] = (time.perf_counter() - start) * 1000 / len(some)
+    return cost
+
+
+def _record(
+    digest: str, started: datetime, reranker: Reranker, settings: Settings, resamples: int, cost: Mapping[str, float]
+) -> dict[str, Any]:
+    finished = datetime.now(UTC)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": digest,
+        "command": command_line(),
+        "started": format_timestamp(started),
+        "finished": format_timestamp(finished),
+        "seconds": (finished - started).total_seconds(),
+        "settings": {**_plain(settings), "resamples": resamples},
+        "reranker": dict(describe(reranker)),
+        "milliseconds": {name: round(value, 4) for name, value in cost.items()},
+        "environment": environment(),
+    }
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The settings as a mapping."""
+    return {name: getattr(settings, name) for name in ("device", "dtype", "max_length", "batch_tokens", "seed")}
+
+
+def _write(
+    folder: Path, content: Mapping[str, Any], priors: Sequence[FittedPrior], said: str, record: Mapping[str, Any]
+) -> None:
+    """Each file whole or not at all, the record last."""
+    about = {key: content[key] for key in ("reranker", "benchmark", "fingerprint", "criterion")}
+    for each in priors:
+        cure = replace(each.cure, fitted={**about, "name": each.name})
+        cure.save(folder / "cures" / f"{each.name}.json")
+        if each.name == content["exported"]:
+            cure.save(folder / RECENCY)
+    write_atomically(folder / TUNING, _json(content))
+    write_atomically(folder / CARD, said)
+    write_atomically(folder / RECORD, _json(record))
+    (folder / CLAIM).unlink(missing_ok=True)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(redacted(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
