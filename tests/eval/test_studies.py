@@ -21,6 +21,7 @@ STUDIES = [
     ("retrieval", ["--work", "{work}/retrieval"], True),
     ("scoring_speed", [], False),
     ("mini_baselines", [], False),
+    ("tuning", [], False),
     ("table1", ["--store", "{work}/table1.sqlite", "--model", "nothing=seq2seq:./absent"], False),
     ("step_cost", ["{work}/training"], False),
     ("search_training", ["{work}/variants"], False),
