@@ -81,6 +81,7 @@ def score(
     batch_tokens: int = 16384,
     template: str | Path | None = None,
     answers: Sequence[str] = (),
+    trust: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
     measures: Iterable[str | Measure] = (),
@@ -115,6 +116,7 @@ def score(
         batch_tokens: Tokens in one forward pass.
         template: File with the prompt of models that are asked in words; the model's own where None.
         answers: What such a model says of a relevant passage and of another; its own where empty.
+        trust: ``MODEL@COMMIT`` of repositories whose code may run.
         seed: Of random dates, random orders and resampling.
         resamples: Bootstrap samples for each interval.
         measures: Beside the standard set: notation such as ``nDCG@20``, ``Recall@10``, ``MAP(rel=2)`` or
@@ -132,7 +134,7 @@ def score(
     started = datetime.now(UTC)
     further = parse_measures([measures] if isinstance(measures, str) else measures)
     own = None if template is None else str(template)
-    settings = Settings(device, dtype, max_length, batch_tokens, seed, own, tuple(answers))
+    settings = Settings(device, dtype, max_length, batch_tokens, seed, own, tuple(answers), tuple(trust))
     beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
     beside = [beside] if isinstance(beside, str) else beside
     named, rerankers = open_rerankers(what, settings, beside)
@@ -207,6 +209,7 @@ def optimize(
     batch_tokens: int = 16384,
     template: str | Path | None = None,
     answers: Sequence[str] = (),
+    trust: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 1000,
     study: str = "fresco",
@@ -242,6 +245,7 @@ def optimize(
         batch_tokens: See ``benchmark``.
         template: As for :func:`score`; so are ``answers``.
         answers: See ``template``.
+        trust: See ``template``.
         seed: Of the first search and of resampling.
         resamples: See ``benchmark``.
         study: Name of the Optuna studies.
@@ -275,6 +279,7 @@ def optimize(
         batch_tokens=batch_tokens,
         template=None if template is None else str(template),
         answers=tuple(answers),
+        trust=tuple(trust),
         resamples=resamples,
         study=study,
         storage=storage,

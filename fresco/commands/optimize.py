@@ -91,6 +91,7 @@ def run_optimize(options: argparse.Namespace) -> int:
         batch_tokens=options.batch_tokens,
         template=options.template,
         answers=options.answers,
+        trust=options.trust,
         seed=options.seed,
         resamples=options.resamples,
         study=options.study,

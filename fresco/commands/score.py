@@ -103,6 +103,7 @@ def run_score(options: argparse.Namespace) -> int:
         batch_tokens=options.batch_tokens,
         template=options.template,
         answers=options.answers,
+        trust=options.trust,
         seed=options.seed,
         resamples=options.resamples,
         measures=[*measures, *(condition.measure for condition in conditions)],

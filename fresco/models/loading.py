@@ -1,7 +1,8 @@
 """Find a model's files and load them, with errors a user can act on.
 
 Everything here that runs before the first score is cheap: files are looked at, hashed and read as JSON, torch is not
-imported. Weights come from safetensors or from torch's weights-only reader; no code of a model's repository ever runs.
+imported. Weights come from safetensors or from torch's weights-only reader; code of a model's repository runs only
+where ``--trust`` names it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fresco.errors import FrescoError
 from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
+from fresco.models.trust import code_options, commit_for, refusal
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +30,13 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "transformers", "sentence_transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
-_CONFIGS = (".json", ".txt", ".model", ".jinja")  # configs, vocabularies, templates: they change scores too
+_CONFIGS = (
+    ".json",
+    ".txt",
+    ".model",
+    ".jinja",
+    ".py",
+)  # configs, vocabularies, templates, code: they change scores too
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json")
 _Model = TypeVar("_Model")
 
@@ -128,7 +136,7 @@ def find_model(family: str, model: str, settings: Settings, revision: str | None
         raise FrescoError(f"{family}:{model}: {folder} is a file; name the folder that holds the model")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise FrescoError(f"{family}:{model}: there is no folder {folder}")
-    return ModelFiles(family, model, None, _hub_commit(family, model, revision))
+    return ModelFiles(family, model, None, _hub_commit(family, model, revision or commit_for(model, settings.trust)))
 
 
 #: What the families read facts of before anything is loaded.
@@ -171,6 +179,9 @@ def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = T
     except FrescoError:
         raise
     except Exception as error:  # a damaged file can raise anything inside three libraries
+        if "trust_remote_code" in str(error):
+            config = files.json("config.json")
+            raise FrescoError(refusal(files.family, files.model, files.folder, files.revision, config)) from error
         raise FrescoError(
             f"{files.family}:{files.model}: cannot be loaded from {files.location} ({_line(error)})"
         ) from error
@@ -187,6 +198,14 @@ def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = T
     return model
 
 
+def code_of(files: ModelFiles, settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that say whether the model's own code may run; see :mod:`fresco.models.trust`."""
+    options: dict[str, Any] = code_options(
+        files.family, files.model, files.folder, files.json("config.json"), settings.trust
+    )
+    return options
+
+
 @lru_cache(maxsize=8)
 def tokenizer(files: ModelFiles) -> Any:
     """The model's tokenizer; one that was loaded for its template is not loaded again for its tokens.
@@ -201,7 +220,9 @@ def tokenizer(files: ModelFiles) -> Any:
             f"{files.family}:{files.model}: no tokenizer ({' or '.join(_TOKENIZERS)}) in folder {files.folder}; save "
             "it beside the weights"
         )
-    return load(files, lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision))
+    return load(
+        files, lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision, trust_remote_code=False)
+    )
 
 
 class _Reports(logging.Handler):

@@ -19,6 +19,7 @@ class Settings:
         batch_tokens: Most tokens in one forward pass, padding included.
         seed: For whatever is drawn at random.
         template: File with the prompt for models that are asked in words; None for the model's own.
+        trust: ``MODEL@COMMIT`` of repositories whose code may run here.
         answers: What such a model says of a relevant passage and of another; empty for its own.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     seed: int = 0
     template: str | None = None
     answers: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_length is not None:

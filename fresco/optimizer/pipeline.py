@@ -59,6 +59,7 @@ class SearchOptions:
         batch_tokens: Tokens in one forward pass.
         template: As for :func:`fresco.api.score`; so are the answers.
         answers: Of models that are asked in words.
+        trust: ``MODEL@COMMIT`` of repositories whose code may run.
         resamples: Bootstrap samples for each interval.
         study: Name of the Optuna studies.
         storage: Their address; SQLite in the folder where None.
@@ -82,6 +83,7 @@ class SearchOptions:
     batch_tokens: int = 16384
     template: str | None = None
     answers: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
     resamples: int = 1000
     study: str = "fresco"
     storage: str | None = None
@@ -103,7 +105,14 @@ class SearchOptions:
     def settings(self) -> Settings:
         """For a re-ranker that is opened by a spec."""
         return Settings(
-            self.device, self.dtype, self.max_length, self.batch_tokens, self.seed, self.template, self.answers
+            self.device,
+            self.dtype,
+            self.max_length,
+            self.batch_tokens,
+            self.seed,
+            self.template,
+            self.answers,
+            self.trust,
         )
 
 

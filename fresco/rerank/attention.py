@@ -134,7 +134,7 @@ class _Reader:
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
-                files.location, revision=files.revision, dtype=loading.torch_dtype(settings)
+                files.location, revision=files.revision, dtype=loading.torch_dtype(settings), trust_remote_code=False
             ),
         )
         self._model = model.to(loading.torch_device(settings)).eval()

@@ -155,7 +155,10 @@ class _AnswerModel:
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
-                files.location, revision=files.revision, dtype=loading.torch_dtype(settings)
+                files.location,
+                revision=files.revision,
+                dtype=loading.torch_dtype(settings),
+                **loading.code_of(files, settings),
             ),
         )
         model = model.to(self.device).eval()

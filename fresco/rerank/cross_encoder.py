@@ -206,7 +206,7 @@ def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
     from sentence_transformers import CrossEncoder
     from torch.nn import Identity
 
-    device = loading.torch_device(settings)
+    device, code = loading.torch_device(settings), loading.code_of(files, settings)
     return loading.load(
         files,
         lambda: CrossEncoder(
@@ -214,10 +214,15 @@ def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
             revision=files.revision,
             device=str(device),
             activation_fn=Identity(),
-            model_kwargs={"dtype": loading.torch_dtype(settings)},
-            trust_remote_code=False,
+            model_kwargs={"dtype": loading.torch_dtype(settings), **_revision(code)},
+            config_kwargs=_revision(code),
+            trust_remote_code=code["trust_remote_code"],
         ).eval(),
     )
+
+
+def _revision(code: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in code.items() if key == "code_revision"}
 
 
 def _generates(module: Any) -> bool:

@@ -172,7 +172,7 @@ class _Decoder(_QueryModel):
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
-                files.location, revision=files.revision, dtype=loading.torch_dtype(settings)
+                files.location, revision=files.revision, dtype=loading.torch_dtype(settings), trust_remote_code=False
             ),
         )
         super().__init__(spec, model.to(device).eval(), tokenizer, settings, form)

@@ -49,7 +49,10 @@ class LocalChat:
         model = loading.load(
             self._files,
             lambda: AutoModelForCausalLM.from_pretrained(
-                self._files.location, revision=self._files.revision, dtype=loading.torch_dtype(self._settings)
+                self._files.location,
+                revision=self._files.revision,
+                dtype=loading.torch_dtype(self._settings),
+                trust_remote_code=False,
             ),
         )
         return tokenizer, model.to(loading.torch_device(self._settings)).eval()

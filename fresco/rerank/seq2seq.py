@@ -153,7 +153,7 @@ def load_encoder_decoder(spec: str, files: loading.ModelFiles, settings: Setting
     model = loading.load(
         files,
         lambda: AutoModelForSeq2SeqLM.from_pretrained(
-            files.location, revision=files.revision, dtype=loading.torch_dtype(settings)
+            files.location, revision=files.revision, dtype=loading.torch_dtype(settings), trust_remote_code=False
         ),
     )
     if model.config.decoder_start_token_id is None:

@@ -45,6 +45,13 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--template", metavar="FILE", help="prompt of models asked in words: {query}, {document}, {instruction}"
     )
     group.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODEL@COMMIT",
+        help="let the code of this model's repository run; repeatable",
+    )
+    group.add_argument(
         "--answers", type=listed, default=(), metavar="YES,NO", help="what such a model answers (default: its own)"
     )
 
@@ -61,6 +68,7 @@ def model_settings(options: argparse.Namespace) -> Settings:
         options.seed,
         options.template,
         options.answers,
+        tuple(options.trust),
     )
 
 
