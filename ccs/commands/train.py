@@ -56,7 +56,7 @@ def run_train(options: argparse.Namespace) -> int:
     outcome = ccs.train(config, options.out, tell=_tell)
     if is_first():  # a launcher of processes runs this in each
         sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")
-    return 0
+    return 1 if outcome.stopped else 0  # a collapse, or nothing to learn from, is no success
 
 
 def _tell(line: str) -> None:

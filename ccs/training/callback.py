@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from ccs.training.config import KeepConfig
 from ccs.training.journal import Journal
+from ccs.training.signal import FlatSteps
 
 if TYPE_CHECKING:
     from ccs.training.evaluate import Evaluator
@@ -26,6 +27,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         evaluator: Evaluates.
         training: Knows the questions of the step.
         tell: Told of checkpoints and stops.
+        before: Given the trainer before the first step of all.
 
     Attributes:
         stopped: Why training stopped early; empty where it did not.
@@ -38,9 +40,11 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         evaluator: Evaluator,
         training: SearchTraining,
         tell: Callable[[str], None],
+        before: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self._keep, self._journal, self._evaluator, self._training = keep, journal, evaluator, training
-        self._tell = tell
+        self._tell, self._before = tell, before
+        self._flat = FlatSteps(keep, journal)
         self._trainer: Any = None
         self._started = 0.0
         self._seconds = 0.0
@@ -48,14 +52,15 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self._steps = 0
         self.stopped = ""
 
-    def attach(self, trainer: Any) -> None:
-        """Take part in a trainer's training, in place of transformers' own printing."""
+    def attach(self, trainer: Any, others: Sequence[Any] = ()) -> None:
+        """Take part in a trainer's training, in place of transformers' own printing and after other callbacks."""
         from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
         self._trainer = trainer
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(self)
+        for callback in (*others, self):
+            trainer.add_callback(callback)
 
     @contextmanager
     def bar(self, steps: int) -> Iterator[None]:
@@ -69,7 +74,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The policy before training, where it is not known yet."""
         self._progress("training", state.global_step, self._steps)
+        self._flat.start()
         if state.global_step == 0:
+            self._before(self._trainer)
             self._evaluator.evaluate(self._trainer)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -86,9 +93,16 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
                 control.should_training_stop = control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        """A line for the step."""
-        if "loss" not in logs or not state.is_world_process_zero:
+        """A line for the step; a signal that is dead ends the run."""
+        if "loss" not in logs:
             return  # the summary at the end
+        # By every process: figures are means over all of them, so that they agree.
+        dead = self._flat.see(logs.get("agent/flat groups"))
+        if dead:
+            self.stopped = dead
+            control.should_training_stop = control.should_save = True
+        if not state.is_world_process_zero:
+            return
         # TRL takes a stream that ends with </answer> for a truncated one; "contexts cut" says what was cut.
         known = {name: value for name, value in logs.items() if not ("clipped" in name or "terminated" in name)}
         row = {name.removeprefix("agent/"): value for name, value in known.items()}

@@ -134,6 +134,9 @@ class KeepConfig:
         "reward",
     )
     collapse: float = _key("stop when the metric falls by this share of its best value, twice in a row; 0: never", 0.5)
+    dead: int = _key("stop after this many steps in a row in which no group's rewards differ; 0: never", 20)
+    preflight: int = _key("training questions that are tried before the first step; 0: none", 16)
+    most_flat: float = _key("share of the preflight's groups that may be without any difference in reward", 0.9)
     report_to: tuple[str, ...] = _key("TRL's report backends: tensorboard, wandb, trackio", ())
 
 
@@ -188,7 +191,7 @@ class TrainConfig:
 _FREE: Mapping[str, Sequence[str]] = {
     "data": ("retriever", "retriever_timeout"),
     "generation": ("server", "folder", "served_folder", "batch", "concurrency", "timeout", "patience", "tolerance"),
-    "keep": ("save_every", "checkpoints", "report_to", "collapse"),
+    "keep": ("save_every", "checkpoints", "report_to", "collapse", "dead", "preflight", "most_flat"),
 }
 
 
@@ -358,6 +361,9 @@ def _check(config: TrainConfig, where: str) -> None:
         ("keep.checkpoints", keep.checkpoints, 1, 10**4),
         ("keep.evaluate_every", keep.evaluate_every, 1, 10**7),
         ("keep.collapse", keep.collapse, 0, 1),
+        ("keep.dead", keep.dead, 0, 10**7),
+        ("keep.preflight", keep.preflight, 0, 10**5),
+        ("keep.most_flat", keep.most_flat, 0, 1),
     ):
         if not low <= number <= high:
             raise FrescoError(f"{where}: {path} is {number}; {low} to {high} is wanted")

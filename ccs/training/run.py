@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ccs.training.outcome import Outcome
 from ccs.training.registry import ENGINES
 from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
+from ccs.training.signal import preflight
 from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server, has_accelerator, longest_wait
 from fresco.errors import FrescoError
 from fresco.io.files import locked
@@ -105,30 +107,29 @@ def _train(
     template = _template(config)
     terms = list(rewards) if rewards is not None else open_rewards(config, journal.folder)
     known = {each.id: each for each in [*questions, *held_out]}
-    for _, reward in terms:
-        if reward.needs_gold and not all(each.answers for each in questions):
-            raise FrescoError(f"the reward {reward.name} needs gold answers, and some training questions have none")
-    retriever = _open_retriever(config)
+    _check_gold(terms, questions)
     mix = RewardMix(terms, known, config.reward_timeout)
     probe = tokenizer.encode(write_prompt("search", questions[0].text, template), add_special_tokens=False)
     probe = probe[:_PROBE_TOKENS]
     sync = _open_sync(config, journal.folder, probe, tell)
     engine = open_engine(config, tokenizer, probe, sync)
     roller = BatchedRollouts(
-        engine, retriever, tokenizer, config.agent, seed=config.optimization.seed, template=template
+        engine, _open_retriever(config), tokenizer, config.agent, seed=config.optimization.seed, template=template
     )
     training = SearchTraining(roller, mix, known, config.optimization.group)
+    from ccs.training.callback import Watcher  # transformers, whose import takes seconds
+
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
     if sync is not None:
         correct_for_server(trainer, sync)
     resumed = _resume(journal, process)
+    tried = RewardMix(terms, known, config.reward_timeout)
     evaluator = Evaluator(config, journal, roller, RewardMix(terms, known, config.reward_timeout), held_out, tell)
     if resumed is not None:
         tell(f"going on from {resumed.name}")
-    watcher = _watcher(config, journal, evaluator, training, tell)
-    for callback in callbacks:
-        trainer.add_callback(callback)
-    watcher.attach(trainer)
+    try_first = partial(preflight, roller, tried, questions, config, tell)
+    watcher = Watcher(config.keep, journal, evaluator, training, tell, try_first)
+    watcher.attach(trainer, callbacks)
     try:
         with watcher.bar(config.optimization.steps):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
@@ -136,15 +137,17 @@ def _train(
             sampled = evaluator.sample(trainer, *_AUDITED)
     finally:
         mix.close()
+        tried.close()
         evaluator.close()
     _save(trainer, journal, "final", process)
-    rows = journal.rows("evaluations.jsonl") if process.is_main_process else []
-    outcome = Outcome(trainer.state.global_step, watcher.stopped, rows, evaluator.best_step)
-    if process.is_main_process:
-        from ccs.training.card import write_card
+    if not process.is_main_process:
+        return Outcome(trainer.state.global_step, watcher.stopped, [], evaluator.best_step)
+    from ccs.training.card import write_card
 
-        greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
-        write_card(config, journal, outcome, greedy, varied, held_out, terms)
+    rows = journal.rows("evaluations.jsonl")
+    outcome = Outcome(trainer.state.global_step, watcher.stopped, rows, evaluator.best_step)
+    greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
+    write_card(config, journal, outcome, greedy, varied, held_out, terms)
     return outcome
 
 
@@ -167,10 +170,10 @@ def _resume(journal: Journal, process: Any) -> Path | None:
     return resumed
 
 
-def _watcher(config: TrainConfig, journal: Journal, evaluator: Evaluator, training: SearchTraining, tell: Tell) -> Any:
-    from ccs.training.callback import Watcher
-
-    return Watcher(config.keep, journal, evaluator, training, tell)
+def _check_gold(terms: Sequence[tuple[float, Reward]], questions: Sequence[Question]) -> None:
+    for _, reward in terms:
+        if reward.needs_gold and not all(each.answers for each in questions):
+            raise FrescoError(f"the reward {reward.name} needs gold answers, and some training questions have none")
 
 
 def read_questions(config: TrainConfig) -> tuple[list[Question], list[Question]]:

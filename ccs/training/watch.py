@@ -11,6 +11,7 @@ from ccs.auditing.audit import overlap
 from ccs.evaluation.answers import cover_match, exact_match, token_f1
 from ccs.training.rewards import Rewarded
 from ccs.training.rollout import Rollout
+from ccs.training.signal import flat_share, spreads
 
 _GOLD = {"exact match": exact_match, "f1": token_f1, "cover match": cover_match}
 
@@ -31,13 +32,12 @@ def step_figures(
     """
     trajectories = [rollout.trajectory for rollout in rollouts]
     totals = [math.nan if each.total is None else each.total for each in rewarded]
-    spreads = [_deviation(totals[start : start + group]) for start in range(0, len(totals), group)]
     kept = [trajectory for trajectory in trajectories if trajectory.stop != "error"]
     known = [trajectory for trajectory in kept if questions[trajectory.question_id].answers]
     figures = {
         "reward": _mean(totals),
-        "reward spread": _mean(spreads),
-        "flat groups": _mean([float(spread < 1e-6) for spread in spreads if not math.isnan(spread)]),
+        "reward spread": _mean(spreads(rewarded, group)),
+        "flat groups": flat_share(rewarded, group),
         "rewards failed": _mean([float(math.isnan(total)) for total in totals]),
     }
     if len(rewarded[0].parts) > 1:
@@ -60,11 +60,6 @@ def step_figures(
 def _share(rollouts: Sequence[Rollout]) -> float:
     tokens = sum(len(each.mask) for each in rollouts)
     return 1 - sum(sum(each.mask) for each in rollouts) / tokens if tokens else math.nan
-
-
-def _deviation(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return statistics.pstdev(known) if len(known) > 1 else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

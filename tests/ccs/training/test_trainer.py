@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -267,3 +268,51 @@ def test_tensorboard_gets_what_is_watched(run: tuple[TrainConfig, Path], tmp_pat
     accumulator.Reload()
     tags = accumulator.Tags()["scalars"]
     assert {"train/agent/searches", "train/agent/malformed turns", "train/reward"} <= set(tags)
+
+
+class Flat:
+    """Gives every rollout the same."""
+
+    name = fingerprint = "flat"
+    needs_gold = signed = False
+
+    def score(self, batch: Any, questions: Any = None) -> list[float | None]:
+        return [0.0 for _ in batch]
+
+
+def test_a_run_does_not_start_where_all_groups_are_flat(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config = replace(run[0], keep=replace(run[0].keep, preflight=2))
+    with pytest.raises(FrescoError, match=r"2 groups of 3, 100% of them flat.*warm the policy up"):
+        train(config, tmp_path / "out", rewards=[(1.0, Flat())])
+    assert not (tmp_path / "out" / "steps.jsonl").exists()
+    said: list[str] = []
+    assert train(config, tmp_path / "out", rewards=[(1.0, Length())], tell=said.append).steps == 3
+    assert any(line.startswith("preflight: 2 groups of 3, 0% of them flat") for line in said)
+
+
+def test_a_preflight_changes_no_draw(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    """The same weights with it and without."""
+    ended = []
+    for count in (0, 2):
+        config = replace(run[0], keep=replace(run[0].keep, preflight=count))
+        train(config, tmp_path / str(count), rewards=[(1.0, Length())])
+        ended.append((tmp_path / str(count) / "final" / "model.safetensors").read_bytes())
+    assert ended[0] == ended[1]
+
+
+def test_a_signal_that_is_dead_ends_the_run_and_says_so(
+    run: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = replace(run[0].keep, dead=2, preflight=0)
+    config = replace(run[0], keep=keep, optimization=replace(run[0].optimization, steps=9))
+    outcome = train(config, tmp_path / "out", rewards=[(1.0, Flat())])
+    assert outcome.steps == 2
+    assert "in 2 steps in a row no group's rewards differed" in outcome.stopped
+    # The count goes on over a restart, so that a run begun again and again does not go on for ever.
+    assert train(config, tmp_path / "out", rewards=[(1.0, Flat())]).steps == 3
+    import ccs
+    from ccs.commands.train import run_train
+
+    monkeypatch.setattr(ccs, "train", lambda *_, **__: outcome)
+    options = SimpleNamespace(config="demo", set=[], print_config=False, out=str(tmp_path / "x"))
+    assert run_train(options) == 1  # type: ignore[arg-type]
