@@ -109,8 +109,8 @@ def _train(
     known = {each.id: each for each in [*questions, *held_out]}
     _check_gold(terms, questions)
     mix = RewardMix(terms, known, config.reward_timeout)
-    probe = tokenizer.encode(write_prompt("search", questions[0].text, template), add_special_tokens=False)
-    probe = probe[:_PROBE_TOKENS]
+    prompt = write_prompt("search", questions[0].text, template)
+    probe = tokenizer.encode(prompt, add_special_tokens=False)[:_PROBE_TOKENS]
     sync = _open_sync(config, journal.folder, probe, tell)
     engine = open_engine(config, tokenizer, probe, sync)
     roller = BatchedRollouts(
@@ -125,10 +125,8 @@ def _train(
     resumed = _resume(journal, process)
     tried = RewardMix(terms, known, config.reward_timeout)
     evaluator = Evaluator(config, journal, roller, RewardMix(terms, known, config.reward_timeout), held_out, tell)
-    if resumed is not None:
-        tell(f"going on from {resumed.name}")
-    try_first = partial(preflight, roller, tried, questions, config, tell)
-    watcher = Watcher(config.keep, journal, evaluator, training, tell, try_first)
+    first = partial(preflight, roller, tried, questions, config, tell)
+    watcher = Watcher(config.keep, journal, evaluator, training, tell, first)
     watcher.attach(trainer, callbacks)
     try:
         with watcher.bar(config.optimization.steps):
@@ -159,8 +157,10 @@ def _save(trainer: Any, journal: Journal, name: str, process: Any) -> None:
     process.wait_for_everyone()
 
 
-def _resume(journal: Journal, process: Any) -> Path | None:
+def _resume(journal: Journal, process: Any, tell: Tell) -> Path | None:
     resumed = journal.resume() if process.is_main_process else None
+    if resumed is not None:
+        tell(f"going on from {resumed.name}")
     if process.num_processes > 1:
         from accelerate.utils import broadcast_object_list
 
