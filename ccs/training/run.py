@@ -122,7 +122,7 @@ def _train(
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
     if sync is not None:
         correct_for_server(trainer, sync)
-    resumed = _resume(journal, process)
+    resumed = _resume(journal, process, tell)
     tried = RewardMix(terms, known, config.reward_timeout)
     evaluator = Evaluator(config, journal, roller, RewardMix(terms, known, config.reward_timeout), held_out, tell)
     first = partial(preflight, roller, tried, questions, config, tell)
