@@ -13,6 +13,7 @@ from fresco.commands.optimize import add_optimize
 from fresco.commands.parity import add_parity
 from fresco.commands.parts import add_all_parts, add_rerankers
 from fresco.commands.score import add_score
+from fresco.commands.serve import add_serve
 from fresco.commands.tune import add_tune
 from fresco.terminal.parser import make_parser, run_command
 
@@ -22,6 +23,7 @@ _COMMANDS = (
     add_score,
     add_optimize,
     add_tune,
+    add_serve,
     add_build,
     add_audit,
     add_compare,
