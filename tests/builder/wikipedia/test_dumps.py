@@ -36,6 +36,9 @@ from tests.builder.wikipedia.dump_samples import (
         bytes,
         gzip.compress,
         bz2.compress,
+        # Of many streams in one file, as Wikimedia packs them, cut anywhere; and with a byte order mark.
+        lambda plain: b"".join(bz2.compress(plain[at : at + 97]) for at in range(0, len(plain), 97)),
+        lambda plain: b"\xef\xbb\xbf" + plain,
         lzma.compress,
         packed_by("zstd", "-q", "{plain}", "-o", "{target}"),
         seven_zip,
@@ -49,6 +52,14 @@ def test_every_packing_is_read_whatever_its_name(
         assert list(mirror.titles()) == ["A", "B"]
         assert [text for _, text in mirror.texts(mirror.history("A"))] == [row["content"] for row in ROWS[:2]]
         assert [text for _, text in mirror.texts(mirror.history("B"))] == [""]
+        assert len(mirror.report) == 0
+
+
+def test_a_hash_of_the_page_is_none_of_its_revisions(tmp_path: Path) -> None:
+    data = xml_bytes(ROWS).replace(b"<revision>", b"<sha1/>\n<revision>")
+    assert data.count(b"<sha1/>") == len(ROWS)
+    with Mirror(write(tmp_path, "d.xml", data), tmp_path / "c.sqlite") as mirror:
+        assert [text for _, text in mirror.texts(mirror.history("A"))] == [row["content"] for row in ROWS[:2]]
         assert len(mirror.report) == 0
 
 
