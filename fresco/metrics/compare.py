@@ -74,7 +74,7 @@ def compare(
 
     Returns:
         A frame with the columns :data:`COLUMNS`: ``difference`` is B minus A, Holm's correction spans the pairs of one
-        scope. Scopes without queries are left out.
+        scope that differ anywhere. Scopes without queries are left out.
 
     Raises:
         FrescoError: unknown metric, no query in common, nothing to pair.
@@ -160,7 +160,10 @@ def _rows(
     counted = np.where(both, difference, 0.0)
     estimate = bootstrap.ratio(counted, both.astype(np.float64))
     p = randomization_test(bootstrap.sums(counted), seed=seed)
-    corrected = holm(p)
+    # A pair without any difference (a baseline against itself) is no comparison, and must not cost the others power.
+    differs = (counted != 0).any(axis=0)
+    corrected = np.ones(len(p))
+    corrected[differs] = holm(p[differs])
     rows: list[dict[str, object]] = []
     for column, pair in enumerate(pairs):
         seen = both[:, column]
