@@ -67,6 +67,7 @@ def score(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
+    strict: bool = False,
     split: str | None = None,
     limit: int | None = None,
     timestamps: str = "text",
@@ -100,7 +101,8 @@ def score(
             library; a function ``f(query: str, passages: list[str]) -> list[float]``; a mapping from a name to any of
             these; a list of them. None scores the baselines alone.
         benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
-        nek: Another benchmark or BEIR folder as the static side.
+        nek: Another benchmark, BEIR or MTEB folder as the static side.
+        strict: Refuse rows of such a folder that are otherwise left out; see :mod:`fresco.benchmarks.published`.
         split: ``all``, ``train``, ``validation`` or ``test``; where None, ``test`` with ``instructions``, else ``all``.
         limit: Only about so many queries, whole subjects, drawn by ``seed``.
         timestamps: ``text``: each text ends with its date; ``none``: dates are hidden.
@@ -140,7 +142,7 @@ def score(
     named, rerankers = open_rerankers(what, settings, beside)
     _check_instruction(instruction, rerankers)
     transfer = _transfer(instruction, instructions)
-    part = Part(split or ("test" if transfer else "all"), limit, timestamps, seed)
+    part = Part(split or ("test" if transfer else "all"), limit, timestamps, seed, strict)
     opened = part.open(benchmark, nek)
     if transfer:
         transfer.check_unseen(opened.pools)
@@ -190,6 +192,7 @@ def optimize(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
+    strict: bool = False,
     instruction: str | None = None,
     proposers: Sequence[str] = ("clauses",),
     clauses: str | Path | None = None,
@@ -224,8 +227,10 @@ def optimize(
 
     Args:
         reranker: One that takes an instruction; whatever :func:`score` takes for one.
-        benchmark: As for :func:`score`; so are ``nek``, ``store``, ``device`` to ``batch_tokens``, ``resamples``.
+        benchmark: As for :func:`score`, and so are ``nek``, ``strict``, ``store``, ``resamples``, ``device`` and what
+            follows it.
         nek: See ``benchmark``.
+        strict: See ``benchmark``.
         instruction: To start from; the model's own where None.
         proposers: ``clauses``, ``clauses:tpe``, ``file:PATH``, ``llm:URL#MODEL``, ...; they share each round.
         clauses: Another bank of clauses (TOML).
@@ -283,6 +288,7 @@ def optimize(
         resamples=resamples,
         study=study,
         storage=storage,
+        strict=strict,
     )
     opened = as_reranker(reranker, options.settings)
     with ConsoleWatcher(make_console()) if progress else nullcontext() as watcher:
@@ -349,6 +355,7 @@ def audit(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
+    strict: bool = False,
     split: str = "all",
     limit: int | None = None,
     tokenizer: str | None = None,
@@ -361,6 +368,7 @@ def audit(
     Args:
         benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
         nek: Another one as the static side.
+        strict: As for :func:`score`.
         split: ``all``, ``train``, ``validation`` or ``test``.
         limit: About so many queries, whole subjects.
         tokenizer: A model whose tokenizer counts tokens; an estimate from words where None.
@@ -371,7 +379,7 @@ def audit(
     Raises:
         FrescoError: the benchmark or the tokenizer cannot be opened.
     """
-    opened = Part(split, limit, seed=seed).open(benchmark, nek)
+    opened = Part(split, limit, seed=seed, strict=strict).open(benchmark, nek)
     counter = token_counter(tokenizer) if tokenizer else None
     with progress_bars(one_bar=True, transient=True) if progress is True else shown_progress(progress) as watch:
         return audit_benchmark(

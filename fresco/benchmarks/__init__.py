@@ -24,7 +24,7 @@ have one format, because ``datasets`` decides by the first). Every row is checke
 ends in a :class:`~fresco.errors.FrescoError` that names file, line or row, and field.
 """
 
-from fresco.benchmarks.beir import read_candidates
+from fresco.benchmarks.candidates import read_candidates
 from fresco.benchmarks.open import open_benchmark
 from fresco.benchmarks.sample import limit_queries
 from fresco.benchmarks.splits import combine, select_split

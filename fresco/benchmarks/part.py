@@ -23,12 +23,14 @@ class Part:
         limit: About so many queries, whole subjects; None for all.
         timestamps: ``text``: as the last line of each text; ``none``: hidden.
         seed: Of random dates and of the queries that are kept; never of the splits, which are the same for everybody.
+        strict: Refuse what published collections are forgiven; see :mod:`fresco.benchmarks.published`.
     """
 
     split: str = "all"
     limit: int | None = None
     timestamps: str = "text"
     seed: int = 0
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.timestamps not in TIMESTAMPS:
@@ -55,4 +57,6 @@ class Part:
         return part.without_timestamps() if self.timestamps == "none" else part
 
     def _opened(self, benchmark: str | Benchmark) -> Benchmark:
-        return benchmark if isinstance(benchmark, Benchmark) else open_benchmark(str(benchmark), seed=self.seed)
+        if isinstance(benchmark, Benchmark):
+            return benchmark
+        return open_benchmark(str(benchmark), seed=self.seed, strict=self.strict)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.terminal.arguments import positive
-from fresco.terminal.options import add_seed
+from fresco.terminal.options import add_seed, add_sides
 
 if TYPE_CHECKING:
     from fresco.auditing import Audit
@@ -25,7 +25,7 @@ def add_audit(commands: argparse._SubParsersAction[Any]) -> None:
         "conflict.",
     )
     audit.add_argument("benchmark", metavar="BENCHMARK", help="name, folder or dataset id")
-    audit.add_argument("--nek", metavar="B", help="another benchmark or BEIR folder as the static side")
+    add_sides(audit)
     audit.add_argument("--split", default="all", choices=("all", "train", "validation", "test"))
     audit.add_argument("--limit", type=positive, metavar="N", help="only about N queries, whole subjects")
     audit.add_argument("--tokenizer", metavar="MODEL", help="count tokens with this model's (default: an estimate)")
@@ -55,6 +55,7 @@ def run_audit(options: argparse.Namespace) -> int:
     audit = api.audit(
         options.benchmark,
         nek=options.nek,
+        strict=options.strict,
         split=options.split,
         limit=options.limit,
         tokenizer=options.tokenizer,

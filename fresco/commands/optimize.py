@@ -73,6 +73,7 @@ def run_optimize(options: argparse.Namespace) -> int:
         options.reranker,
         options.benchmark,
         nek=options.nek,
+        strict=options.strict,
         instruction=_text(options.instruction),
         proposers=options.proposer or ("clauses",),
         clauses=options.clauses,

@@ -45,6 +45,7 @@ def run_parity(options: argparse.Namespace) -> int:
         options.b,
         options.benchmark,
         nek=options.nek,
+        strict=options.strict,
         limit=options.limit,
         instruction=options.instruction,
         tolerance=options.tolerance,

@@ -90,6 +90,7 @@ def run_score(options: argparse.Namespace) -> int:
         options.reranker,
         options.benchmark,
         nek=options.nek,
+        strict=options.strict,
         split=options.split,
         limit=options.limit,
         timestamps=options.timestamps,

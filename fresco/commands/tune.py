@@ -39,6 +39,7 @@ def run_tune(options: argparse.Namespace) -> int:
         options.reranker,
         options.benchmark,
         nek=options.nek,
+        strict=options.strict,
         settings=model_settings(options),
         store=options.store,
         resamples=options.resamples,

@@ -63,6 +63,7 @@ class SearchOptions:
         resamples: Bootstrap samples for each interval.
         study: Name of the Optuna studies.
         storage: Their address; SQLite in the folder where None.
+        strict: Refuse rows of a published collection that are otherwise left out.
     """
 
     instruction: str | None = None
@@ -87,6 +88,7 @@ class SearchOptions:
     resamples: int = 1000
     study: str = "fresco"
     storage: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rounds", "population", "children", "seeds", "limit", "resamples"):
@@ -213,7 +215,7 @@ def _search_all(
 def _open_splits(
     benchmark: str | Benchmark, nek: str | Benchmark | None, options: SearchOptions
 ) -> tuple[Benchmark, Splits]:
-    benchmark = Part(seed=options.seed).open(benchmark, nek)
+    benchmark = Part(seed=options.seed, strict=options.strict).open(benchmark, nek)
     validation, test = (select_split(benchmark, name) for name in ("validation", "test"))
     for part, name in ((validation, "validation"), (test, "test")):
         for task in Task:

@@ -71,6 +71,7 @@ def parity(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
+    strict: bool = False,
     limit: int | None = 10,
     instruction: str | None = None,
     tolerance: float | None = None,
@@ -85,6 +86,7 @@ def parity(
         b: The other.
         benchmark: Whose pairs; as for :func:`score`.
         nek: Another one as the static side.
+        strict: As for :func:`score`.
         limit: About so many queries, whole subjects.
         instruction: For those that take one.
         tolerance: Relative to the larger of two scores and 1; the looser of their own where None.
@@ -99,7 +101,7 @@ def parity(
     rerankers = (as_reranker(a, settings), as_reranker(b, settings))
     if rerankers[0].name == rerankers[1].name:
         raise FrescoError(f"{rerankers[0].name} is compared with itself; name another backend of the model")
-    opened = Part("all", limit, "text", settings.seed).open(benchmark, nek)
+    opened = Part("all", limit, "text", settings.seed, strict).open(benchmark, nek)
     pools = [(pool.query, pool.passages) for pool in opened.pools]
     with ScoreStore(Path(store) if store else default_store()) as kept, shown_progress(progress, "pairs") as tell:
         return compare_backends(rerankers, pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)

@@ -98,6 +98,16 @@ def add_out(options: Options, default: str) -> None:
 
 
 def add_benchmark(options: Options) -> None:
-    """Add ``--benchmark`` and ``--nek``."""
+    """Add ``--benchmark``, ``--nek`` and ``--strict``."""
     options.add_argument("--benchmark", default="mini", metavar="B", help="name, folder or dataset id (default: mini)")
-    options.add_argument("--nek", metavar="B", help="another benchmark or BEIR folder as the static side")
+    add_sides(options)
+
+
+def add_sides(options: Options) -> None:
+    """Add ``--nek`` and ``--strict``."""
+    options.add_argument(
+        "--nek", metavar="B", help="another benchmark, BEIR or MTEB folder as the static side; B@dev: these judgements"
+    )
+    options.add_argument(
+        "--strict", action="store_true", help="refuse rows of a BEIR or MTEB folder that are otherwise left out"
+    )

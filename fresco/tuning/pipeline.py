@@ -73,6 +73,7 @@ def run_tuning(
     nek: str | Benchmark | None,
     settings: Settings,
     *,
+    strict: bool,
     resamples: int,
     store: str | Path | None,
     out: str | Path | None,
@@ -87,7 +88,7 @@ def run_tuning(
     """
     require_whole("resamples", resamples)
     started = datetime.now(UTC)
-    whole = Part(seed=settings.seed).open(benchmark, nek)
+    whole = Part(seed=settings.seed, strict=strict).open(benchmark, nek)
     parts = {name: _split(whole, name, settings.seed) for name in ("train", "validation", "test")}
     names = [reranker.name, fingerprint(reranker)]
     identity = [*names, whole.fingerprint, *(own.fingerprint for own in parts.values()), settings.seed, resamples]

@@ -17,6 +17,7 @@ def tune(
     benchmark: str | Benchmark = "mini",
     *,
     nek: str | Benchmark | None = None,
+    strict: bool = False,
     settings: Settings | None = None,
     store: str | Path | None = None,
     progress: bool | Progress = True,
@@ -33,6 +34,7 @@ def tune(
         reranker: Whatever :func:`fresco.score` takes for one.
         benchmark: Its train split fits the gate, validation chooses the parameters, test proves them.
         nek: Another benchmark as the static side.
+        strict: Refuse rows of a published collection that are otherwise left out.
         settings: Of a model that a spec names, and the seed of splits and resampling.
         store: File of the score store; the user's own where None.
         progress: Whether to show bars; or a function of what is scored, pairs done and pairs in all.
@@ -51,6 +53,7 @@ def tune(
             benchmark,
             nek,
             chosen,
+            strict=strict,
             resamples=resamples,
             store=store,
             out=out,

@@ -264,8 +264,8 @@ def test_missing_double_and_empty_tables(table: str, tables: Tables, make_folder
 def test_folders_that_are_neither(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing here")
     assert message(tmp_path) == (
-        f"{tmp_path} is neither a benchmark (tables corpus, queries and pools, each .parquet or .jsonl) nor a BEIR "
-        "folder (corpus.jsonl, queries.jsonl, qrels/*.tsv)"
+        f"{tmp_path} is neither a benchmark (tables corpus, queries and pools, each .parquet or .jsonl) nor a BEIR or "
+        "MTEB folder (corpus.jsonl, queries.jsonl, qrels/*.tsv)"
     )
     assert message(tmp_path / "README.md") == (
         f"{tmp_path}/README.md is a file; a benchmark is a folder, so give the folder that holds it"

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fresco.benchmarks import open_benchmark
-from fresco.benchmarks.beir import FIRST_DATE, LAST_DATE, POOL_SIZE
 from fresco.benchmarks.bm25 import CorpusRanking
+from fresco.benchmarks.candidates import POOL_SIZE
+from fresco.benchmarks.published import FIRST_DATE, LAST_DATE
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Kind, Label, Pool, Task
 from fresco.stats.words import words
@@ -21,7 +22,7 @@ from tests.benchmarks.conftest import jsonl
 
 def message(folder: Path) -> str:
     with pytest.raises(FrescoError) as caught:
-        open_benchmark(str(folder))
+        open_benchmark(str(folder), strict=True)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -122,11 +123,19 @@ def test_qrels_test_is_preferred_then_a_single_file(beir: Path) -> None:
     benchmark = open_benchmark(str(beir))
     assert [pool.query.id for pool in benchmark.pools] == ["c"]
     assert benchmark.notes[0] == "BEIR folder, relevance from dev.tsv"
-    (qrels / "train.tsv").write_text("c\td4\t1\n")
-    assert message(beir) == f"{qrels}: holds dev.tsv, train.tsv; test.tsv or one single .tsv file is expected"
+    (qrels / "train.tsv").write_text("b\td3\t1\n")
+    benchmark = open_benchmark(str(beir))
+    assert [pool.query.id for pool in benchmark.pools] == ["c"]
+    assert "relevance from dev.tsv; there are also the judgements train (NAME@SPLIT)" in benchmark.notes[0]
+    assert [pool.query.id for pool in open_benchmark(f"{beir}@train").pools] == ["b"]
+    assert open_benchmark(f"{beir}@validation").pools == benchmark.pools
+    with pytest.raises(FrescoError, match=r"qrels: has no judgements 'test'; there are: dev, train$"):
+        open_benchmark(f"{beir}@test")
+    (qrels / "dev.tsv").rename(qrels / "other.tsv")
+    assert message(beir) == f"{qrels}: holds other, train; choose one, as in beir@other"
     for path in qrels.iterdir():
         path.unlink()
-    assert message(beir) == f"{qrels}: holds no .tsv file; test.tsv or one single .tsv file is expected"
+    assert message(beir) == f"{qrels}: holds no .tsv, .jsonl or .parquet file; test.tsv is expected"
 
 
 def test_a_run_file_takes_the_place_of_bm25(beir: Path) -> None:
@@ -179,9 +188,14 @@ def test_only_relevant_candidates_are_noted(beir: Path) -> None:
     [
         ("a\td9\t1", ", field 'corpus-id': 'd9' is no passage of the corpus"),
         ("z\td1\t1", ", field 'query-id': 'z' is no query"),
-        ("b\td3\t1", ": 'd3' is judged for 'b' already (line 3)"),
-        ("a d1 1", ": 'a d1 1' is not 'query-id<tab>corpus-id<tab>integer score'"),
-        ("a\td1\tyes", ": 'a\\td1\\tyes' is not 'query-id<tab>corpus-id<tab>integer score'"),
+        ("b\td3\t1", ": 'd3' is judged for 'b' already (line 3), as 2 and not as 1"),
+        ("b\td3\t2", ": 'd3' is judged for 'b' already (line 3)"),
+        ("a d1", ": 'a d1' is not 'query-id<tab>corpus-id<tab>integer score', or TREC's 'query-id 0 corpus-id score'"),
+        (
+            "a\td1\tyes",
+            ": 'a\\td1\\tyes' is not 'query-id<tab>corpus-id<tab>integer score', "
+            "or TREC's 'query-id 0 corpus-id score'",
+        ),
         ("a\t0\td1\t1", ": 'a\\t0\\td1\\t1' is not 'query-id<tab>corpus-id<tab>integer score'"),
     ],
 )
@@ -200,14 +214,22 @@ def test_wrong_qrels_lines(line: str, problem: str, beir: Path) -> None:
         ("corpus", {"_id": "n", "title": " ", "text": ""}, "field 'text': is empty"),
         ("corpus", {"_id": "n", "text": 5}, "field 'text': is int 5, not text; write it as a string"),
         ("corpus", {"_id": 7, "text": "x"}, "field '_id': is int 7, not text; write it as a string"),
-        ("corpus", {"_id": "d1", "text": "x"}, "field '_id': 'd1' is taken already ({folder}/corpus.jsonl, line 1)"),
+        (
+            "corpus",
+            {"_id": "d1", "text": "x"},
+            "field '_id': 'd1' is taken already ({folder}/corpus.jsonl, line 1), and the two rows differ",
+        ),
         (
             "corpus",
             {"_id": "n", "text": "x", "metadata": {"timestamp": "2019"}},
             "field 'timestamp': '2019' is no date of the form YYYY-MM-DDThh:mm:ssZ",
         ),
-        ("queries", {"_id": "n", "text": ""}, "field 'text': is empty"),
-        ("queries", {"_id": "a", "text": "x"}, "field '_id': 'a' is taken already ({folder}/queries.jsonl, line 1)"),
+        ("queries", {"_id": "n", "text": ""}, "field 'text': is missing or empty"),
+        (
+            "queries",
+            {"_id": "a", "text": "x"},
+            "field '_id': 'a' is taken already ({folder}/queries.jsonl, line 1), and the two rows differ",
+        ),
     ],
 )
 def test_wrong_rows(name: str, row: dict[str, object], problem: str, beir: Path) -> None:
@@ -227,7 +249,10 @@ def test_files_that_are_not_there_or_not_utf8(beir: Path) -> None:
     assert message(beir) == f"{qrels}: no query has a relevant passage (score above 0)"
     qrels.write_bytes(kept)
     (beir / "corpus.jsonl").unlink()
-    assert message(beir) == f"{beir}/corpus.jsonl: cannot be read: No such file or directory"
+    assert (
+        message(beir)
+        == f"{beir}: the table 'corpus' is missing; corpus.jsonl, corpus.parquet or a folder corpus/ is expected"
+    )
 
 
 def test_a_corpus_without_words_still_opens(beir: Path) -> None:
