@@ -212,7 +212,9 @@ def _splits_of(folder: Path) -> tuple[Path, dict[str, tuple[Path, ...]]]:
             files = _visible(folder / name, (kind,))
             if files:
                 return folder / name, _by_split(folder / name)
-    beside = {_stem(path): (path,) for path in _visible(folder, _LINES)}  # BeIR's repositories of qrels on the hub
+    beside: dict[str, tuple[Path, ...]] = {
+        _stem(path): (path,) for path in _visible(folder, _LINES)
+    }  # BeIR's repositories of qrels on the hub
     return (folder, beside) if beside else (folder / "qrels", {})
 
 
