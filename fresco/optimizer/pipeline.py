@@ -35,6 +35,9 @@ from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug
 from fresco.scoring.store import ScoreStore, default_store
 
+#: Options of a language model's server that change how it is asked, not what.
+_PASSING = ("key", "concurrency", "timeout", "retries")
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -260,13 +263,22 @@ def _identity(
         "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],
         "training queries": splits.train.fingerprint if splits.train else None,
         "instruction": base,
-        "proposer": list(options.proposer),
+        "proposer": [_lasting(spec) for spec in options.proposer],
         "bank of clauses": hashlib.sha256(json.dumps(choices).encode()).hexdigest(),
         "population": options.population,
         "number of children": options.children_a_round,
         "selection": options.selection,
         "seed": options.seed,
     }
+
+
+def _lasting(spec: str) -> str:
+    """A proposer's spec without what changes no text: the server's address, and how patiently it is asked."""
+    kind, colon, server = spec.partition(":")
+    if kind != "llm" or "#" not in server:
+        return spec
+    model, *rest = server.partition("#")[2].split("&")
+    return "&".join([f"{kind}{colon}{model}", *(each for each in rest if each.partition("=")[0] not in _PASSING)])
 
 
 def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:

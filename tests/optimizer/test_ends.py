@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from fresco.benchmarks.part import Part
+from fresco.clients.llm import ChatAnswer
 from fresco.errors import FrescoError
+from fresco.optimizer.pipeline import _lasting
+from fresco.optimizer.proposers.llm_answers import Request, _rejection, _unfinished
 from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
+from fresco.optimizer.search import racing
+from fresco.optimizer.search.racing import standings
 from fresco.optimizer.seen import digests, refuse_seen
 from fresco.records import Task
 from fresco.stats.intervals import SubjectBootstrap
@@ -90,3 +95,27 @@ def test_queries_that_chose_a_front_are_refused_even_under_other_ids():
     refuse_seen(renamed[10:], digests(POOLS[:10]), "front.json")
     with pytest.raises(FrescoError, match="chosen by 1 of these 51 queries"):
         refuse_seen(renamed[9:], digests(POOLS[:10]), "front.json")
+
+
+def test_timeouts_and_ports_make_no_other_search():
+    one, moved, other = (
+        _lasting(f"llm:http://h:{port}/v1#m&timeout={port}&enable_thinking={thinks}")
+        for port, thinks in ((1, "true"), (2, "true"), (2, "false"))
+    )
+    assert one == moved != other
+
+
+def test_cut_answers_are_unfinished_and_half_a_surrogate_can_be_written():
+    complete = '["An instruction that is long enough."]'
+    assert _unfinished(ChatAnswer(complete, finish_reason="length")) == "cut by the token limit"
+    assert _unfinished(ChatAnswer(f"<think>perhaps {complete}", finish_reason="stop")) == "a thought without an answer"
+    assert _unfinished(ChatAnswer(f"<think>so</think>{complete}", finish_reason="stop")) is None
+    request = Request("mutation", (), "", 1, 100, "")
+    assert _rejection(request, "control characters", "smile \ud83d").text.encode() == b"smile \\ud83d"
+
+
+def test_many_candidates_stand_as_in_one_piece(monkeypatch):
+    values = dict(enumerate(np.random.default_rng(1).random((20, len(POOLS)))))
+    whole = standings(values, POOLS, resamples=50)
+    monkeypatch.setattr(racing, "_COMPARED", 1000)
+    assert standings(values, POOLS, resamples=50) == whole

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from fresco.clients.llm import ChatClient
+from fresco.clients.llm import ChatAnswer, ChatClient
 from fresco.errors import FrescoError
 
 _ATTEMPTS = 3
@@ -127,6 +127,9 @@ def _ask(client: ChatClient, max_tokens: int, request: Request) -> Outcome:
             outcome.failure = error
             outcome.rejected.append(_rejection(request, "request failed", str(error)))
             break
+        if reason := _unfinished(answer):
+            outcome.rejected.append(_rejection(request, reason, answer.text))
+            continue
         for text, problem in _judged(answer.text, request):
             if problem:
                 outcome.rejected.append(_rejection(request, problem, text))
@@ -135,6 +138,13 @@ def _ask(client: ChatClient, max_tokens: int, request: Request) -> Outcome:
         if outcome.accepted:
             break
     return outcome
+
+
+def _unfinished(answer: ChatAnswer) -> str | None:
+    """Why an answer is none yet: what the server cut may end in a list that the model meant to go on with."""
+    if answer.finish_reason == "length":
+        return "cut by the token limit"
+    return "a thought without an answer" if answer.final is None else None
 
 
 def _judged(answer: str, request: Request) -> Iterator[tuple[str, str | None]]:
@@ -170,4 +180,6 @@ def _problem(text: str, request: Request) -> str | None:
 
 
 def _rejection(request: Request, reason: str, text: str) -> Rejection:
-    return Rejection(request.operator, request.parents, reason, one_line(text)[:_SHOWN])
+    # Half a surrogate pair, which JSON may spell, cannot be written to any file or database.
+    shown = one_line(text)[:_SHOWN].encode("utf-8", "backslashreplace").decode("utf-8")
+    return Rejection(request.operator, request.parents, reason, shown)

@@ -147,7 +147,7 @@ def prove(
             for name, part in parts.items()
         },
         "seeds": seeds,
-        "warnings": _warnings(splits, rows["test"], [key for key in union if key != BASE], parts),
+        "warnings": _stalls(found) + _warnings(splits, rows["test"], [key for key in union if key != BASE], parts),
     }
 
 
@@ -250,6 +250,21 @@ def _round(report: RoundReport) -> dict[str, Any]:
         "pairs_spared": report.pairs_spared,
         "hypervolume": report.hypervolume,
     }
+
+
+def _stalls(found: Sequence[Found]) -> list[str]:
+    """What a search without anything to try must say: it looks like one that found nothing better."""
+    warnings = []
+    for each in found:
+        rounds = each.reports[1:]
+        empty = sum(not report.tried for report in rounds)
+        if empty:
+            usable, rejected = (sum(getattr(report, name) for report in rounds) for name in ("tried", "rejected"))
+            warnings.append(
+                f"seed {each.seed}: {empty} of {len(rounds)} rounds had nothing to try; {usable} of "
+                f"{usable + rejected} proposals usable, proposals.jsonl holds the reasons"
+            )
+    return warnings
 
 
 def _warnings(

@@ -37,6 +37,7 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 LEVEL = 0.25
 #: Largest share of the candidates left that a stage drops, rounded up.
 DROPPED = 0.5
+_COMPARED = 2_000_000  # comparisons at a time: a byte each, in a handful of arrays
 
 #: Average precision of each candidate (by its key) on the pools of one stage, float64, shape (pools of the stage,).
 Evaluate = Callable[[Sequence[int], int], Mapping[int, FloatArray]]
@@ -229,7 +230,7 @@ def standings(
         seed: Of the bootstrap.
     """
     ek, nek = resampled(np.stack(list(values.values()), axis=1), pools, resamples=resamples, seed=seed)
-    share = non_dominated(ek, nek, first_of_equals=True).mean(axis=0)
+    share = _share_on_front(ek, nek)
     behind = [
         # By the rival that is ahead on both sides by most; of itself a candidate is 0 ahead. Where a resample drew no
         # pool of a side, nobody is ahead.
@@ -242,6 +243,17 @@ def standings(
     return {
         key: Standing(1.0 if now[index] else float(share[index]), behind[index]) for index, key in enumerate(values)
     }
+
+
+def _share_on_front(ek: FloatArray, nek: FloatArray) -> FloatArray:
+    """Share of the resamples in which each candidate is on the front; every pair of candidates is compared in each."""
+    resamples, candidates = ek.shape
+    rows = max(1, _COMPARED // candidates**2)
+    counts = np.zeros(candidates)
+    for start in range(0, resamples, rows):
+        part = slice(start, start + rows)
+        counts += non_dominated(ek[part], nek[part], first_of_equals=True).sum(axis=0)
+    return counts / resamples
 
 
 def resampled(

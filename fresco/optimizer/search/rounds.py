@@ -299,8 +299,11 @@ def _unusable(text: str, seen: frozenset[str]) -> str | None:
         return "empty"
     if text.strip() != text or len(text.splitlines()) > 1:
         return "not one stripped line"
+    if not text.isprintable():
+        return "characters that cannot be printed"
     return "seen before" if text in seen else None
 
 
 def _rejection(operator: str, parents: Sequence[int], reason: str, text: str) -> dict[str, Any]:
-    return {"operator": operator, "parents": list(parents), "reason": reason, "text": text[:200]}
+    shown = text[:200].encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate pair fits no database
+    return {"operator": operator, "parents": list(parents), "reason": reason, "text": shown}

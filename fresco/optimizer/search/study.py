@@ -258,13 +258,10 @@ class SearchStudy:
 
     def values(self, trials: Sequence[int], stage: int) -> dict[int, FloatArray]:
         """The average precisions of a stage, of those of these trials that have them."""
-        by_number = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+        # One by one: a list of all trials reads every running one again, for each candidate that was scored.
         key = _VALUES.format(stage)
-        return {
-            number: np.array(by_number[number].user_attrs[key], np.float64)
-            for number in trials
-            if key in by_number[number].user_attrs
-        }
+        attributes = {number: self._storage.get_trial(self._trial_id(number)).user_attrs for number in trials}
+        return {number: np.array(own[key], np.float64) for number, own in attributes.items() if key in own}
 
     def take(self, number: int, stage: int) -> AbstractContextManager[None] | None:
         """Take the lease of scoring a trial, for as long as the context lasts.
