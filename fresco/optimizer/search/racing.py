@@ -253,7 +253,7 @@ def _share_on_front(ek: FloatArray, nek: FloatArray) -> FloatArray:
     for start in range(0, resamples, rows):
         part = slice(start, start + rows)
         counts += non_dominated(ek[part], nek[part], first_of_equals=True).sum(axis=0)
-    return counts / resamples
+    return np.asarray(counts / resamples)
 
 
 def resampled(
