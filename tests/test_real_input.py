@@ -20,6 +20,7 @@ def figures(folder: Path) -> dict[tuple[str, str, str, str], float]:
     return {(row["reranker"], row["task"], row["kind"], row["metric"]): row["value"] for row in rows}
 
 
+@pytest.mark.slow
 def test_dense_on_mini(tmp_path: Path) -> None:
     command = ["score", "--limit", "24", "--resamples", "50", "--reranker", DENSE, "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "a")]) == 0

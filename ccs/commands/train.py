@@ -51,11 +51,12 @@ def run_train(options: argparse.Namespace) -> int:
     if not options.out:
         raise FrescoError("ccs train needs --out DIR")
     import ccs
-    from ccs.training.run import describe, is_first
+    from ccs.training.run import describe, is_first, leave
 
     outcome = ccs.train(config, options.out, tell=_tell)
     if is_first():  # a launcher of processes runs this in each
         sys.stdout.write(f"{describe(outcome)}\ncard, curves and models: {options.out}\n")
+    leave()
     return 1 if outcome.stopped else 0  # a collapse, or nothing to learn from, is no success
 
 

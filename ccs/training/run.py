@@ -71,6 +71,15 @@ def is_first() -> bool:
     return bool(PartialState().is_main_process)
 
 
+def leave() -> None:
+    """Leave the other processes of a run, together with them; a backend whose threads are cut off at exit may abort."""
+    from accelerate import PartialState
+
+    process = PartialState()
+    process.wait_for_everyone()
+    process.destroy_process_group()
+
+
 def _require() -> None:
     import warnings
 

@@ -52,6 +52,7 @@ def check(study: str, out: Path) -> None:
     assert (out / f"{study}.md").read_text(encoding="utf-8").startswith("#")
 
 
+@pytest.mark.slow
 def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
     pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
     from tests import tiny_models

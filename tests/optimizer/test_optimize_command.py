@@ -77,6 +77,7 @@ def test_a_search_end_to_end_and_what_it_writes(workplace):
     assert results_of(out) == before  # and again: nothing is left to do
 
 
+@pytest.mark.slow
 def test_full_selection_drops_nothing_and_longer_searches_go_on(workplace):
     assert fresco(*SEARCH, "--selection", "full", "--rounds", "1", cwd=workplace).returncode == 0
     short = rows_of(workplace / "out" / "proposals.jsonl")
@@ -214,6 +215,7 @@ def test_forced_a_deaf_reranker_is_searched_and_the_front_is_noise(workplace):
     assert "keep the base instruction" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_changed_is_refused(workplace, monkeypatch, capsys):
     assert fresco(*SEARCH, "--rounds", "1", cwd=workplace).returncode == 0
     changed = workplace / "changed"

@@ -60,7 +60,7 @@ def test_a_prior_over_a_plug_in(plug_in):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("bm52", "unknown; did you mean bm25? known are bm25, causal-lm:MODEL"),
+        ("bm52", "unknown; did you mean bm25? known are attention:MODEL, bm25, causal-lm:MODEL"),
         ("bm25:fast", "bm25 takes nothing after its name"),
         ("half-life:bm25", "write half-life:BASE,DAYS"),
         ("half-life:bm25,soon", "write half-life:BASE,DAYS"),

@@ -72,6 +72,7 @@ def test_the_exported_cure_scores_as_the_card_says(tuned, few):
         assert row[task]["value"] == pytest.approx(own, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_command_ends_in_the_same_bytes(tuned, few):
     before = {path: path.read_bytes() for path in tuned.folder.rglob("*.json") if path.name != "run.json"}
     fresco.tune(Overlap(), few, out=tuned.folder, resamples=50, progress=False)

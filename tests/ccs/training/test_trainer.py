@@ -239,6 +239,7 @@ def test_a_held_out_question_that_is_trained_on_is_refused(run: tuple[TrainConfi
         train(config, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -290,6 +291,7 @@ def test_a_run_does_not_start_where_all_groups_are_flat(run: tuple[TrainConfig, 
     assert any(line.startswith("preflight: 2 groups of 3, 0% of them flat") for line in said)
 
 
+@pytest.mark.slow
 def test_a_preflight_changes_no_draw(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     """The same weights with it and without."""
     ended = []

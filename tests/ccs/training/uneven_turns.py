@@ -23,6 +23,7 @@ from ccs.training.config import AgentConfig, GenerationConfig
 from ccs.training.demo.model import PROMPT, make_model, make_tokenizer
 from ccs.training.engines import TrlVllmEngine
 from ccs.training.rollout import BatchedRollouts
+from ccs.training.run import leave
 from tests.ccs.training.worlds import small_world
 
 ANSWER = "<answer> plum bread and a good deal more</answer>"
@@ -112,6 +113,7 @@ def main(folder: Path) -> None:
                 found.setdefault(mode, []).append(rows)
         found[f"{mode} calls"] = client.calls
     (folder / f"rank-{rank}.json").write_text(json.dumps({**found, "WORLD_SIZE": os.environ["WORLD_SIZE"]}))
+    leave()
 
 
 if __name__ == "__main__":
