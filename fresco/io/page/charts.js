@@ -1,0 +1,135 @@
+// Charts as SVG: axes, points with intervals, lines. Colours come from the style sheet, so both themes fit.
+
+const ticks = (low, high, wanted = 5) => {
+  const span = high - low || 1;
+  const power = 10 ** Math.floor(Math.log10(span / wanted));
+  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => span / each <= wanted + 0.5) ?? span;
+  const found = [];
+  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) found.push(at);
+  return found;
+};
+const tickText = (value) => String(Number(value.toPrecision(4)));
+
+/** A frame with axes: gives `{svg, x, y}`, where x and y turn values into places. */
+const frame = ({ width = 640, height = 320, left = 52, right = 16, top = 12, bottom = 44, x, y, xlabel, ylabel, label }) => {
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label ?? `${ylabel} by ${xlabel}` });
+  const scale = (range, from, to) => (value) => from + ((value - range[0]) / (range[1] - range[0] || 1)) * (to - from);
+  const placex = scale(x.range, left, width - right);
+  const placey = scale(y.range, height - bottom, top);
+  for (const at of y.ticks ?? ticks(...y.range)) {
+    svg.append(el("line", { class: "grid", x1: left, x2: width - right, y1: placey(at), y2: placey(at) }));
+    svg.append(el("text", { x: left - 8, y: placey(at) + 4, "text-anchor": "end" }, y.text ? y.text(at) : tickText(at)));
+  }
+  for (const at of x.ticks ?? ticks(...x.range)) {
+    svg.append(el("line", { class: "axis", x1: placex(at), x2: placex(at), y1: height - bottom, y2: height - bottom + 4 }));
+    svg.append(el("text", { x: placex(at), y: height - bottom + 18, "text-anchor": "middle" }, x.text ? x.text(at) : tickText(at)));
+  }
+  svg.append(el("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
+  if (xlabel) svg.append(el("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xlabel));
+  if (ylabel) svg.append(el("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle",
+    transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, ylabel));
+  return { svg, x: placex, y: placey, left, right: width - right, top, bottom: height - bottom };
+};
+
+const spread = (values, { pad = 0.06, within = null } = {}) => {
+  const known = values.filter((each) => each !== null && each !== undefined && Number.isFinite(each));
+  if (!known.length) return [0, 1];
+  let [low, high] = [known[0], known[0]];
+  for (const each of known) { if (each < low) low = each; if (each > high) high = each; }
+  const room = (high - low || Math.abs(high) || 1) * pad;
+  [low, high] = [low - room, high + room];
+  return within ? [Math.max(within[0], low), Math.min(within[1], high)] : [low, high];
+};
+
+/** Lines over named places, with intervals: `series` are {name, place, points: [{at, value, low, high, n}]}. */
+const lineChart = (series, bins, { ylabel, xlabel, range = [0, 1], width = 720, height = 330 }) => {
+  const axes = frame({ width, height, xlabel, ylabel, bottom: 46, y: { range },
+    x: { range: [-0.5, bins.length - 0.5], ticks: bins.map((_, at) => at), text: (at) => bins[at] } });
+  series.forEach((own, index) => {
+    const shift = (index - (series.length - 1) / 2) * Math.min(0.6 / Math.max(series.length, 1), 0.09);
+    const points = own.points.filter((each) => each.value !== null);
+    axes.svg.append(el("polyline", { fill: "none", stroke: colour(own.place), "stroke-width": 1.6, opacity: 0.55,
+      points: points.map((each) => `${axes.x(each.at + shift)},${axes.y(each.value)}`).join(" ") }));
+    for (const each of points) {
+      const at = axes.x(each.at + shift);
+      if (each.low !== null && each.low !== undefined) {
+        axes.svg.append(el("line", { stroke: colour(own.place), x1: at, x2: at, y1: axes.y(each.low), y2: axes.y(each.high) }));
+      }
+      axes.svg.append(el("circle", { cx: at, cy: axes.y(each.value), r: 3.6, fill: colour(own.place) },
+        el("title", {}, `${brief(own.name, 80)}, ${bins[each.at]}: ${figure(each.value)} ${interval(each.low, each.high)}, n = ${each.n}`)));
+    }
+  });
+  return axes.svg;
+};
+
+/** Points with intervals both ways: {name, place, x, xlow, xhigh, y, ylow, yhigh, size, label, strong, click}. */
+const scatter = (points, { xlabel, ylabel, within = [0, 1], width = 720, height = 420, path = null }) => {
+  const side = (name) => points.flatMap((each) => [each[name], each[`${name}low`], each[`${name}high`]]);
+  const axes = frame({ width, height, xlabel, ylabel, x: { range: spread(side("x"), { within }) }, y: { range: spread(side("y"), { within }) } });
+  if (path && path.length > 1) {
+    axes.svg.append(el("polyline", { fill: "none", stroke: "var(--c0)", opacity: 0.45, "stroke-width": 1.6,
+      points: path.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }));
+  }
+  const taken = [];
+  for (const each of points) {
+    const [x, y, ink] = [axes.x(each.x), axes.y(each.y), colour(each.place)];
+    const g = el("g", { opacity: each.faint ? 0.55 : 1 });
+    if (each.xlow !== null && each.xlow !== undefined) g.append(el("line", { stroke: ink, opacity: 0.4, x1: axes.x(each.xlow), x2: axes.x(each.xhigh), y1: y, y2: y }));
+    if (each.ylow !== null && each.ylow !== undefined) g.append(el("line", { stroke: ink, opacity: 0.4, x1: x, x2: x, y1: axes.y(each.ylow), y2: axes.y(each.yhigh) }));
+    g.append(el("circle", { cx: x, cy: y, r: each.size ?? 5, fill: each.hollow ? "var(--card)" : ink, stroke: ink, "fill-opacity": each.hollow ? 1 : 0.75, "stroke-width": 1.5 },
+      el("title", {}, each.title ?? brief(each.name, 80))));
+    axes.svg.append(g);
+    const text = brief(each.label ?? each.name, 28);
+    const wide = text.length * 6.4;
+    const end = x + 10 + wide > axes.right;
+    const place = [end ? x - 10 - wide : x + 10, y + 4];
+    const clash = (at) => taken.some(([tx, ty, tw]) => Math.abs(ty - at[1]) < 12 && at[0] < tx + tw && tx < at[0] + wide);
+    for (const by of [0, -13, 13, -26, 26]) {
+      const moved = [place[0], place[1] + by];
+      if (moved[1] > axes.top && moved[1] < axes.bottom && !clash(moved)) {
+        axes.svg.append(el("text", { x: moved[0], y: moved[1], class: each.strong ? "strong" : null }, text));
+        taken.push([moved[0], moved[1], wide]);
+        break;
+      }
+    }
+  }
+  return axes.svg;
+};
+
+/** A curve over numbers: `series` are {name, place, xs, ys}. */
+const curve = (series, { xlabel, ylabel, within = null, width = 520, height = 250 }) => {
+  const axes = frame({ width, height, xlabel, ylabel,
+    x: { range: spread(series.flatMap((each) => each.xs), { pad: 0.02 }) },
+    y: { range: spread(series.flatMap((each) => each.ys), { within }) } });
+  for (const own of series) {
+    const points = own.xs.map((x, index) => [x, own.ys[index]]).filter(([, y]) => y !== null && y !== undefined && Number.isFinite(y));
+    axes.svg.append(el("polyline", { fill: "none", stroke: colour(own.place ?? 0), "stroke-width": 1.8, opacity: own.faint ? 0.3 : 1,
+      points: points.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }, el("title", {}, brief(own.name, 80))));
+    if (points.length === 1) axes.svg.append(el("circle", { cx: axes.x(points[0][0]), cy: axes.y(points[0][1]), r: 3, fill: colour(own.place ?? 0) }));
+  }
+  return axes.svg;
+};
+
+/** Values with intervals, one row each: {name, value, low, high, text}; `zero` is the line of no effect. */
+const forest = (rows, { xlabel, zero = 0, width = 640 }) => {
+  const height = 52 + 34 * rows.length;
+  const axes = frame({ width, height, left: 150, xlabel, top: 6, label: xlabel,
+    x: { range: spread([...rows.flatMap((each) => [each.low, each.high, each.value]), zero]) },
+    y: { range: [rows.length - 0.5, -0.5].reverse(), ticks: [] } });
+  axes.svg.append(el("line", { class: "axis", x1: axes.x(zero), x2: axes.x(zero), y1: axes.top, y2: axes.bottom }));
+  rows.forEach((each, index) => {
+    const y = axes.top + ((index + 0.5) / rows.length) * (axes.bottom - axes.top);
+    axes.svg.append(el("text", { x: 140, y: y + 4, "text-anchor": "end", class: "strong" }, brief(each.name, 22)));
+    if (each.value === null || each.value === undefined) return;
+    const certain = each.low > zero || each.high < zero;
+    const ink = certain ? "var(--c0)" : "var(--quiet)";
+    if (each.low !== null && each.low !== undefined) axes.svg.append(el("line", { stroke: ink, "stroke-width": 1.6, x1: axes.x(each.low), x2: axes.x(each.high), y1: y, y2: y }));
+    axes.svg.append(el("circle", { cx: axes.x(each.value), cy: y, r: 4.5, fill: ink }, el("title", {}, `${each.name}: ${figure(each.value)} ${interval(each.low, each.high)}`)));
+  });
+  return axes.svg;
+};
+
+/** Names with their colours, each a switch. */
+const legend = (items, chosen, toggle) => el("div", { class: "legend" }, items.map((each) =>
+  el("button", { type: "button", "aria-pressed": String(chosen.has(each.key)), onclick: () => toggle(each.key) },
+    el("span", { class: "swatch", style: { background: colour(each.place) } }), foreign(each.name, 48))));
