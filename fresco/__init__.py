@@ -1,7 +1,8 @@
 """Score re-rankers for retrieval-augmented generation on knowledge that changes.
 
 The front door is :mod:`fresco.api`, each of its functions reached as ``fresco.NAME``: ``score``, ``evaluate``,
-``optimize``, ``tune``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``.
+``optimize``, ``tune``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``,
+``report``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         open_benchmark,
         optimize,
         parity,
+        report,
         score,
         tune,
     )
@@ -42,6 +44,7 @@ __all__ = [
     "open_benchmark",
     "optimize",
     "parity",
+    "report",
     "score",
     "tune",
 ]

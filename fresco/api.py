@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
-from fresco.errors import FrescoError
-from fresco.io.files import locked
+from fresco.errors import FrescoError, require_whole
+from fresco.io.files import locked, write_atomically
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
@@ -57,6 +57,7 @@ __all__ = [
     "open_benchmark",
     "optimize",
     "parity",
+    "report",
     "score",
     "tune",
 ]
@@ -400,6 +401,26 @@ def load(folder: str | Path) -> Result | SearchResult:
     """
     path = Path(folder)
     return read_search(path) if (path / FRONT).exists() else read_run(path)
+
+
+def report(*runs: str | Path, out: str | Path = "report.html", worst: int = 50) -> Path:
+    """Write runs of :func:`score` as one HTML page that loads nothing from anywhere.
+
+    Args:
+        *runs: Their folders.
+        out: The page; one that is there is replaced.
+        worst: So many queries of each re-ranker come with their texts.
+
+    Raises:
+        FrescoError: there is no run, or one is no complete folder.
+    """
+    from fresco.results.page.data import render_report
+
+    if not runs:
+        raise FrescoError("no run to report: name folders of `fresco score`")
+    require_whole("--worst", worst)
+    write_atomically(Path(out), render_report([read_run(Path(run)) for run in runs], worst=worst))
+    return Path(out)
 
 
 def _check_instruction(instruction: str | None, rerankers: Sequence[Reranker]) -> None:

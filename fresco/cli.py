@@ -12,6 +12,7 @@ from fresco.commands.compare import add_compare
 from fresco.commands.optimize import add_optimize
 from fresco.commands.parity import add_parity
 from fresco.commands.parts import add_all_parts, add_rerankers
+from fresco.commands.report import add_report
 from fresco.commands.score import add_score
 from fresco.commands.serve import add_serve
 from fresco.commands.tune import add_tune
@@ -27,6 +28,7 @@ _COMMANDS = (
     add_build,
     add_audit,
     add_compare,
+    add_report,
     add_parity,
     add_all_parts,
     add_rerankers,

@@ -41,27 +41,6 @@ const spread = (values, { pad = 0.06, within = null } = {}) => {
   return within ? [Math.max(within[0], low), Math.min(within[1], high)] : [low, high];
 };
 
-/** Lines over named places, with intervals: `series` are {name, place, points: [{at, value, low, high, n}]}. */
-const lineChart = (series, bins, { ylabel, xlabel, range = [0, 1], width = 720, height = 330 }) => {
-  const axes = frame({ width, height, xlabel, ylabel, bottom: 46, y: { range },
-    x: { range: [-0.5, bins.length - 0.5], ticks: bins.map((_, at) => at), text: (at) => bins[at] } });
-  series.forEach((own, index) => {
-    const shift = (index - (series.length - 1) / 2) * Math.min(0.6 / Math.max(series.length, 1), 0.09);
-    const points = own.points.filter((each) => each.value !== null);
-    axes.svg.append(el("polyline", { fill: "none", stroke: colour(own.place), "stroke-width": 1.6, opacity: 0.55,
-      points: points.map((each) => `${axes.x(each.at + shift)},${axes.y(each.value)}`).join(" ") }));
-    for (const each of points) {
-      const at = axes.x(each.at + shift);
-      if (each.low !== null && each.low !== undefined) {
-        axes.svg.append(el("line", { stroke: colour(own.place), x1: at, x2: at, y1: axes.y(each.low), y2: axes.y(each.high) }));
-      }
-      axes.svg.append(el("circle", { cx: at, cy: axes.y(each.value), r: 3.6, fill: colour(own.place) },
-        el("title", {}, `${brief(own.name, 80)}, ${bins[each.at]}: ${figure(each.value)} ${interval(each.low, each.high)}, n = ${each.n}`)));
-    }
-  });
-  return axes.svg;
-};
-
 /** Points with intervals both ways: {name, place, x, xlow, xhigh, y, ylow, yhigh, size, label, strong, click}. */
 const scatter = (points, { xlabel, ylabel, within = [0, 1], width = 720, height = 420, path = null }) => {
   const side = (name) => points.flatMap((each) => [each[name], each[`${name}low`], each[`${name}high`]]);
@@ -95,41 +74,3 @@ const scatter = (points, { xlabel, ylabel, within = [0, 1], width = 720, height 
   }
   return axes.svg;
 };
-
-/** A curve over numbers: `series` are {name, place, xs, ys}. */
-const curve = (series, { xlabel, ylabel, within = null, width = 520, height = 250 }) => {
-  const axes = frame({ width, height, xlabel, ylabel,
-    x: { range: spread(series.flatMap((each) => each.xs), { pad: 0.02 }) },
-    y: { range: spread(series.flatMap((each) => each.ys), { within }) } });
-  for (const own of series) {
-    const points = own.xs.map((x, index) => [x, own.ys[index]]).filter(([, y]) => y !== null && y !== undefined && Number.isFinite(y));
-    axes.svg.append(el("polyline", { fill: "none", stroke: colour(own.place ?? 0), "stroke-width": 1.8, opacity: own.faint ? 0.3 : 1,
-      points: points.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }, el("title", {}, brief(own.name, 80))));
-    if (points.length === 1) axes.svg.append(el("circle", { cx: axes.x(points[0][0]), cy: axes.y(points[0][1]), r: 3, fill: colour(own.place ?? 0) }));
-  }
-  return axes.svg;
-};
-
-/** Values with intervals, one row each: {name, value, low, high, text}; `zero` is the line of no effect. */
-const forest = (rows, { xlabel, zero = 0, width = 640 }) => {
-  const height = 52 + 34 * rows.length;
-  const axes = frame({ width, height, left: 150, xlabel, top: 6, label: xlabel,
-    x: { range: spread([...rows.flatMap((each) => [each.low, each.high, each.value]), zero]) },
-    y: { range: [rows.length - 0.5, -0.5].reverse(), ticks: [] } });
-  axes.svg.append(el("line", { class: "axis", x1: axes.x(zero), x2: axes.x(zero), y1: axes.top, y2: axes.bottom }));
-  rows.forEach((each, index) => {
-    const y = axes.top + ((index + 0.5) / rows.length) * (axes.bottom - axes.top);
-    axes.svg.append(el("text", { x: 140, y: y + 4, "text-anchor": "end", class: "strong" }, brief(each.name, 22)));
-    if (each.value === null || each.value === undefined) return;
-    const certain = each.low > zero || each.high < zero;
-    const ink = certain ? "var(--c0)" : "var(--quiet)";
-    if (each.low !== null && each.low !== undefined) axes.svg.append(el("line", { stroke: ink, "stroke-width": 1.6, x1: axes.x(each.low), x2: axes.x(each.high), y1: y, y2: y }));
-    axes.svg.append(el("circle", { cx: axes.x(each.value), cy: y, r: 4.5, fill: ink }, el("title", {}, `${each.name}: ${figure(each.value)} ${interval(each.low, each.high)}`)));
-  });
-  return axes.svg;
-};
-
-/** Names with their colours, each a switch. */
-const legend = (items, chosen, toggle) => el("div", { class: "legend" }, items.map((each) =>
-  el("button", { type: "button", "aria-pressed": String(chosen.has(each.key)), onclick: () => toggle(each.key) },
-    el("span", { class: "swatch", style: { background: colour(each.place) } }), foreign(each.name, 48))));

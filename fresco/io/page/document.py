@@ -1,4 +1,4 @@
-"""A page as one file: data as compressed base64, our scripts and styles inside, and a policy that lets nothing else run.
+"""A page as one file: data as compressed base64, our scripts and styles inside, and a policy that lets no other run.
 
 Nothing foreign is ever written into the markup but the escaped title. Data lies in blocks of base64, which no browser
 reads as markup, and the scripts put it into the page as text, never as HTML. The content security policy names the
@@ -11,7 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -26,18 +26,16 @@ _OWN = files("fresco.io.page")
 _SCRIPTS = ("core.js", "table.js", "charts.js")
 
 
-def render_page(
-    title: str, main: Mapping[str, Any], *, script: Traversable, blocks: Mapping[str, Any] | None = None
-) -> str:
+def render_page(title: str, main: Mapping[str, Any], *, script: str, blocks: Mapping[str, Any] | None = None) -> str:
     """The page as text.
 
     Args:
         title: Of the window; foreign text.
         main: What the script has from the start, as plain mappings, lists, numbers and None.
-        script: Folder with the page's own ``*.js``, read in the order of their names, behind the common ones.
+        script: Package with the page's own ``*.js``, read in the order of their names, behind the common ones.
         blocks: Further data by name, each unpacked when the script asks for it: bytes as they are, the rest as JSON.
     """
-    own = sorted((each for each in script.iterdir() if each.name.endswith(".js")), key=lambda each: each.name)
+    own = sorted((each for each in files(script).iterdir() if each.name.endswith(".js")), key=lambda each: each.name)
     code = "\n".join(_text(each) for each in [*(_OWN / name for name in _SCRIPTS), *own])
     code = f'"use strict";\n(() => {{\n{code}\n}})();\n'
     style = _text(_OWN / "page.css")
@@ -71,13 +69,3 @@ def _json(value: Any) -> str:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
-
-
-def package_folder(package: str, *names: str) -> Traversable:
-    """A folder of files that a package ships."""
-    return files(package).joinpath(*names)
-
-
-def plain_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, list[Any]]:
-    """Rows as columns: half the bytes, and quicker to read in a browser."""
-    return {column: [row.get(column) for row in rows] for column in columns}

@@ -1,0 +1,132 @@
+"""What the page of a report holds: tables of each run, and the texts of the queries that went worst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fresco.benchmarks.part import Part
+from fresco.benchmarks.trec import read_trec_run
+from fresco.errors import FrescoError
+from fresco.io.page.document import render_page
+from fresco.records import Benchmark, Pool, Task
+from fresco.results.result import Result
+from fresco.results.table import find, table_cells
+from fresco.results.writer import slug
+
+#: Re-rankers that read no text: what they reach needs no reading.
+BLIND = ("random", "newest", "oldest")
+#: How many of a re-ranker's worst queries are shown unless told otherwise.
+WORST = 50
+
+
+def render_report(results: Sequence[Result], *, worst: int = WORST) -> str:
+    """The page of several runs as text."""
+    runs, blocks = [], {}
+    for place, result in enumerate(results):
+        failures, why = _failures(result, worst)
+        if failures is not None:
+            blocks[f"run-{place}"] = failures
+        runs.append({**_run(result), "block": None if failures is None else f"run-{place}", "why": why})
+    title = f"fresco: {results[0].title}" if len(results) == 1 else f"fresco: {len(results)} runs"
+    return render_page(title, {"title": title, "runs": runs}, script="fresco.results.page", blocks=blocks)
+
+
+def _run(result: Result) -> dict[str, Any]:
+    rows, record = result.evaluation.rows, result.record
+    cells = table_cells(rows, result.rerankers, result.evaluation.groups)
+    return {
+        "name": result.folder.name if result.folder else result.title,
+        "title": result.title,
+        "command": record.get("command"),
+        "notes": [*result.notes, *result.warnings],
+        "headers": cells.headers,
+        "rerankers": result.rerankers,
+        "named": list(result.named),
+        "blind": [name for name in result.rerankers if name in BLIND],
+        "rows": cells.rows,
+        "points": [
+            {side.lower(): dict(found) for side in ("EK", "NEK") if (found := find(rows, name, side, "all", "MAP"))}
+            for name in result.rerankers
+        ],
+    }
+
+
+def _failures(result: Result, worst: int) -> tuple[dict[str, Any] | None, str]:
+    """The worst queries with their pools, or None and why there are none."""
+    try:
+        benchmark = _reopened(result.record)
+    except FrescoError as error:
+        return None, str(error)
+    table = result.per_query()
+    table = table[table["task"] == str(Task.EK)]
+    chosen: set[str] = set()
+    for _, own in table.groupby("reranker", sort=False):
+        chosen |= set(_worst_first(own)["query_id"].head(worst))
+    pools = [pool for pool in benchmark.pools if pool.query.id in chosen]
+    scores = {name: _scores(result.folder, name) for name in result.rerankers}
+    figures = {(row["reranker"], row["query_id"]): row for row in table.to_dict("records")}
+    numbers: dict[str, int] = {}
+    passages = []
+    for passage in (each for pool in pools for each in pool.passages):
+        if passage.id not in numbers:
+            numbers[passage.id] = len(passages)
+            date = passage.timestamp.date().isoformat()
+            passages.append({"title": passage.title, "section": passage.section, "body": passage.body, "date": date})
+    queries = [_query(pool, numbers, scores, figures) for pool in pools]
+    return {"queries": queries, "passages": passages}, ""
+
+
+def _reopened(record: Mapping[str, Any]) -> Benchmark:
+    of, settings = record["benchmark"], record.get("settings") or {}
+    part = Part(
+        of.get("split") or "all", of.get("limit"), of.get("timestamps") or "text", int(settings.get("seed") or 0)
+    )
+    benchmark = part.open(str(of["name"]))
+    if benchmark.fingerprint != of.get("fingerprint"):
+        raise FrescoError(f"benchmark {of['name']} is not what this run scored: its content has another fingerprint")
+    return benchmark
+
+
+def _worst_first(table: pd.DataFrame) -> pd.DataFrame:
+    # The share of outdated passages that the current one beats, and among equals the place of the current one.
+    return table.sort_values(["current>obsolete", "rank"], ascending=[True, False], kind="stable", na_position="last")
+
+
+def _scores(folder: Path | None, reranker: str) -> dict[str, dict[str, float]]:
+    path = folder / "runs" / f"{slug(reranker)}.trec" if folder else None
+    return read_trec_run(path) if path and path.exists() else {}
+
+
+def _query(
+    pool: Pool, numbers: Mapping[str, int], scores: Mapping[str, Any], figures: Mapping[tuple[str, str], Any]
+) -> dict[str, Any]:
+    query = pool.query
+    by = {}
+    for name, own in scores.items():
+        row, scored = figures.get((name, query.id)), own.get(query.id, {})
+        if row is not None:
+            by[name] = {
+                "rank": _number(row["rank"]),
+                "wins": _number(row["current>obsolete"]),
+                "top": str(row["top_label"]),
+                "scores": [_number(scored.get(passage.id)) for passage in pool.passages],
+            }
+    return {
+        "text": query.content,
+        "date": query.timestamp.date().isoformat(),
+        "relation": query.relation,
+        "answer": query.answer,
+        "subject": query.subject,
+        "passages": [numbers[passage.id] for passage in pool.passages],
+        "labels": [str(label) for label in pool.labels],
+        "by": by,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return round(float(value), 6) if value is not None and math.isfinite(value) else None
