@@ -71,7 +71,7 @@ def _failures(result: Result, worst: int) -> tuple[dict[str, Any] | None, str]:
     scores = {name: _scores(result.folder, name) for name in result.rerankers}
     figures = {(row["reranker"], row["query_id"]): row for row in table.to_dict("records")}
     numbers: dict[str, int] = {}
-    passages = []
+    passages: list[dict[str, str]] = []
     for passage in (each for pool in pools for each in pool.passages):
         if passage.id not in numbers:
             numbers[passage.id] = len(passages)
