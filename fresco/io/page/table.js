@@ -19,7 +19,7 @@ const dataTable = (headers, rows, { sortable = true, classes = () => null } = {}
       rows[index].map((cell, place) => el(place ? "td" : "th", { class: cell.text ? "text" : null }, cell.nodes)))));
   };
   const heads = headers.map((header, place) => {
-    const head = el("th", { class: sortable ? "sorts" : null, title: header.title ?? null },
+    const head = el("th", { class: [sortable && "sorts", header.text && "text"].filter(Boolean).join(" ") || null, title: header.title ?? null },
       (header.lines ?? [header]).map((line, number) => [number ? el("br") : null, line]));
     if (sortable) {
       const sort = () => {

@@ -78,7 +78,7 @@ def _failures(result: Result, worst: int) -> tuple[dict[str, Any] | None, str]:
             date = passage.timestamp.date().isoformat()
             passages.append({"title": passage.title, "section": passage.section, "body": passage.body, "date": date})
     queries = [_query(pool, numbers, scores, figures) for pool in pools]
-    return {"queries": queries, "passages": passages}, ""
+    return {"queries": queries, "passages": passages, "worst": worst}, ""
 
 
 def _reopened(record: Mapping[str, Any]) -> Benchmark:

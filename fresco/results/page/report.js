@@ -44,7 +44,7 @@ const pair = (data, query, name) => {
 };
 const timeline = (data, query, names) => {
   const order = query.passages.map((_, at) => at).sort((a, b) => data.passages[query.passages[a]].date.localeCompare(data.passages[query.passages[b]].date) || a - b);
-  return dataTable([{ lines: ["date"], up: true }, "label", "passage", ...names.map((name) => brief(name, 32))], order.map((at) => {
+  return dataTable([{ lines: ["date"], up: true }, { lines: ["label"], text: true }, { lines: ["passage"], text: true }, ...names.map((name) => brief(name, 32))], order.map((at) => {
     const [passage, label] = [data.passages[query.passages[at]], query.labels[at]];
     return [textCell(passage.date), { sort: label, text: true, nodes: [el("span", { class: `chip ${label === "positive" ? "good" : label === "outdated" ? "bad" : "quiet"}` }, label)] },
       textCell([passage.title, passage.section].filter(Boolean).join(" / "), 80),
@@ -67,9 +67,10 @@ const browser = (run, data) => {
   const [host, count, controls] = [el("div", { class: "failures" }), el("p", { class: "quiet" }), el("div", { class: "bar" })];
   const state = { name: run.named[0] ?? run.rerankers[0], second: "", relation: "", text: "" };
   const fill = () => {
-    const found = data.queries.filter((query) => query.by[state.name] && (!state.relation || query.relation === state.relation)
+    const own = data.queries.filter((query) => query.by[state.name]);
+    own.sort((a, b) => (a.by[state.name].wins ?? 2) - (b.by[state.name].wins ?? 2) || (b.by[state.name].rank ?? 0) - (a.by[state.name].rank ?? 0));
+    const found = own.slice(0, data.worst).filter((query) => (!state.relation || query.relation === state.relation)
       && (!state.text || `${query.text} ${query.answer} ${query.subject}`.toLowerCase().includes(state.text)));
-    found.sort((a, b) => (a.by[state.name].wins ?? 2) - (b.by[state.name].wins ?? 2) || (b.by[state.name].rank ?? 0) - (a.by[state.name].rank ?? 0));
     count.textContent = plural(found.length, "query", "queries");
     const names = [state.name, state.second].filter((each, at, all) => each && all.indexOf(each) === at);
     listing(host, found.length, (at) => failure(data, found[at], names));
