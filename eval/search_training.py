@@ -145,7 +145,10 @@ def run(work: Path, variant: str, seed: int, changes: Sequence[str]) -> dict[str
     if done.exists():
         finished: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
         return finished
-    config = read_train_config("demo", [f"optimization.seed={seed}", f"demo.seed={seed}", "keep.collapse=0", *changes])
+    seeds = (f"optimization.seed={seed}", f"demo.seed={seed}")
+    # Rewards that teach nothing are among those compared: they, too, go to the end.
+    unguarded = ("keep.collapse=0", "keep.dead=0", "keep.preflight=0")
+    config = read_train_config("demo", [*seeds, *unguarded, *changes])
     shared = work / f"world-{seed}"
     ready = prepare(config, shared, print)
     if not (folder / "demo" / "done.json").exists():

@@ -36,7 +36,8 @@ def main() -> None:
     made = study.begin(options)
     steps, warm_up = (3, 5) if options.smoke else (options.steps, 400)
     torch.set_num_threads(options.threads)
-    config = read_train_config("demo", [f"optimization.steps={steps}", "keep.evaluate_every=1000"])
+    changes = [f"optimization.steps={steps}", "keep.evaluate_every=1000", "keep.preflight=0"]
+    config = read_train_config("demo", changes)
     assert config.demo is not None
     train(replace(config, demo=replace(config.demo, warm_up_steps=warm_up)), options.folder, tell=print)
     lines = (options.folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()[1:]
