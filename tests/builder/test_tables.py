@@ -71,7 +71,7 @@ _ROWS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(_ROWS)
 def test_any_table_is_plain_text(rows: str) -> None:
     text = clean(f"Before.\n{HEAD}{rows}\n|}}\n\nAfter.")

@@ -121,7 +121,7 @@ _MARKUP = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150)
 @given(st.one_of(_MARKUP, st.text(max_size=300)))
 def test_any_text_is_cleaned_to_plain_text(wikitext: str) -> None:
     page = parse_page(wikitext)

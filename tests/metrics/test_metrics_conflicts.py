@@ -91,7 +91,7 @@ def pools(draw):
 
 
 @given(pools(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_measure_against_every_order_of_the_tied(pool, data):
     levels = st.integers(0, data.draw(st.integers(0, 3)))
     scores = np.array(data.draw(st.lists(levels, min_size=len(pool), max_size=len(pool))), float)

@@ -120,7 +120,7 @@ def plain(order):
 
 
 @given(labels_lists(max_size=7), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_expectations_against_every_order_of_the_tied(labels, data):
     levels = st.integers(0, data.draw(st.integers(0, 3)))
     scores = np.array(data.draw(st.lists(levels, min_size=len(labels), max_size=len(labels))), float)

@@ -74,7 +74,7 @@ def test_a_side_without_queries_is_refused(task):
         draw_stages([pool for pool in POOLS if pool.query.task is not task])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_a_race_is_a_part_of_full_evaluation(seed):
     values, stages = drawn(seed), draw_stages(POOLS, seed=seed)
@@ -96,7 +96,7 @@ def test_a_race_is_a_part_of_full_evaluation(seed):
     assert again.dropped == raced.dropped
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_a_leader_of_every_stage_is_never_dropped(seed):
     values, stages = drawn(seed), draw_stages(POOLS, seed=seed)
@@ -139,7 +139,7 @@ def test_a_trade_off_is_kept():
     assert [each.share for each in standings(dict(enumerate(values)), stages.pools).values()] == [1.0, 1.0, 1.0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 20))
 @example(seed=1, candidates=2)  # a resample of the first stage has pools of one side only
 def test_a_stage_drops_at_most_half_and_the_furthest_behind(seed, candidates):

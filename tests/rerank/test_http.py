@@ -84,7 +84,7 @@ def test_order_batches_and_company_do_not_change_a_score(dialect: str) -> None:
     with serve(dialect) as api:
         rerankers = {batch: connect(api, f"batch={batch}") for batch in (1, 2, 5)}
 
-        @settings(max_examples=15, deadline=None, derandomize=True)
+        @settings(max_examples=15, derandomize=True)
         @given(
             bodies=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True, max_size=9),
             batch=st.sampled_from(sorted(rerankers)),

@@ -253,7 +253,7 @@ def test_whatever_json_comes_is_ranked_or_refused() -> None:
     with serve("tei") as api:
         reranker = connect(api)
 
-        @settings(max_examples=150, deadline=None, derandomize=True)
+        @settings(max_examples=150, derandomize=True)
         @given(answer=_GOOD_ROWS.map(list) | _JSON | st.lists(_ROW | _JSON, max_size=3))
         def check(answer: Any) -> None:
             api.faults.append(servers.status(200, json.dumps(answer).encode()))

@@ -67,7 +67,7 @@ _XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_chara
 
 
 @given(st.lists(_XML_TEXT, min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_text_survives_both_formats(texts: list[str]) -> None:
     rows = [row("Page", number, f"Text {text}") for number, text in enumerate(texts)]
     with TemporaryDirectory() as name:

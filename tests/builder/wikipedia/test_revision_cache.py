@@ -32,7 +32,7 @@ def _listed(title: str, hours: list[int]) -> list[Listed]:
 
 
 @given(st.lists(_TEXTS, max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_texts_come_back_as_they_went_in(texts: list[str]) -> None:
     with TemporaryDirectory() as folder, Cache(Path(folder) / "c.sqlite") as cache:
         source = cache.source("here")
@@ -52,7 +52,7 @@ _WINDOWS = st.lists(
 
 
 @given(st.sets(_HOURS, max_size=20), _WINDOWS, _WINDOWS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_listing_answers_exactly_the_windows_it_covers(
     saved: set[int], listed: list[list[int]], asked: list[list[int]]
 ) -> None:

@@ -16,7 +16,7 @@ def of(n: int, groups: int = 4, **options: int) -> Statistics:
     return Statistics([f"q{number % groups}" for number in range(n)], **{"resamples": 50, **options})
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(_VALUES, st.data())
 def test_auroc_and_correlations_equal_the_libraries(scores, data):
     sklearn = pytest.importorskip("sklearn.metrics")

@@ -46,7 +46,7 @@ def test_parity_with_rank_bm25(shard: int, tmp_path: Path, monkeypatch: pytest.M
         assert [n for n, _ in found] == [n for n, _ in wanted]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text("ab cé<\n", min_size=1, max_size=12), min_size=2, max_size=12),
     query=st.text("ab cé", max_size=8),

@@ -9,7 +9,7 @@ import lzma
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs.rewards.mask import Masker, open_masker
@@ -88,7 +88,6 @@ def test_gazetteer_takes_the_longest_title_in_any_case():
     assert found(gazetteer, "film Head in 1984") == [("Head", "MISC")]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4), max_size=6), st.lists(st.sampled_from("abcd"))
 )

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs.rewards.mask import TAGS, Masker, MaskOptions, mask_queries, open_masker
@@ -49,7 +49,6 @@ def test_queries_through_the_default(embedded):
     assert masked[0].startswith("who is the wife of [")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_spans_lie_in_the_text(embedded, text):
     spans = embedded.spans([text])[0]

@@ -6,7 +6,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs.rewards.mask import TAGS, MaskOptions, Span, mask_queries, mask_trajectories
@@ -110,14 +110,12 @@ def test_an_endless_query_is_cut(text):
     assert 0 < len(masked) < 5000
 
 
-@settings(deadline=None)
 @given(_TEXTS)
 def test_cleaning_twice_changes_nothing_more(text):
     assert clean(clean(text)) == clean(text)
     assert "[" not in clean(text) and "\n" not in clean(text)
 
 
-@settings(deadline=None)
 @given(_TEXTS, st.data())
 def test_merged_spans_are_disjoint_whole_words_and_cover_all(text, data):
     spans = Drawn(data).spans([text])[0]
@@ -132,7 +130,6 @@ def test_merged_spans_are_disjoint_whole_words_and_cover_all(text, data):
     assert merge(text, merged) == merged
 
 
-@settings(deadline=None)
 @given(st.lists(_TEXTS, max_size=4), st.none() | _TEXTS, st.booleans(), st.booleans(), st.data())
 def test_nothing_of_a_masked_span_survives_in_its_place(queries, question, numbered, propagate, data):
     masker = Drawn(data)
@@ -157,7 +154,6 @@ def test_nothing_of_a_masked_span_survives_in_its_place(queries, question, numbe
             assert "".join(left) == kept
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["Ann Lee", "ann lee", "Lee", "Bo", "Bo Lee", "on 5 May"]), max_size=6))
 def test_numbered_tags_are_consistent(queries):
     masker = Listed(**{"Ann_Lee": "PERSON", "Lee": "MISC", "Bo": "ORG", "5 May": "DATE", "ann_lee": "PERSON"})
@@ -170,7 +166,6 @@ def test_numbered_tags_are_consistent(queries):
     assert set(numbers) == set(range(1, len(set(numbers)) + 1))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(_TEXTS, max_size=3), st.none() | _TEXTS), max_size=4))
 def test_a_batch_is_masked_as_one_by_one(trajectories):
     masker = Listed(**{"a": "PERSON", "PERSON": "ORG"})
