@@ -1,8 +1,9 @@
 """From windows to candidates: texts that say the same are one, and no two labels share a text.
 
 One text usually stands in several revisions. It becomes one candidate, with the date of one of them: SHA-256 picks
-which, so that a date tells as little of the label as the wiki allows. Only a former value that the newest revision
-states takes the newest date: that is the harder conflict (*history*), and no keeping of latest revisions cures it.
+which, so that a date tells as little of the label as the wiki allows. Only a text with a former value that the newest
+revision holds takes the newest date: that is the harder conflict (*history*), and no keeping of latest revisions cures
+it. It is history, too, where the newest revision has moved the sentence to another window or section.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ FOLDED = "near-duplicate of another of its label"
 TWIN = "near-duplicate of a passage with another label"
 #: A model with a short window must see where a positive and an outdated passage part.
 _SHORT_WINDOW = 240
+#: Share of a sentence's shingles from which another text holds it, whatever stands around it.
+_HELD = 0.95
 #: A smaller window is taken where it keeps so many times as many outdated passages.
 _WORTH = 1.34
 
@@ -100,7 +103,8 @@ def fold_windows(sources: Sequence[Source], subject: str, discarded: Counter[str
     kept, lost = _told_apart(_groups(sources, size, discarded), subject)
     if lost:
         discarded[TWIN] += lost
-    return size, [_candidate(group, subject) for group in kept]
+    still = frozenset[str]().union(*(shingles(source.reading.section.text) for source in sources if source.newest))
+    return size, [_candidate(group, subject, still) for group in kept]
 
 
 def _groups(sources: Sequence[Source], size: int, discarded: Counter[str]) -> list[_Group]:
@@ -175,13 +179,24 @@ def _text(member: tuple[Source, Window]) -> str:
     return source.reading.section.text[window.start : window.end]
 
 
-def _candidate(group: _Group, subject: str) -> Candidate:
+def _still_stands(member: tuple[Source, Window], still: frozenset[str]) -> bool:
+    """Whether a sentence that states the former value stands among the shingles of the newest revision."""
+    source, window = member
+    for sentence in source.reading.former_sentences(window):
+        own = shingles(sentence)
+        if len(own & still) >= _HELD * len(own):
+            return True
+    return False
+
+
+def _candidate(group: _Group, subject: str, still: frozenset[str]) -> Candidate:
     members = group.members
     conflict = None
     if group.label is Label.OUTDATED:
         newest = [member for member in members if member[0].newest]
         members = newest or members
-        conflict = Conflict.ANNOUNCED if group.announced else Conflict.HISTORY if newest else Conflict.VERSION
+        history = newest or any(_still_stands(member, still) for member in members)
+        conflict = Conflict.ANNOUNCED if group.announced else Conflict.HISTORY if history else Conflict.VERSION
     source, window = min(members, key=_draw(subject, _text(group.members[0])))
     return Candidate(
         source.revision,

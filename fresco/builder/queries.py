@@ -45,12 +45,24 @@ def query_text(subject: str, relation: Relation, role: str, kind: Kind) -> str:
     templates = relation.explicit if kind is Kind.EXPLICIT else relation.implicit
     seed = hashlib.sha256("\n".join((subject, relation.key, role, kind.value)).encode()).digest()
     template = templates[int.from_bytes(seed[:8]) % len(templates)]
-    return template.format(subject=spoken(subject), role=_spoken_role(role) if role else relation.name)
+    return template.format(
+        subject=_with_article(spoken(subject), relation), role=_spoken_role(role) if role else relation.name
+    )
 
 
 def spoken(title: str) -> str:
     """A title as it is said: without what tells it from other pages."""
     return re.sub(r"\s*\([^)]*\)$", "", title) or title
+
+
+#: A team named by its players ("Detroit Pistons", "Boston Red Sox"), not by a place or a club ("Olympique Lyonnais").
+_PLAYERS = re.compile(r"\S+ .*(?:[a-z][^aisu\W]s|Sox|Heat|Jazz|Magic|Thunder|Lightning|Avalanche|Wild|Kraken)")
+
+
+def _with_article(name: str, relation: Relation) -> str:
+    """A name as it stands within a question: "the Detroit Pistons"."""
+    team = "team" in relation.subjects and _PLAYERS.fullmatch(name) and not name.startswith("The ")
+    return f"the {name}" if team else name
 
 
 def underscored(text: str) -> str:

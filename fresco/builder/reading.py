@@ -124,6 +124,13 @@ class Reading:
             self._judged[key] = self._judge(window, in_time)
         return self._judged[key]
 
+    def former_sentences(self, window: Window) -> list[str]:
+        """The sentences of a window that state a former value; none of an infobox, which has no sentences."""
+        if self._page is not None:
+            return []
+        found = [each for stated in self._over.values() for each in _inside(stated, window)]
+        return [self.section.text[each.start : each.end] for each in found]
+
     def _judge(self, window: Window, in_time: bool) -> Verdict:
         text = self.section.text[window.start : window.end]
         now, was, coming, clear = self._box(window) if self._page is not None else self._prose(window)

@@ -64,6 +64,8 @@ _BELOW = re.compile(
 )
 _VERB = re.compile(r"\b(?:is|was|were|are|has|had|will|became|named|appointed|announced|said|hired|replaced)\b")
 _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
+#: Right before a number that counts nothing: an ordinal or an age.
+_ORDINAL = re.compile(r"(?:#|\b(?:No\.|number|week|game|round|chapter|aged?|season|day))\s?$", re.IGNORECASE)
 #: A bare small number is an answer only right beside its cue ("26 playoff appearances").
 _SMALL = 1000
 _SMALL_REACH = 30
@@ -282,6 +284,7 @@ def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Seq
             and _equal(wanted, each)
             and each.percent == wanted.percent
             and not _is_part(sentence, each)
+            and not (_is_small(each) and _ORDINAL.search(sentence, max(0, each.at - 10), each.at))
         ]
     assert pattern is not None
     return [(match.start(), len(match.group())) for match in pattern.finditer(sentence)]

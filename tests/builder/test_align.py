@@ -101,6 +101,18 @@ def test_a_stale_sentence_of_the_newest_revision_is_history_too() -> None:
     assert Conflict.HISTORY in {each.conflict for each in found.labelled(Label.OUTDATED)}
 
 
+def test_a_sentence_that_only_moved_to_another_section_is_history() -> None:
+    moved = "Carl Dorn was the manager from 2019 to 2022 and won the cup of the coast twice in his time."
+    gone = "Under the manager Carl Dorn the club by the harbour was promoted twice in three long years."
+    staff = f"== Staff ==\n{STAFF.format(coach='Alma Berg')}"
+    old = f"== Staff ==\nOnce more. {moved}\n== Cups ==\n{gone}"
+    # In the newest revision it stands beside the current manager: that window is no outdated passage.
+    new = f"{staff} {moved}"
+    kinds = {each.conflict: each.text for each in aligned(old, old, new, new, new).labelled(Label.OUTDATED)}
+    assert moved in kinds[Conflict.HISTORY]
+    assert kinds[Conflict.VERSION] == gone
+
+
 def test_a_value_to_come_is_announced() -> None:
     change = pair(("Carl Dorn", 2020, 2022), ("Alma Berg", 2022, None), ("Olga Ek", 2026, None))
     assert [fact.value for fact in change.coming] == ["Olga Ek"]

@@ -165,3 +165,13 @@ def test_a_value_behind_an_unknown_template_is_dropped_and_counted() -> None:
     found = list(facts_of_page("X", dated, list(relations().values()), problems=problems))
     assert [(fact.relation, fact.value) for fact in found] == [("chairperson", "Ann Ek")]
     assert problems == {"value behind a template that is not known": 1}
+
+
+def test_a_preview_is_no_release() -> None:
+    assert values("latest preview version", "2.0", "3.0", "3.0", kind="software") == []
+
+
+def test_of_a_composite_amount_the_total_counts() -> None:
+    one, other = (f"{{{{ubl|{free} million free|{total} million total}}}}" for free, total in ((200, 300), (220, 400)))
+    found = values("num_users", one, one, other, other, kind="website")
+    assert [value.split()[0] for value in found] == ["300", "400"]

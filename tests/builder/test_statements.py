@@ -120,3 +120,41 @@ def test_abbreviations_end_no_sentence() -> None:
         "Mr. Dorn Jr. stayed with St. Pauli F.C. for a year.",
         "Then he went.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("The club has won 15 league titles.", True),
+        ("In Week 15 the club won the league titles.", False),
+        ("The No. 15 retired after the league titles.", False),
+        ("A boy aged 15 saw the league titles.", False),
+        ("It is ranked #15 in league titles.", False),
+    ],
+)
+def test_an_ordinal_or_an_age_counts_nothing(text: str, stated: bool) -> None:
+    count = read_value("amount", "15")
+    assert count is not None
+    found = states(relations()["league_titles"], "", count, Section(1, "", text))
+    assert (found is not None) == stated
+
+
+@pytest.mark.parametrize(
+    ("relation", "kind", "name", "text"),
+    [
+        ("venue", "place", "Harbour Park", "The band plays a game at Harbour Park."),
+        ("venue", "place", "Harbour Park", "Its academy is based beside Harbour Park."),
+        ("driver", "person", "Alma Berg", "Alma Berg joined the academy."),
+    ],
+)
+def test_a_name_near_the_subject_is_no_statement(relation: str, kind: str, name: str, text: str) -> None:
+    value = read_value(kind, name)
+    assert value is not None
+    assert states(relations()[relation], "", value, Section(1, "", text)) is None
+
+
+@pytest.mark.parametrize("text", ["It plays its home games at Harbour Park.", "Harbour Park became its home in May."])
+def test_a_home_venue_is_stated(text: str) -> None:
+    value = read_value("place", "Harbour Park")
+    assert value is not None
+    assert states(relations()["venue"], "", value, Section(1, "", text)) is not None

@@ -75,3 +75,25 @@ def test_a_wrong_file_is_named_with_its_fault(old: str, new: str, message: str) 
     with pytest.raises(FrescoError, match=r"keeper\.toml") as error:
         read_relation("keeper", GOOD.replace(old, new))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("subject", "spoken"),
+    [
+        ("Detroit Pistons", "the Detroit Pistons"),
+        ("Philadelphia 76ers", "the Philadelphia 76ers"),
+        ("Boston Red Sox", "the Boston Red Sox"),
+        ("Olympique Lyonnais", "Olympique Lyonnais"),
+        ("AC Milan", "AC Milan"),
+        ("Chelsea F.C.", "Chelsea F.C."),
+    ],
+)
+def test_a_team_named_by_its_players_has_an_article(subject: str, spoken: str) -> None:
+    text = query_text(subject, relations()["head_coach"], "", Kind.IMPLICIT)
+    assert f" {spoken}" in text
+    assert ("the " in spoken) == (f"the {subject}" in text)
+
+
+def test_a_league_has_a_champion_and_no_winner() -> None:
+    champion = relations()["champion"]
+    assert not any("winner of" in template for template in (*champion.explicit, *champion.implicit))

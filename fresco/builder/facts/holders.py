@@ -9,6 +9,8 @@ from fresco.builder.facts.values import Value, read_value, same
 from fresco.builder.templates import FieldRule, Relation
 from fresco.builder.wikitext import Entry, Infobox
 
+_TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
+
 #: Holders by role (empty where the relation has none).
 State = dict[str, tuple[Value, ...]]
 
@@ -44,11 +46,17 @@ def _stated(
             if box.kind in rule.infoboxes:
                 only_first = rule.first or relation.values in ("amount", "percentage")
                 for role, found in _matches(rule, box):
-                    entries = found[:1] if only_first else found
+                    entries = _main(found) if only_first else found
                     if all(entry.readable for entry in entries):
                         yield role, _distinct(_values(relation, rule, entries))
                     else:
                         unreadable()  # of several holders, one: who they are is not known
+
+
+def _main(found: Sequence[Entry]) -> Sequence[Entry]:
+    """The entry that a field with one value is about: the first, but of a composite amount the one marked as total."""
+    totals = [entry for entry in found if _TOTAL.search(f"{entry.text} {entry.note}")]
+    return totals[:1] or found[:1]
 
 
 def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entry]]]:
