@@ -6,6 +6,7 @@ the same call writes the same model.
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from pathlib import Path
@@ -154,27 +155,18 @@ def cross_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
         XLMRobertaConfig,
     )
 
-    shape: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "initializer_range": 0.2,
-        "num_labels": 1,
-    }
     tokenizer: Any
     config: Any
     if architecture == "bert":
         tokenizer = BertTokenizer(vocab=_word_pieces())
-        shape |= {"vocab_size": len(tokenizer), "max_position_embeddings": 256, "pad_token_id": tokenizer.pad_token_id}
-        config = BertConfig(**{**shape, **overrides})
+        config = BertConfig(**{**_bert_shape(tokenizer), "num_labels": 1, **overrides})
     elif architecture == "xlm-roberta":
         tokenizer = RobertaTokenizer().train_new_from_iterator(CORPUS * 4, vocab_size=600, show_progress=False)
-        shape |= {
-            "vocab_size": len(tokenizer),
+        shape = {
+            **_bert_shape(tokenizer),
+            "num_labels": 1,
             "max_position_embeddings": 256 + tokenizer.pad_token_id + 1,
             "type_vocab_size": 1,
-            "pad_token_id": tokenizer.pad_token_id,
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
         }
@@ -184,6 +176,70 @@ def cross_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
         raise ValueError(f"no tiny cross-encoder of architecture {architecture!r}")
     torch.manual_seed(seed)
     return _save(AutoModelForSequenceClassification.from_config(config), tokenizer, folder)
+
+
+def _bert_shape(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "initializer_range": 0.2,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 256,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def masked_lm(folder: Path, *, seed: int = 0, **overrides: Any) -> Path:
+    """A BertForMaskedLM: what SPLADE's checkpoints are.
+
+    Args:
+        folder: Where to write; created.
+        seed: Of the weights.
+        **overrides: Fields of the model's config.
+
+    Returns:
+        The folder.
+    """
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+
+    tokenizer = BertTokenizer(vocab=_word_pieces(), model_max_length=256)
+    torch.manual_seed(seed)
+    return _save(BertForMaskedLM(BertConfig(**{**_bert_shape(tokenizer), **overrides})), tokenizer, folder)
+
+
+def colbert(folder: Path, *, seed: int = 0, **overrides: Any) -> Path:
+    """A late-interaction model as Stanford's ColBERT saves it: a BERT, a projection beside it, its settings.
+
+    Args:
+        folder: Where to write; created.
+        seed: Of the weights.
+        **overrides: Of the settings, such as ``query_maxlen``.
+
+    Returns:
+        The folder.
+    """
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    tokenizer = BertTokenizer(
+        vocab={**_word_pieces(), "[unused0]": len(_word_pieces()), "[unused1]": len(_word_pieces()) + 1}
+    )
+    torch.manual_seed(seed)
+    config = BertConfig(**_bert_shape(tokenizer))
+    config.architectures = ["HF_ColBERT"]
+    bert = BertModel(config, add_pooling_layer=False).eval()
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    weights = {f"bert.{name}": each.contiguous() for name, each in bert.state_dict().items()}
+    save_file({**weights, "linear.weight": torch.randn(16, 32)}, folder / "model.safetensors", {"format": "pt"})
+    settings = {"query_maxlen": 32, "doc_maxlen": 180, "mask_punctuation": True, "attend_to_mask_tokens": False}
+    settings |= {"query_token_id": "[unused0]", "doc_token_id": "[unused1]", **overrides}
+    (folder / "artifact.metadata").write_text(json.dumps(settings))
+    return folder
 
 
 def encoder_decoder(folder: Path, *, seed: int = 0, **overrides: Any) -> Path:

@@ -71,7 +71,7 @@ class ModelInMemory:
         """SHA-256 over all weights, modules, prompts, limits and the tokenizer: what can change a score."""
         digest = hashlib.sha256()
         facts = {
-            "modules": [type(module).__name__ for module in self.loaded],
+            "modules": [[type(module).__name__, module.get_config_dict()] for module in self.loaded],
             "config": self.loaded.transformers_model.config.to_dict(),
             "prompts": self.json("config_sentence_transformers.json"),
             "similarity": str(getattr(self.loaded, "similarity_fn_name", None)),

@@ -30,13 +30,8 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "transformers", "sentence_transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
-_CONFIGS = (
-    ".json",
-    ".txt",
-    ".model",
-    ".jinja",
-    ".py",
-)  # configs, vocabularies, templates, code: they change scores too
+#: Configs, vocabularies, templates, code, ColBERT's settings: they change scores too.
+_CONFIGS = (".json", ".txt", ".model", ".jinja", ".py", ".metadata")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json")
 _Model = TypeVar("_Model")
 

@@ -126,6 +126,18 @@ def _dense(given: Any, settings: Settings) -> Reranker:
     return Dense(given, settings)
 
 
+def _sparse(given: Any, settings: Settings) -> Reranker:
+    from fresco.rerank.sparse import Sparse
+
+    return Sparse(given, settings)
+
+
+def _late(given: Any, settings: Settings) -> Reranker:
+    from fresco.rerank.late import LateInteraction
+
+    return LateInteraction(given, settings)
+
+
 def _function(given: Any, _settings: Settings) -> Reranker:
     name = getattr(given, "__name__", None) or type(given).__name__
     return FunctionReranker(given, name.strip("<>"))
@@ -135,6 +147,8 @@ def _function(given: Any, _settings: Settings) -> Reranker:
 _ADAPTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Any], Reranker]], ...] = (
     (_is_a("sentence_transformers", "CrossEncoder"), _cross_encoder),
     (_is_a("sentence_transformers", "SentenceTransformer"), _dense),
+    (_is_a("sentence_transformers", "SparseEncoder"), _sparse),
+    (_is_a("sentence_transformers", "MultiVectorEncoder"), _late),
     (_is_a("rerankers", "BaseRanker"), lambda given, _: RankReranker(given, type(given).__name__)),
     (lambda given: callable(given) and not isinstance(given, type) and not hasattr(given, "forward"), _function),
 )
