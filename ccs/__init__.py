@@ -7,7 +7,7 @@ is left, and the similarity to the real question is the reward. See
 :mod:`ccs.rewards` for the reward and its audit, :mod:`ccs.retrieve` for the search engine.
 
 A function for each command stands here: :func:`index`, :func:`serve`, :func:`rollout`, :func:`reward`, :func:`audit`,
-:func:`evaluate`, :func:`train`; see :mod:`ccs.api`, which is loaded when the first of them is asked for.
+:func:`evaluate`, :func:`warmup`, :func:`train`; see :mod:`ccs.api`, which is loaded when one of them is asked for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccs.api import audit, evaluate, index, reward, rollout, serve, train
+    from ccs.api import audit, evaluate, index, reward, rollout, serve, train, warmup
 
-__all__ = ["audit", "evaluate", "index", "reward", "rollout", "serve", "train"]
+__all__ = ["audit", "evaluate", "index", "reward", "rollout", "serve", "train", "warmup"]
 
 
 def __getattr__(name: str) -> Any:

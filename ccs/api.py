@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ccs.rollouts.run import Rollouts
     from ccs.training.config import TrainConfig
     from ccs.training.outcome import Outcome
+    from ccs.training.warmup import WarmedUp
     from fresco.clients.llm import ChatClient
 
 
@@ -367,6 +368,49 @@ def evaluate(
         }
         evaluation.save(Path(out), record)
     return evaluation
+
+
+def warmup(
+    config: Place | Mapping[str, Any] | TrainConfig,
+    trajectories: Trajectories,
+    out: Place,
+    *,
+    set: Sequence[str] = (),  # noqa: A002 - the option's name
+    best: int = 1,
+    least: float | None = None,
+    epochs: int = 2,
+    learning_rate: float = 1e-5,
+    batch: int = 16,
+    rewards: Sequence[tuple[float, Reward]] | None = None,
+    progress: Shown = True,
+) -> WarmedUp:
+    """Fine-tune a policy on its best trajectories before it is trained, or go on with it.
+
+    Args:
+        config: Of the training to come, see :func:`train`; its model, agent and rewards are read.
+        trajectories: See :data:`Trajectories`; of training questions, several of each.
+        out: Folder; the policy will be ``out/model``.
+        set: Changes such as ``model.path=MODEL``.
+        best: Traces of a question at most.
+        least: Reward that each must exceed; None is the mean of all.
+        epochs: Passes over the traces.
+        learning_rate: At its highest.
+        batch: Traces of an update.
+        rewards: Weights and rewards in place of the configured ones.
+        progress: See :data:`Shown`.
+
+    Raises:
+        FrescoError: a reward that reads gold answers, nothing to imitate, bad input, or another run's folder.
+    """
+    from ccs.rollouts.file import as_trajectories
+    from ccs.training.config import as_train_config
+    from ccs.training.warmup import WarmUpPlan, warm_up
+
+    plan = WarmUpPlan(best, least, epochs, learning_rate, batch)
+    with bars(progress, one_bar=True) as tell:
+        return warm_up(
+            as_train_config(config, set), as_trajectories(trajectories), Path(out), plan, rewards=rewards, progress=tell
+        )
 
 
 def train(

@@ -14,11 +14,22 @@ from ccs.commands.reward import add_reward
 from ccs.commands.rollout import add_rollout
 from ccs.commands.serve import add_serve
 from ccs.commands.train import add_train
+from ccs.commands.warmup import add_warmup
 from fresco.terminal.parser import make_parser, run_command
 
 # In the order of use. Each adds a subparser whose default `run` takes the options and gives the exit code; what is
 # heavy it imports there, so that `ccs --help` and a typing mistake do not wait.
-_COMMANDS = (add_index, add_serve, add_rollout, add_reward, add_evaluate, add_audit, add_train, add_all_parts)
+_COMMANDS = (
+    add_index,
+    add_serve,
+    add_rollout,
+    add_reward,
+    add_evaluate,
+    add_audit,
+    add_warmup,
+    add_train,
+    add_all_parts,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

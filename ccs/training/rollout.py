@@ -19,7 +19,7 @@ from ccs.agent.environment import Environment, Generation, Step, step_all
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.training.config import AgentConfig
-from ccs.training.tokens import kept_tokens
+from ccs.training.tokens import encode_prompt, kept_tokens
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ class BatchedRollouts:
         seeds = [self._seed_of(question, sample, step) for question, sample in tasks]
         rollouts = []
         for environment, (question, sample), seed in zip(environments, tasks, seeds, strict=True):
-            prompt = self._encode_prompt(environment.reset(question, sample=sample, seed=seed))
+            text = environment.reset(question, sample=sample, seed=seed)
+            prompt = encode_prompt(self._tokenizer, self._config.layout, text)
             if len(prompt) >= self._config.context_tokens:
                 raise FrescoError(
                     f"the prompt of question {question.id!r} has {len(prompt)} tokens, and agent.context_tokens is "
@@ -188,13 +189,6 @@ class BatchedRollouts:
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    def _encode_prompt(self, prompt: str) -> list[int]:
-        if self._config.layout == "plain":
-            return list(self._tokenizer.encode(prompt, add_special_tokens=True))
-        message = [{"role": "user", "content": prompt}]
-        text = self._tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _seed_of(self, question: Question, sample: int, step: int) -> int:
         text = f"{self._seed}\0{step}\0{question.id}\0{sample}"

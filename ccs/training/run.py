@@ -51,7 +51,7 @@ def train(
     Raises:
         FrescoError: bad input, something missing, or a server that is gone for good; checkpoints are kept.
     """
-    _require()
+    require_trl()
     from accelerate import PartialState
 
     # The first that is made decides: without a word on the CPU every process takes itself for the only one there, and
@@ -80,7 +80,12 @@ def leave() -> None:
     process.destroy_process_group()
 
 
-def _require() -> None:
+def require_trl() -> None:
+    """Silence what transformers says to TRL; a bar for each checkpoint would bury our own lines.
+
+    Raises:
+        FrescoError: TRL is not installed.
+    """
     import warnings
 
     try:
@@ -88,7 +93,6 @@ def _require() -> None:
         from transformers.utils import logging
     except ImportError:
         raise FrescoError('training needs TRL: pip install "fresco-ccs[train]"') from None
-    # A bar for each checkpoint, and what transformers says to TRL, would bury our own lines.
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
@@ -113,7 +117,7 @@ def _train(
             config = prepare(config, journal.folder / "demo", tell)
     questions, held_out = read_questions(config)
     tokenizer = open_tokenizer(config)
-    template = _template(config)
+    template = template_of(config)
     terms = list(rewards) if rewards is not None else open_rewards(config, journal.folder)
     known = {each.id: each for each in [*questions, *held_out]}
     _check_gold(terms, questions)
@@ -234,7 +238,8 @@ def open_tokenizer(config: TrainConfig) -> Any:
     return tokenizer
 
 
-def _template(config: TrainConfig) -> str | None:
+def template_of(config: TrainConfig) -> str | None:
+    """Text of the prompt that a configuration names; None is the one of ``ccs rollout``."""
     return read_template(Path(config.agent.prompt)) if config.agent.prompt else None
 
 

@@ -84,7 +84,7 @@ def _is_flat(share: float | None) -> bool:
 
 
 _REMEDY = (
-    "warm the policy up on good traces, raise optimization.group or generation.temperature, or look at "
+    "warm the policy up on good traces (ccs warmup), raise optimization.group or generation.temperature, or look at "
     "what the reward gives (ccs reward, ccs audit)"
 )
 

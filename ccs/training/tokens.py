@@ -1,11 +1,27 @@
-"""Which tokens of a turn stay, where the environment keeps only a part of its text."""
+"""The tokens of a trace: of its prompt, and which of a turn stay where the environment keeps a part of its text."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ccs.agent import protocol
+
+
+def encode_prompt(tokenizer: Any, layout: str, prompt: str) -> list[int]:
+    """Token ids of a prompt.
+
+    Args:
+        tokenizer: Of the policy.
+        layout: ``chat`` is a user's message in the model's template, and its answer begun; ``plain`` is the text.
+        prompt: By :func:`ccs.agent.protocol.write_prompt`.
+    """
+    if layout == "plain":
+        return list(tokenizer.encode(prompt, add_special_tokens=True))
+    message = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
+    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 def kept_tokens(ids: Sequence[int], reply: str, decode: Callable[[Sequence[int]], str]) -> int:

@@ -203,7 +203,7 @@ def build_trainer(
         args=arguments,
         train_dataset=Dataset.from_dict({"prompt": list(names)}),
         processing_class=tokenizer,
-        peft_config=_adapter(config),
+        peft_config=adapter(config),
         rollout_func=training.roll,
     )
 
@@ -237,7 +237,12 @@ def _named(training: SearchTraining) -> Any:
     return reward
 
 
-def _adapter(config: TrainConfig) -> Any:
+def adapter(config: TrainConfig) -> Any:
+    """Peft's configuration of the low-rank adapter that is trained; None where all weights are.
+
+    Raises:
+        FrescoError: peft is not installed.
+    """
     if config.model.lora_rank is None:
         return None
     try:

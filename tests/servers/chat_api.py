@@ -106,7 +106,7 @@ class _ChatHandler(_Handler):
         if self.path != "/v1/models":
             self.send(404, {"detail": "Not Found"})
             return
-        rows = [{"id": model, "object": "model", "owned_by": "vllm"} for model in self.api.models]
+        rows: list[dict[str, Any]] = [{"id": model, "object": "model", "owned_by": "vllm"} for model in self.api.models]
         if self.api.window is not None:
             rows = [row | {"max_model_len": self.api.window} for row in rows]
         self.send(200, {"object": "list", "data": rows})
