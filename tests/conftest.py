@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import lzma
 import os
@@ -9,13 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: one test process a core, so one thread each
 
-# A deadline fails whatever example a busy machine interrupts; how long code takes is for eval/ to say, not for a test.
-settings.register_profile("fresco", deadline=None)
-settings.load_profile("fresco")
+with contextlib.suppress(ImportError):  # the virtualenvs of vLLM and verl hold pytest alone
+    from hypothesis import settings
+
+    # A deadline fails whatever example a busy machine interrupts; how long code takes is for eval/ to say.
+    settings.register_profile("fresco", deadline=None)
+    settings.load_profile("fresco")
 
 _HOTPOT = Path(__file__).parents[2] / "shared" / "data" / "qa" / "hotpotqa.jsonl.xz"
 
