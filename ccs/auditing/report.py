@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from ccs.auditing.audit import FIGURES, Audit
 from ccs.auditing.variants import VARIANTS
 from ccs.auditing.verdict import Check, judge
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import write_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +81,7 @@ class AuditReport:
             draw_plots(self.audit, folder)
         except OSError as error:
             raise FrescoError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
-        content = json.dumps(self.record() | dict(self.circumstances), indent=2, ensure_ascii=False)
-        write_atomically(folder / "audit.json", f"{content}\n")
+        write_record(folder / "audit.json", self.record() | dict(self.circumstances))
 
     def _repr_html_(self) -> str:
         import html

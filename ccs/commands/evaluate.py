@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fresco.terminal.arguments import address
 from fresco.terminal.options import add_resamples, add_seed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     evaluate.add_argument(
         "--questions", required=True, action="append", metavar="Q", help="as they were rolled out; repeatable"
     )
-    evaluate.add_argument("--judge", metavar="URL#MODEL", help="a model that grades the answers, too")
+    evaluate.add_argument("--judge", type=address, metavar="URL#MODEL", help="a model that grades the answers, too")
     evaluate.add_argument("--out", metavar="DIR", help="folder of the results: metrics.json, per_question.parquet")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
     add_seed(evaluate, "resampling")

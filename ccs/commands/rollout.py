@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fresco.terminal.arguments import count, positive
+from fresco.terminal.arguments import address, count, positive
 
 if TYPE_CHECKING:
     from ccs.rollouts.run import Rollouts
@@ -32,9 +32,14 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         "Hugging Face dataset user/name:config@split; repeatable",
     )
     rollout.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of each")
-    rollout.add_argument("--model", required=True, metavar="URL#MODEL", help="such as http://127.0.0.1:8000/v1#MODEL")
     rollout.add_argument(
-        "--retriever", metavar="URL|DIR", help="a server of /retrieve, an index of `ccs index`, or module:Class,args"
+        "--model", type=address, required=True, metavar="URL#MODEL", help="such as http://127.0.0.1:8000/v1#MODEL"
+    )
+    rollout.add_argument(
+        "--retriever",
+        type=address,
+        metavar="URL|DIR",
+        help="a server of /retrieve, an index of `ccs index`, or module:Class,args",
     )
     rollout.add_argument("--out", required=True, metavar="FILE", help="trajectories, JSON Lines")
 

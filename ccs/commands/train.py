@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.terminal.arguments import address
 
 
 def add_train(commands: argparse._SubParsersAction[Any]) -> None:
@@ -30,7 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the run")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as optimization.steps=100; repeatable"
+        "--set",
+        type=address,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as optimization.steps=100; repeatable",
     )
     parser.add_argument("--print-config", action="store_true", help="print the configuration with all keys, and end")
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import address, positive
 
 
 def add_warmup(commands: argparse._SubParsersAction[Any]) -> None:
@@ -23,7 +23,12 @@ def add_warmup(commands: argparse._SubParsersAction[Any]) -> None:
         "--config", required=True, metavar="FILE|PRESET", help="of the training to come: model, agent, rewards"
     )
     warmup.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as model.path=MODEL; repeatable"
+        "--set",
+        type=address,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as model.path=MODEL; repeatable",
     )
     warmup.add_argument(
         "--trajectories", required=True, metavar="FILE", help="of `ccs rollout` on training questions, several of each"

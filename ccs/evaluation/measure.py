@@ -22,7 +22,7 @@ from ccs.agent.trajectory import Trajectory
 from ccs.evaluation.answers import cover_match, exact_match, token_f1
 from ccs.questions import match_questions
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import write_atomically, write_record
 from fresco.io.provenance import environment
 from fresco.stats.intervals import SubjectBootstrap, divide, percentile_interval
 
@@ -80,7 +80,7 @@ class Evaluation:
         run = {**(record or {}), "environment": environment()}
         write_atomically(folder / "per_question.parquet", parquet.getvalue())
         write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-        write_atomically(folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_record(folder / "run.json", run)
 
     def _repr_html_(self) -> str:
         frame = self.to_frame().pivot_table(index="dataset", columns="metric", values="value", sort=False)

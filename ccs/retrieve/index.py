@@ -14,7 +14,8 @@ from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
 from ccs.retrieve.lexical import Bm25Index, build_bm25
 from ccs.retrieve.passages import Passages, skipped_passages, write_passages
 from fresco.errors import FrescoError
-from fresco.io.files import digest, locked, write_atomically
+from fresco.io.files import digest, locked, write_record
+from fresco.io.secrets import redacted
 
 #: Version of the folder's layout.
 SCHEMA_VERSION = 1
@@ -85,12 +86,14 @@ def build_index(
     """
     encoder = encoder_of(settings, device=device) if settings["method"] == "dense" else None
     path = Path(corpus)
-    claim = {
-        "schema_version": SCHEMA_VERSION,
-        "corpus": {"name": path.name, "sha256": digest(path)} if path.is_file() else {"name": corpus},
-        "settings": dict(settings),
-        "model": hashlib.sha256(encoder.identity.encode()).hexdigest() if encoder else None,
-    }
+    claim = redacted(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "corpus": {"name": path.name, "sha256": digest(path)} if path.is_file() else {"name": corpus},
+            "settings": dict(settings),
+            "model": hashlib.sha256(encoder.identity.encode()).hexdigest() if encoder else None,
+        }
+    )
     with locked(folder):
         _claim(folder, claim)
         count = write_passages(folder, read_corpus(corpus), lambda done: tell("passages", done, None))
@@ -109,7 +112,7 @@ def build_index(
                 "passages_sha256": passages.sha256,
                 "files": _spots(folder),
             }
-            write_atomically(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+            write_record(folder / _MANIFEST, manifest)
     return count
 
 
@@ -119,7 +122,7 @@ def _claim(folder: Path, claim: Mapping[str, Any]) -> None:
     if not path.exists():
         if any(each.name != ".lock" for each in folder.iterdir()):
             raise FrescoError(f"--out {folder}: holds other files; give an empty folder or a new one")
-        write_atomically(path, json.dumps(claim))
+        write_record(path, claim)
         return
     found = json.loads(path.read_text(encoding="utf-8"))
     if found != claim:

@@ -32,6 +32,7 @@ from ccs.rewards.settings import EVIDENCE, EvidenceConfig, ReconstructConfig, Re
 from fresco.errors import FrescoError
 from fresco.io.config_file import beside, beside_in_spec, fill, read_yaml
 from fresco.io.registry import Part
+from fresco.io.secrets import redacted
 
 __all__ = ["EvidenceConfig", "ReconstructConfig", "RewardConfig", "open_reward", "parse_config", "read_config"]
 
@@ -90,10 +91,11 @@ def as_config(value: Any, where: str = "the reward's configuration") -> RewardCo
 
 
 def dump_config(config: RewardConfig) -> str:
-    """A configuration as YAML, with every key and every gate."""
+    """A configuration as YAML, with every key and every gate, addresses without their secrets."""
     import yaml
 
-    return str(yaml.safe_dump(asdict(replace(config, gates=_gates(config))), sort_keys=False, allow_unicode=True))
+    content = redacted(asdict(replace(config, gates=_gates(config))))
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def open_reward(config: RewardConfig | None = None, *, cache: Path | None = None) -> Reward:

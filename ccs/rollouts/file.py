@@ -17,7 +17,9 @@ from typing import IO, Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from fresco.errors import FrescoError
-from fresco.io.files import locked_file, write_atomically
+from fresco.io import files
+from fresco.io.files import locked_file
+from fresco.io.secrets import redacted
 
 Key = tuple[str, int]
 
@@ -150,7 +152,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write the record of a file's run."""
-    write_atomically(record_path(path), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    files.write_record(record_path(path), record)
 
 
 def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:
@@ -163,6 +165,7 @@ def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:
             ) from None
         write_record(path, {"identity": dict(identity), "status": "running"})
         return
+    identity = redacted(identity)
     for name in sorted({*identity, *found}):
         if found.get(name) != identity.get(name):
             raise FrescoError(

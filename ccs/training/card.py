@@ -15,7 +15,7 @@ from ccs.rewards.base import Reward
 from ccs.training.config import TrainConfig, dump_train_config
 from ccs.training.journal import Journal
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import write_atomically, write_record
 
 if TYPE_CHECKING:
     from ccs.training.outcome import Outcome
@@ -76,7 +76,7 @@ def write_card(
         "config": json.loads(json.dumps(asdict(config))),
         "environment": made,
     }
-    write_atomically(journal.folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_record(journal.folder / "run.json", record)
     write_atomically(journal.folder / "card.md", _card(config, outcome, steps, questions, record))
 
 

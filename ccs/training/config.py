@@ -19,6 +19,7 @@ from ccs.rewards.config import RewardConfig, anchored, parse_config
 from ccs.training.registry import ENGINES
 from fresco.errors import FrescoError
 from fresco.io.config_file import beside, beside_in_spec, fill, load_yaml, read_yaml
+from fresco.io.secrets import redacted
 
 PRESETS = Path(__file__).parent / "presets"
 LAYOUTS = ("chat", "plain")
@@ -262,8 +263,8 @@ def presets() -> list[str]:
 
 
 def dump_train_config(config: TrainConfig) -> str:
-    """A configuration as YAML, every key with what it means."""
-    return "\n".join(_lines(config, "")) + "\n"
+    """A configuration as YAML, every key with what it means, addresses without their secrets."""
+    return str(redacted("\n".join(_lines(config, "")) + "\n"))
 
 
 def _lines(section: Any, indent: str) -> Iterator[str]:

@@ -22,7 +22,8 @@ from typing import Any
 
 from ccs.training.config import TrainConfig, dump_train_config
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import write_atomically, write_record
+from fresco.io.secrets import redacted
 
 _WHOLE = "whole.json"  # written last into a checkpoint
 
@@ -45,9 +46,9 @@ class Journal:
             FrescoError: it holds another run.
         """
         path = self.folder / "config.json"
-        mine = json.loads(json.dumps(config.fingerprint_fields))
+        mine = redacted(json.loads(json.dumps(config.fingerprint_fields)))
         if not path.exists():
-            write_atomically(path, json.dumps(mine, indent=1, ensure_ascii=False) + "\n")
+            write_record(path, mine)
         elif (found := json.loads(path.read_text(encoding="utf-8"))) != mine:
             changed = ", ".join(_changed(found, mine))
             raise FrescoError(

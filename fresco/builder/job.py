@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fresco.benchmarks import open_benchmark
 from fresco.errors import FrescoError
+from fresco.io.secrets import redacted
 from fresco.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Source:
     @property
     def words(self) -> str:
         """What tells builds from different sources apart."""
-        return self.wiki or f"dump {Path(str(self.mirror)).name}"
+        return str(redacted(self.wiki or f"dump {Path(str(self.mirror)).name}"))
 
     @contextmanager
     def open(self, out: Path) -> Iterator[Any]:

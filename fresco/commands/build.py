@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.terminal.arguments import number_in, positive
+from fresco.terminal.arguments import address, number_in, positive
 from fresco.terminal.options import add_device
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     build.add_argument("--status", action="store_true", help="say how far the build in --out is, and stop")
 
     where = build.add_argument_group("revisions from")
-    where.add_argument("--wiki", metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
+    where.add_argument("--wiki", type=address, metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
     where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
     where.add_argument(
@@ -49,7 +49,9 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SPEC",
         help="infobox (default), wikidata, or your own; see `fresco parts`",
     )
-    what.add_argument("--sparql", default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service")
+    what.add_argument(
+        "--sparql", type=address, default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service"
+    )
     what.add_argument("--relation", action="append", default=[], metavar="R", help="only this relation; repeatable")
     what.add_argument(
         "--relations", action="append", default=[], metavar="DIR", help="folder of further relations; repeatable"

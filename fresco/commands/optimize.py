@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import address, positive
 from fresco.terminal.options import (
     add_benchmark,
     add_models,
@@ -28,7 +28,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
         "share one search by --storage.",
     )
     what = optimize.add_argument_group("what to search for")
-    what.add_argument("--reranker", required=True, metavar="SPEC", help="one that takes an instruction")
+    what.add_argument("--reranker", type=address, required=True, metavar="SPEC", help="one that takes an instruction")
     add_benchmark(what)
     what.add_argument(
         "--instruction", metavar="TEXT", help="to start from (default: the model's own); @FILE reads a file"
@@ -39,6 +39,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     how = optimize.add_argument_group("how")
     how.add_argument(
         "--proposer",
+        type=address,
         action="append",
         metavar="P",
         help="clauses, clauses:tpe, file:PATH or llm:URL#MODEL; repeatable, they share each round (default: clauses)",
@@ -57,7 +58,9 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     out = optimize.add_argument_group("results")
     add_out(out, "fresco-results/optimize-NAME")
     out.add_argument("--study", default="fresco", metavar="NAME", help="name of the Optuna studies (default: fresco)")
-    out.add_argument("--storage", metavar="URL", help="of the Optuna studies (default: sqlite in DIR/study.db)")
+    out.add_argument(
+        "--storage", type=address, metavar="URL", help="of the Optuna studies (default: sqlite in DIR/study.db)"
+    )
     add_store(out)
     add_resamples(out)
     optimize.set_defaults(run=run_optimize)

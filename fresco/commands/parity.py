@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import address, positive
 from fresco.terminal.options import add_benchmark, add_models, add_seed, add_store
 
 
@@ -21,8 +21,8 @@ def add_parity(commands: argparse._SubParsersAction[Any]) -> None:
         description="Score the same pairs by two backends of one model and say whether they are the same. Exit code 1 "
         "where they are not.",
     )
-    parity.add_argument("a", metavar="SPEC_A", help="such as causal-lm:./model")
-    parity.add_argument("b", metavar="SPEC_B", help="such as http://127.0.0.1:8000/v1/rerank")
+    parity.add_argument("a", type=address, metavar="SPEC_A", help="such as causal-lm:./model")
+    parity.add_argument("b", type=address, metavar="SPEC_B", help="such as http://127.0.0.1:8000/v1/rerank")
     add_benchmark(parity)
     parity.add_argument("--limit", type=positive, default=10, metavar="N", help="about N queries (default: 10)")
     parity.add_argument("--instruction", metavar="TEXT", help="for those that take one")

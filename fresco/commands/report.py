@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     report = commands.add_parser("report", help="runs as one HTML page, with a browser of failures")
-    report.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of `fresco score`")
-    report.add_argument("--out", metavar="FILE", type=Path, default=Path("report.html"), help="default: report.html")
+    report.add_argument("runs", metavar="RUN", nargs="+", help="folder of `fresco score`")
+    report.add_argument("--out", metavar="FILE", default="report.html", help="default: report.html")
     report.add_argument("--worst", metavar="N", type=int, default=50, help="queries per re-ranker (default: 50)")
     report.set_defaults(run=run_report)
 

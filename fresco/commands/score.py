@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.terminal.arguments import positive
+from fresco.terminal.arguments import address, positive
 from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     what = score.add_argument_group("what to score")
     what.add_argument(
         "--reranker",
+        type=address,
         action="append",
         metavar="SPEC",
         help="such as cross-encoder:BAAI/bge-reranker-v2-m3; repeatable; see `fresco rerankers`",

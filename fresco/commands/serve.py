@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from fresco.terminal.arguments import positive, whole_in
+from fresco.terminal.arguments import address, positive, whole_in
 from fresco.terminal.options import add_models, add_seed
 
 
@@ -18,7 +18,9 @@ def add_serve(commands: argparse._SubParsersAction[Any]) -> None:
         description="POST /rerank in the shapes of Cohere, Jina and TEI, with dates; GET /health. Ctrl-C ends it.",
     )
     serve.set_defaults(run=run_serve)
-    serve.add_argument("--reranker", required=True, metavar="SPEC", help="the base; `fresco parts` lists them")
+    serve.add_argument(
+        "--reranker", type=address, required=True, metavar="SPEC", help="the base; `fresco parts` lists them"
+    )
     serve.add_argument("--cure", metavar="FILE", help="recency.json of `fresco tune` (default: the base alone)")
     serve.add_argument("--hide-dates", action="store_true", help="the model reads no dates; the cure does")
     serve.add_argument("--host", default="127.0.0.1", metavar="H", help="0.0.0.0 for other machines")

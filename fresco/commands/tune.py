@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from fresco.terminal.arguments import address
 from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store
 
 
@@ -19,7 +20,7 @@ def add_tune(commands: argparse._SubParsersAction[Any]) -> None:
         "where it stopped.",
     )
     what = tune.add_argument_group("what to cure")
-    what.add_argument("--reranker", required=True, metavar="SPEC", help="any; `fresco parts` lists them")
+    what.add_argument("--reranker", type=address, required=True, metavar="SPEC", help="any; `fresco parts` lists them")
     add_benchmark(what)
     add_seed(what, "splits and resampling")
     add_models(tune)

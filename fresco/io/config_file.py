@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from fresco.errors import FrescoError
 from fresco.io.names import one_line, printable, short
 from fresco.io.packed import Limits, read_text
+from fresco.io.secrets import remember
 
 _LONGEST = 1 << 20  # bytes: people write these files
 _MOST_ALIASES = 64
@@ -39,7 +40,17 @@ def read_yaml(path: Path) -> Any:
         content = load_yaml(text, str(path))
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         raise FrescoError(f"{path}: no valid YAML ({one_line(str(error), 200)})") from None
+    remember(_texts(content))
     return {} if content is None else content
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every text in plain values."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, Mapping | list):
+        for each in content.values() if isinstance(content, Mapping) else content:
+            yield from _texts(each)
 
 
 def load_yaml(text: str, where: str) -> Any:

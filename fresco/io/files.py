@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.secrets import redacted
 
 _LEFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
 
@@ -43,6 +44,16 @@ def write_atomically(path: Path, text: str | bytes) -> None:
             _write_straight(target, data)
     except OSError as error:
         raise FrescoError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a record of how something was made as JSON, without the secrets of the addresses in it.
+
+    Raises:
+        FrescoError: as :func:`write_atomically`.
+        ValueError: it holds NaN or an infinity, which are no JSON.
+    """
+    write_atomically(path, json.dumps(redacted(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,9 +8,25 @@ import re
 from collections.abc import Callable
 
 from fresco.io.names import short
+from fresco.io.secrets import redacted
 
 #: Beyond this neither SQLite nor NumPy holds a whole number.
 _MOST = 2**63 - 1
+
+
+def address(text: str) -> str:
+    """Any text, also an address with a password or a token: what options that name a server take."""
+    return text
+
+
+def plain(text: str) -> str:
+    """Any text without secrets, which is what options take that name no server: such values stand in results."""
+    if "://" in text and redacted(text) != text:
+        raise argparse.ArgumentTypeError(
+            f"{short(redacted(text))} holds a password or a query (?...), which may be a secret, and this value is "
+            "written down; leave that away"
+        )
+    return text
 
 
 def whole(text: str) -> int:
@@ -76,4 +92,4 @@ def seconds(text: str) -> float:
 
 def listed(text: str) -> tuple[str, ...]:
     """Words between commas, blanks kept: a token may begin with one."""
-    return tuple(text.split(","))
+    return tuple(plain(text).split(","))

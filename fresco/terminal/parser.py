@@ -17,12 +17,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from types import TracebackType
+from typing import Any, NoReturn
 
 from fresco.errors import FrescoError
 from fresco.io.names import one_line
 from fresco.io.secrets import hide, remember
+from fresco.terminal.arguments import address, plain
 from fresco.terminal.crash import write_crash_log
 from fresco.terminal.streams import discard, mend_streams, reader_is_gone
 
@@ -39,7 +42,15 @@ AddCommand = Callable[["argparse._SubParsersAction[Parser]"], None]
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors are one line."""
+    """argparse's parser, whose errors are one line.
+
+    Options take no address with a secret in it, but for those whose ``type`` is
+    :func:`fresco.terminal.arguments.address`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", None, plain)
 
     def error(self, message: str) -> NoReturn:
         """One line, where argparse would print the whole usage first."""
@@ -51,6 +62,7 @@ def make_parser(program: str, description: str, version: str, commands: Sequence
     parser = Parser(prog=program, description=description)
     parser.add_argument("--version", action="version", version=f"{program} {version}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers.type = address  # all words behind the command; its own parser looks at each
     for add in commands:
         add(subparsers)
     return parser
@@ -68,6 +80,7 @@ def run_command(parser: Parser, arguments: Sequence[str] | None, kept: str) -> i
         What the subcommand returns, or the code of the module's table.
     """
     mend_streams()
+    sys.excepthook = _show  # of FRESCO_DEBUG
     # Secrets in addresses are learned before anything can print them, and taken out of whatever is printed below.
     remember(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -92,6 +105,10 @@ def run_command(parser: Parser, arguments: Sequence[str] | None, kept: str) -> i
             raise
         return _explain(parser, error)
     return code
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(hide("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _explain(parser: Parser, error: Exception) -> int:

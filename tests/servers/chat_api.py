@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.servers.rerank_api import Fault, RefusedError, _Handler, _well
 
@@ -103,7 +104,7 @@ class _ChatHandler(_Handler):
     api: ChatApi  # type: ignore[assignment]
 
     def do_GET(self) -> None:
-        if self.path != "/v1/models":
+        if urlsplit(self.path).path != "/v1/models":
             self.send(404, {"detail": "Not Found"})
             return
         rows: list[dict[str, Any]] = [{"id": model, "object": "model", "owned_by": "vllm"} for model in self.api.models]
@@ -113,18 +114,19 @@ class _ChatHandler(_Handler):
 
     def do_POST(self) -> None:
         api, body = self.api, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/tokenize" and api.count is not None:
+        path = urlsplit(self.path).path
+        if path == "/tokenize" and api.count is not None:
             count = api.count(body["prompt"])
             self.send(200, {"count": count, "max_model_len": api.window, "tokens": list(range(count))})
             return
-        if self.path not in ("/v1/chat/completions", "/v1/completions"):
+        if path not in ("/v1/chat/completions", "/v1/completions"):
             self.send(404, {"detail": "Not Found"})
             return
         if api.key and self.headers.get("Authorization") != f"Bearer {api.key}":
             self.send(401, _error("Incorrect API key provided", "invalid_request_error", 401))
             return
         with api._lock:
-            api.requests.append((self.path, dict(self.headers), body))
+            api.requests.append((path, dict(self.headers), body))
             fault = api.faults.popleft() if api.faults else None
             api._at_once += 1
             api.most_at_once = max(api.most_at_once, api._at_once)
@@ -133,7 +135,7 @@ class _ChatHandler(_Handler):
         try:
             time.sleep(api.delay)
             try:
-                answer = api.answer(self.path, body)
+                answer = api.answer(path, body)
             except RefusedError as refused:
                 self.send(refused.status, refused.body)
                 return

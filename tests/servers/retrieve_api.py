@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.servers.rerank_api import Fault, _Handler, _well
 
@@ -61,7 +62,7 @@ class _RetrieveHandler(_Handler):
 
     def do_POST(self) -> None:
         api, body = self.api, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path != "/retrieve":
+        if urlsplit(self.path).path != "/retrieve":
             self.send(404, {"detail": "Not Found"})
             return
         with api._lock:
