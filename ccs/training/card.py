@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
-from ccs.training.config import TrainConfig, dump_train_config
+from ccs.training.config import UNSEEN, TrainConfig, dump_train_config
 from ccs.training.journal import Journal
 from fresco.errors import FrescoError
 from fresco.io.files import write_atomically, write_record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     "reward",
+    UNSEEN,
     "exact match",
     "f1",
     "answered",
@@ -41,6 +42,7 @@ def write_card(
     sampled: Sequence[Trajectory],
     questions: Sequence[Question],
     rewards: Sequence[tuple[float, Reward]],
+    unseen: Reward | None = None,
 ) -> None:
     """Write ``card.md``, ``curves.png``, ``curves.svg``, ``held_out.jsonl``, ``sampled.jsonl`` and ``run.json``.
 
@@ -52,6 +54,7 @@ def write_card(
         sampled: Groups of them at the training's temperature.
         questions: The held-out questions.
         rewards: Weights and rewards; the first is audited on ``sampled``.
+        unseen: What checkpoints were chosen by, where that is a reward of its own.
     """
     from fresco.io.provenance import environment
 
@@ -70,6 +73,7 @@ def write_card(
         "rewards": [
             {"weight": weight, "name": reward.name, "needs_gold": reward.needs_gold} for weight, reward in rewards
         ],
+        "unseen": unseen.name if unseen else None,
         "seconds": _phases(steps),
         "audit": verdict,
         "evaluations": outcome.evaluations,
@@ -94,6 +98,7 @@ def _card(
     table = [
         f"| {name} | {_number(first.get(name))} | {_number(best.get(name))} | {_number(last.get(name))} |"
         for name in _SHOWN
+        if name in last
     ]
     phases = ", ".join(f"{name} {value:.2f}" for name, value in record["seconds"].items())
     names = " + ".join(f"{weight:g} x {each['name']}" for each in record["rewards"] for weight in [each["weight"]])
@@ -132,7 +137,7 @@ Mean seconds of a step: {phases}. {made["cpu"]}, {made["cpu_count"]} cores{_gpus
 def _title(config: TrainConfig, record: Mapping[str, Any]) -> str:
     if any(each["needs_gold"] for each in record["rewards"]):
         return "A search agent trained with gold answers"
-    if config.keep.metric != "reward":
+    if config.keep.metric not in (UNSEEN, "reward"):
         return "A search agent trained without gold answers, and chosen with them"
     return "A search agent trained without gold answers"
 
@@ -145,8 +150,13 @@ def _gold(config: TrainConfig, record: Mapping[str, Any]) -> str:
         if gold
         else "No gold answer was trained on."
     )
+    if record["unseen"]:
+        return (
+            f"{trained} `best/` and early stopping went by {record['unseen']} on the held-out questions, a reward that "
+            "the policy was not trained on (`unseen reward` below)."
+        )
     if config.keep.metric == "reward":
-        return f"{trained} `best/` and early stopping went by the reward on the held-out questions."
+        return f"{trained} `best/` and early stopping went by the trained reward itself on the held-out questions."
     return (
         f"{trained} `best/` and early stopping went by {config.keep.metric} with the gold answers of the held-out "
         f"questions (`keep.metric: {config.keep.metric}`): their figures are no test."

@@ -24,7 +24,8 @@ from fresco.io.secrets import redacted
 PRESETS = Path(__file__).parent / "presets"
 LAYOUTS = ("chat", "plain")
 LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo")
-METRICS = ("reward", "exact match", "f1", "cover match")
+UNSEEN = "unseen reward"
+METRICS = (UNSEEN, "reward", "exact match", "f1", "cover match")
 
 
 def _key(what: str, default: Any) -> Any:
@@ -130,9 +131,16 @@ class KeepConfig:
     checkpoints: int = _key("how many of them are kept", 2)
     evaluate_every: int = _key("steps between evaluations on the held-out questions", 25)
     metric: str = _key(
-        "what best/ and early stopping go by: reward; or exact match, f1, cover match, which read gold answers of the "
-        "held-out questions, and the card says so",
-        "reward",
+        "what best/ and early stopping go by: unseen reward, which the policy was not trained on; reward, which it "
+        "was; or exact match, f1, cover match, which read gold answers of the held-out questions, and the card says so",
+        UNSEEN,
+    )
+    unseen: Any = field(
+        default=None,
+        metadata={
+            "what": "keys of `ccs reward --print-config`: the unseen reward; nothing: evidence, or where that is "
+            "trained on the question's words in the pages found"
+        },
     )
     collapse: float = _key("stop when the metric falls by this share of its best value, twice in a row; 0: never", 0.5)
     dead: int = _key("stop after this many steps in a row in which no group's rewards differ; 0: never", 20)
@@ -228,6 +236,9 @@ def _anchored(content: Any, folder: Path) -> Any:
         if isinstance(inner, dict) and isinstance(inner.get(key), list):
             names = [beside(folder, each) if isinstance(each, str) else each for each in inner[key]]
             found["data"] = {**inner, key: names}
+    keep = found.get("keep")
+    if isinstance(keep, dict) and keep.get("unseen") is not None:
+        found["keep"] = {**keep, "unseen": anchored(keep["unseen"], folder)}
     if isinstance(found.get("rewards"), list):
         found["rewards"] = [anchored(each, folder) for each in found["rewards"]]
     return found
@@ -368,6 +379,8 @@ def _check(config: TrainConfig, where: str) -> None:
     ):
         if not low <= number <= high:
             raise FrescoError(f"{where}: {path} is {number}; {low} to {high} is wanted")
+    if keep.unseen is not None:
+        parse_config(keep.unseen, f"{where}: keep.unseen")
     agent.limits()
     _check_engine(generation, where)
     if config.demo is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccs.agent.question import Question
-from ccs.training.config import TrainConfig
+from ccs.training.config import UNSEEN, TrainConfig
 from ccs.training.journal import Journal
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
@@ -25,7 +26,8 @@ class Evaluator:
         config: The run.
         journal: Where results go.
         roller: Makes rollouts.
-        mix: Rewards them; one of its own, so that it takes no group of the training.
+        mixes: Reward them; of its own, so that it takes no group of the training. The first is what is trained on, the
+            second the unseen reward, where checkpoints are chosen by one.
         questions: Held out.
         tell: Told of each result.
 
@@ -39,15 +41,15 @@ class Evaluator:
         config: TrainConfig,
         journal: Journal,
         roller: BatchedRollouts,
-        mix: RewardMix,
+        mixes: Sequence[RewardMix],
         questions: Sequence[Question],
         tell: Callable[[str], None],
     ) -> None:
         self._keep = config.keep
-        self._journal, self._roller, self._mix, self._tell = journal, roller, mix, tell
+        self._journal, self._roller, self._mixes, self._tell = journal, roller, list(mixes), tell
         self._questions = list(questions)
         self.metric = config.keep.metric
-        if self.metric != "reward" and not all(question.answers for question in questions):
+        if self.metric not in (UNSEEN, "reward") and not all(question.answers for question in questions):
             raise FrescoError(f"keep.metric {self.metric} needs gold answers, and some held-out questions have none")
         self.last: list[Rollout] = []
         self.collapsed = ""
@@ -68,18 +70,21 @@ class Evaluator:
         process = trainer.accelerator
         self._roller.engine.prepare(trainer)
         mine = self._questions[process.process_index :: process.num_processes]
-        numbers: dict[int, int] = {}
+        numbers: dict[int, list[int]] = {}
         rollouts = self._roller.roll(
             [(question, 0) for question in mine],
             step=step,
             greedy=True,
-            on_done=lambda number, trajectory: numbers.update({number: self._mix.submit([trajectory])}),
+            on_done=lambda number, trajectory: numbers.update(
+                {number: [mix.submit([trajectory]) for mix in self._mixes]}
+            ),
         )
-        results = self._mix.collect()
-        missing = [Rewarded(None, dict.fromkeys(self._mix.names))]
-        rewarded = [results.get(numbers[number], missing)[0] for number in range(len(rollouts))]
+        rewarded = [
+            _collect(mix, [numbers[number][which] for number in range(len(rollouts))])
+            for which, mix in enumerate(self._mixes)
+        ]
         if process.num_processes > 1:
-            rollouts, rewarded = gather_object(rollouts), gather_object(rewarded)
+            rollouts, rewarded = gather_object(rollouts), [gather_object(each) for each in rewarded]
         self.last = rollouts
         better = False
         if process.is_main_process:
@@ -102,12 +107,15 @@ class Evaluator:
         return gather_object(rollouts) if process.num_processes > 1 else rollouts
 
     def close(self) -> None:
-        """End the rewards' thread."""
-        self._mix.close()
+        """End the rewards' threads."""
+        for mix in self._mixes:
+            mix.close()
 
-    def _record(self, step: int, rollouts: Sequence[Rollout], rewarded: Sequence[Rewarded]) -> bool:
+    def _record(self, step: int, rollouts: Sequence[Rollout], rewarded: Sequence[Sequence[Rewarded]]) -> bool:
         known = {question.id: question for question in self._questions}
-        figures = step_figures(rollouts, rewarded, known, 1)
+        figures = step_figures(rollouts, rewarded[0], known, 1)
+        for others in rewarded[1:]:
+            figures[UNSEEN] = _mean([each.total for each in others])
         for name in ("reward spread", "flat groups"):
             figures.pop(name)  # of groups of one
         rows = [row for row in self._journal.rows(_FILE) if row["step"] != step]
@@ -148,3 +156,15 @@ class Evaluator:
         broadcast_object_list(box)
         self.collapsed = str(box[1])
         return bool(box[0])
+
+
+def _collect(mix: RewardMix, numbers: Sequence[int]) -> list[Rewarded]:
+    """What groups of one earned, in the order of their numbers."""
+    results = mix.collect()
+    missing = [Rewarded(None, dict.fromkeys(mix.names))]
+    return [results.get(number, missing)[0] for number in numbers]
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else math.nan

@@ -23,6 +23,7 @@ from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.signal import preflight
 from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server, has_accelerator, longest_wait
+from ccs.training.unseen import open_unseen
 from fresco.errors import FrescoError
 from fresco.io.files import locked
 
@@ -119,9 +120,10 @@ def _train(
     tokenizer = open_tokenizer(config)
     template = template_of(config)
     terms = list(rewards) if rewards is not None else open_rewards(config, journal.folder)
-    known = {each.id: each for each in [*questions, *held_out]}
-    _check_gold(terms, questions)
-    mix = RewardMix(terms, known, config.reward_timeout)
+    known = _checked(questions, held_out, terms)
+    unseen = open_unseen(config, [reward for _, reward in terms], journal.folder)
+    mixed = partial(RewardMix, questions=known, timeout=config.reward_timeout)
+    mix, tried = mixed(terms), mixed(terms)
     prompt = write_prompt("search", questions[0].text, template)
     probe = tokenizer.encode(prompt, add_special_tokens=False)[:_PROBE_TOKENS]
     sync = _open_sync(config, journal.folder, probe, tell)
@@ -136,8 +138,8 @@ def _train(
     if sync is not None:
         correct_for_server(trainer, sync)
     resumed = _resume(journal, process, tell)
-    tried = RewardMix(terms, known, config.reward_timeout)
-    evaluator = Evaluator(config, journal, roller, RewardMix(terms, known, config.reward_timeout), held_out, tell)
+    judged = [mixed(terms), *([mixed([(1.0, unseen)])] if unseen else [])]
+    evaluator = Evaluator(config, journal, roller, judged, held_out, tell)
     first = partial(preflight, roller, tried, questions, config, tell)
     watcher = Watcher(config.keep, journal, evaluator, training, tell, first)
     watcher.attach(trainer, callbacks)
@@ -158,7 +160,7 @@ def _train(
     rows = journal.rows("evaluations.jsonl")
     outcome = Outcome(trainer.state.global_step, watcher.stopped, rows, evaluator.best_step)
     greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
-    write_card(config, journal, outcome, greedy, varied, held_out, terms)
+    write_card(config, journal, outcome, greedy, varied, held_out, terms, unseen)
     return outcome
 
 
@@ -183,10 +185,14 @@ def _resume(journal: Journal, process: Any, tell: Tell) -> Path | None:
     return resumed
 
 
-def _check_gold(terms: Sequence[tuple[float, Reward]], questions: Sequence[Question]) -> None:
+def _checked(
+    questions: Sequence[Question], held_out: Sequence[Question], terms: Sequence[tuple[float, Reward]]
+) -> dict[str, Question]:
+    """All questions by id, where the rewards can be had of those that are trained on."""
     for _, reward in terms:
         if reward.needs_gold and not all(each.answers for each in questions):
             raise FrescoError(f"the reward {reward.name} needs gold answers, and some training questions have none")
+    return {each.id: each for each in [*questions, *held_out]}
 
 
 def read_questions(config: TrainConfig) -> tuple[list[Question], list[Question]]:

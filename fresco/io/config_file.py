@@ -101,7 +101,7 @@ def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:
     """A dataclass from a mapping of its fields.
 
     Args:
-        kind: Whose fields are texts, numbers, truth values, tuples of one kind, dataclasses, or None.
+        kind: Whose fields are texts, numbers, truth values, tuples of one kind, dataclasses, None, or Any, which its owner checks.
         content: The mapping.
         where: File, for errors.
         path: Of the key that holds the mapping, with a dot at its end, for errors.
@@ -121,6 +121,8 @@ def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:
 
 
 def _value(kind: Any, value: Any, where: str, path: str) -> Any:
+    if kind is Any:
+        return value
     allowed = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     section = next((each for each in allowed if isinstance(each, type) and is_dataclass(each)), None)
     if section is not None and not (value is None and types.NoneType in allowed):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccs.cli import main
-from ccs.training.config import TrainConfig, dump_train_config, presets, read_train_config
+from ccs.training.config import UNSEEN, TrainConfig, dump_train_config, presets, read_train_config
 from fresco.errors import FrescoError
 
 
@@ -54,7 +54,7 @@ def test_presets_agree_with_each_other_and_with_verl(name: str) -> None:
         verl["trainer"]["save_freq"],
         verl["trainer"]["max_actor_ckpt_to_keep"],
     )
-    assert config.keep.metric == "reward"
+    assert config.keep.metric == UNSEEN and config.keep.unseen is None
     for source in config.data.held_out:
         dataset, _, split = source.partition("@")
         assert split and split != DATASETS[dataset]
@@ -73,6 +73,7 @@ def test_presets_agree_with_each_other_and_with_verl(name: str) -> None:
         ("rewards=[{reward: circle}]", r"rewards\[0\]: reward is 'circle'"),
         ("rewards=[cycle]", r"rewards\[0\] is 'cycle'"),
         ("keep.metric=accuracy", "keep.metric is 'accuracy'"),
+        ("keep.unseen={reward: circle}", r"keep.unseen: reward is 'circle'"),
         ("agent.observation_characters=10", "hold no 1 passages"),
         ("demo=null", "model.path is missing"),
         ("demo=", "model.path is missing"),
