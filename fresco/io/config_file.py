@@ -101,7 +101,7 @@ def fill(kind: type[Any], content: Any, where: str, path: str = "") -> Any:
     """A dataclass from a mapping of its fields.
 
     Args:
-        kind: Whose fields are texts, numbers, truth values, tuples of one kind, dataclasses, None, or Any (not checked).
+        kind: Whose fields are texts, numbers, truth values, tuples of one kind, dataclasses, None, or Any (unchecked).
         content: The mapping.
         where: File, for errors.
         path: Of the key that holds the mapping, with a dot at its end, for errors.
