@@ -11,6 +11,7 @@ pairs and tokenize between forward passes; ``eval/scoring_speed.py`` measures th
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -90,6 +91,32 @@ class BatchModel(Protocol):
         ...
 
 
+class SharingModel(BatchModel, Protocol):
+    """One whose rows share work: it chooses which pairs meet in a window, and how a window is cut.
+
+    Both are looked up by name.
+    """
+
+    def order(self, pairs: Sequence[Pair]) -> list[int]:
+        """The pairs' places in the order in which windows are filled; each once."""
+        ...
+
+    def cut(
+        self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
+    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+        """Cut a window.
+
+        Args:
+            pairs: Of the window, those that are exact duplicates once.
+            tokens: Of each.
+            budget: See :func:`plan`.
+
+        Yields:
+            Places in ``tokens``, and what computes their scores, shape (places,).
+        """
+        ...
+
+
 def token_budget(device: torch.device, batch_tokens: int) -> int:
     """Tokens of a forward pass: what was asked for, on a CPU at most :data:`CPU_BATCH_TOKENS`."""
     return min(batch_tokens, CPU_BATCH_TOKENS) if device.type == "cpu" else batch_tokens
@@ -137,6 +164,14 @@ def pad(tokens: Sequence[Tokens], pad_id: int, side: Literal["left", "right"]) -
     return tuple(arrays)
 
 
+def padded_batches(
+    model: BatchModel, tokens: Sequence[Tokens], budget: int
+) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+    """The batches of :func:`plan`, each with what computes its scores."""
+    for batch in plan([len(each) for each in tokens], budget):
+        yield batch, functools.partial(forward, model, [tokens[place] for place in batch])
+
+
 def score_in_batches(
     model: BatchModel,
     pairs: Sequence[Pair],
@@ -159,12 +194,20 @@ def score_in_batches(
     """
     budget = token_budget(model.device, batch_tokens)
     commit = _Commit()
+    cut = getattr(model, "cut", None)
     for window, tokens in _encoded(model, pairs, is_done):
-        for batch in plan([len(each) for each in tokens], budget):
-            indices = [window[position] for position in batch]
+        alike = _alike(tokens)
+        rows = [tokens[own[0]] for own in alike]
+        batches = cut([pairs[window[own[0]]] for own in alike], rows, budget) if cut else None
+        for batch, run in batches or padded_batches(model, rows, budget):
+            indices = [window[place] for own in batch for place in alike[own]]
             if is_done(indices):
                 continue
-            commit.add(indices, _forward(model, [tokens[position] for position in batch]))
+            scores = _guarded(model, [rows[own] for own in batch], run)
+            if len(indices) > len(batch):
+                rows_of = [row for row, own in enumerate(batch) for _ in alike[own]]
+                scores = scores[rows_of]
+            commit.add(indices, scores)
             if commit.is_due:
                 yield commit.take()
     if commit.indices:
@@ -204,18 +247,29 @@ class _Commit:
         return taken
 
 
+def _alike(tokens: Sequence[Tokens]) -> list[list[int]]:
+    """Places of equal rows, in order of appearance: what a model reads twice is scored once."""
+    places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for place, own in enumerate(tokens):
+        places.setdefault((tuple(own.ids), tuple(own.type_ids or ())), []).append(place)
+    return list(places.values())
+
+
 def _encoded(
     model: BatchModel, pairs: Sequence[Pair], is_done: Callable[[Sequence[int]], bool]
-) -> Iterator[tuple[range, list[Tokens]]]:
+) -> Iterator[tuple[list[int], list[Tokens]]]:
     """Windows with their tokens; while the caller works on one, the next is tokenized."""
-    starts = range(0, len(pairs), WINDOW)
-    windows = (range(start, min(start + WINDOW, len(pairs))) for start in starts)
+    order = getattr(model, "order", None)
+    places = order(pairs) if order else list(range(len(pairs)))
+    windows = (places[start : start + WINDOW] for start in range(0, len(places), WINDOW))
     wanted = (window for window in windows if not is_done(window))
     with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as thread:
 
-        def submit() -> tuple[range, Future[list[Tokens]]] | None:
+        def submit() -> tuple[list[int], Future[list[Tokens]]] | None:
             window = next(wanted, None)
-            return None if window is None else (window, thread.submit(model.encode, pairs[window.start : window.stop]))
+            if window is None:
+                return None
+            return window, thread.submit(model.encode, [pairs[place] for place in window])
 
         current = submit()
         while current is not None:
@@ -225,7 +279,8 @@ def _encoded(
             yield window, tokens
 
 
-def _forward(model: BatchModel, tokens: Sequence[Tokens]) -> torch.Tensor:
+def on_device(model: BatchModel, tokens: Sequence[Tokens]) -> Batch:
+    """Rows, padded, where the model computes."""
     import torch
 
     arrays = [torch.from_numpy(array) for array in pad(tokens, model.pad_id, model.padding_side)]
@@ -233,9 +288,20 @@ def _forward(model: BatchModel, tokens: Sequence[Tokens]) -> torch.Tensor:
         arrays = [array.pin_memory().to(model.device, non_blocking=True) for array in arrays]
     else:
         arrays = [array.to(model.device) for array in arrays]
+    return Batch(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None)
+
+
+def forward(model: BatchModel, tokens: Sequence[Tokens]) -> torch.Tensor:
+    """Scores of rows that meet in one padded batch, shape (rows,), on the device."""
+    return model.forward(on_device(model, tokens))
+
+
+def _guarded(model: BatchModel, tokens: Sequence[Tokens], run: Callable[[], torch.Tensor]) -> torch.Tensor:
+    import torch
+
     try:
         with torch.inference_mode():
-            return model.forward(Batch(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None))
+            return run()
     except torch.cuda.OutOfMemoryError as error:
         raise FrescoError(
             f"{model.device} ran out of memory on {len(tokens)} pairs of {len(tokens[0])} tokens; lower --batch-tokens"

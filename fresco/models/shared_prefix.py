@@ -1,78 +1,230 @@
-"""Work that the rows of a batch share, done once: keys and values of the tokens that all of them begin with.
+"""Work that rows share, done once: keys and values of the tokens that the rows of a group begin with.
 
-Prompts of a language model begin alike: system message, instruction, often the query. What is shared is read off the
-rows of each batch, so a batch computes the same bits whatever ran before it; the last prefix is kept, and most batches
-of a run have that very one.
+Prompts of a language model begin alike: those of a query's pool share system message, instruction and query, those of
+a passage in many pools share the passage. Rows are planned in such groups. A batch holds several: the beginnings are
+computed first, one row each, and their keys and values serve every row of their group.
+
+What a batch holds and shares depends on the rows of its window alone, so it computes the same bits whatever ran before
+it. The last beginning that filled a batch alone is kept: the next batch of a large pool has that very one.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-from typing import Any
+import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from fresco.models.batching import BatchModel, Tokens, forward, on_device, padded_batches
 
-from fresco.models.batching import Batch
+if TYPE_CHECKING:
+    import torch
 
-#: Shorter prefixes cost more in copies than they save.
+#: Tokens that a group must save at least, on average: shorter beginnings cost more in copies than they save.
 LEAST = 16
+_TOLERANCE = {"float32": 1e-4}  # relative to the largest score; of half precision:
+_ROUGH = 0.05
+
+
+@dataclass(frozen=True)
+class SharedBatch:
+    """Rows of one forward pass.
+
+    Attributes:
+        rows: Their places in the window.
+        groups: The group of each row, from 0.
+        lengths: Tokens of each group's shared beginning.
+    """
+
+    rows: list[int]
+    groups: list[int]
+    lengths: list[int]
+
+    @property
+    def saved(self) -> int:
+        """Tokens that need not be computed again."""
+        return sum(self.lengths[group] for group in self.groups) - sum(self.lengths)
+
+
+def plan_shared(
+    tokens: Sequence[Tokens], keys: Sequence[Hashable], most: Sequence[int], budget: int
+) -> list[SharedBatch]:
+    """Cut rows into batches, those that share a beginning together.
+
+    Args:
+        tokens: The rows, each of at least two tokens.
+        keys: Rows of the same key begin alike (how far is read off them).
+        most: Of each row the tokens that may be shared, from 1 to all but one.
+        budget: Most tokens of a batch, padding included, where one row does not take more.
+
+    Returns:
+        Each row once. Groups of long beginnings come first, in them long rows. The same rows give the same batches.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        members.setdefault(key, []).append(row)
+    groups = []
+    for rows in members.values():
+        shared = min(_alike([tokens[row].ids for row in rows]), *(most[row] for row in rows))
+        groups.append((shared, sorted(rows, key=lambda row: -len(tokens[row]))))
+    groups.sort(key=lambda group: -group[0])  # stable: ties in order of appearance
+    batches: list[SharedBatch] = []
+    longest = widest = 0  # of the batch: a beginning, a rest
+    for shared, rows in groups:
+        fresh = True  # the group has no place in the last batch
+        for row in rows:
+            rest = len(tokens[row]) - shared
+            if batches:
+                last = batches[-1]
+                cost = (len(last.rows) + 1) * max(widest, rest) + (len(last.lengths) + fresh) * max(longest, shared)
+            if not batches or cost > budget:
+                last = SharedBatch([], [], [])
+                batches.append(last)
+                longest, widest, fresh = 0, 0, True
+            if fresh:
+                last.lengths.append(shared)
+                fresh = False
+            last.rows.append(row)
+            last.groups.append(len(last.lengths) - 1)
+            longest, widest = max(longest, shared), max(widest, rest)
+    return batches
+
+
+def grouped(keys: Sequence[Hashable]) -> list[int]:
+    """Places of the keys, equal ones together, in order of their first appearance."""
+    first: dict[Hashable, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
+    return sorted(range(len(keys)), key=lambda place: first[keys[place]])
+
+
+def _alike(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all rows begin with: the least and the greatest of them differ first."""
+    low, high = min(map(tuple, rows)), max(map(tuple, rows))
+    pairs = enumerate(zip(low, high, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(low), len(high)))
 
 
 class SharedPrefix:
-    """Runs a decoder over right-padded rows, their common beginning once.
+    """Runs a decoder over rows, their common beginnings once.
 
     Attributes:
         saved: Tokens that were not computed again.
         on: Whether it shares; off it runs the whole rows, the slow, obvious way.
     """
 
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: Any, dtype: str) -> None:
+        self._decoder, self._dtype = decoder, dtype
+        config = decoder.config.get_text_config()
+        windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        self._reach: int = min((each for each in windows if isinstance(each, int)), default=sys.maxsize)
         self._ids: tuple[int, ...] = ()
-        self._cache: Any = None
+        self._kept: Any = None
         self.saved = 0
         self.on = True
 
-    def last_hidden(self, batch: Batch) -> Any:
-        """The hidden state of each row's last token, shape (rows, hidden size)."""
+    def cut(
+        self,
+        model: BatchModel,
+        tokens: Sequence[Tokens],
+        keys: Sequence[Hashable],
+        most: Sequence[int],
+        budget: int,
+        finish: Callable[[torch.Tensor, Sequence[Tokens], Sequence[int]], torch.Tensor],
+    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+        """The batches of a window; see :meth:`fresco.models.batching.SharingModel.cut`.
+
+        Args:
+            model: For batches that have hardly anything to share.
+            tokens: See :func:`plan_shared`.
+            keys: Likewise.
+            most: Likewise.
+            budget: Likewise.
+            finish: Scores from the hidden states behind the beginnings, shape (rows, longest rest, hidden size), the
+                rows' tokens and the length of each one's beginning.
+        """
+        if not self.on:
+            yield from padded_batches(model, tokens, budget)
+            return
+        for part in plan_shared(tokens, keys, most, budget):
+            own = [tokens[row] for row in part.rows]
+            if not self._pays(own, part):
+                yield part.rows, functools.partial(forward, model, own)
+                continue
+            yield part.rows, functools.partial(self._run, model, own, part, finish)
+
+    def prove(self, model: Any, tokens: Sequence[Tokens], keys: Sequence[Hashable], most: Sequence[int]) -> None:
+        """Share nothing where that changes a score: some caches forget what a long prompt began with.
+
+        Args:
+            model: Whose ``finish`` makes scores.
+            tokens: Rows of different lengths; see :func:`plan_shared` for the rest.
+            keys: Likewise.
+            most: Likewise.
+        """
         import torch
 
-        lengths = batch.attention_mask.sum(dim=1)
-        rows = torch.arange(len(lengths), device=lengths.device)
-        shared = common_length(batch) if self.on and len(lengths) > 1 else 0
-        if shared < LEAST:
-            hidden = self._decoder(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-            ).last_hidden_state
-            return hidden[rows, lengths - 1]
-        cache = copy.deepcopy(self._prefix(batch.input_ids[:1, :shared]))
-        cache.batch_repeat_interleave(len(lengths))
+        try:
+            with torch.inference_mode():
+                plain = forward(model, tokens)
+                parts = list(self.cut(model, tokens, keys, most, sys.maxsize, model.finish))
+                shared = torch.cat([run() for _, run in parts])
+        except (RuntimeError, TypeError, AttributeError, NotImplementedError):  # a cache of another kind
+            self.on = False
+        else:
+            plain = plain[[row for rows, _ in parts for row in rows]]
+            tolerance = _TOLERANCE.get(self._dtype, _ROUGH) * max(1.0, float(plain.abs().max()))
+            self.on = bool((shared - plain).abs().max() <= tolerance)
+        self.saved = 0
+
+    def _pays(self, tokens: Sequence[Tokens], part: SharedBatch) -> bool:
+        """Whether enough is saved, and a window of attention reaches over every row with the gap in it."""
+        rest = max(len(own) - part.lengths[group] for own, group in zip(tokens, part.groups, strict=True))
+        reaches = max(part.lengths) + rest <= self._reach
+        return reaches and min(part.lengths) > 0 and part.saved >= LEAST * len(part.lengths)
+
+    def _run(
+        self,
+        model: BatchModel,
+        tokens: Sequence[Tokens],
+        part: SharedBatch,
+        finish: Callable[[torch.Tensor, Sequence[Tokens], Sequence[int]], torch.Tensor],
+    ) -> torch.Tensor:
+        import torch
+
+        starts = [part.lengths[group] for group in part.groups]
+        first = {group: own for own, group in reversed(list(zip(tokens, part.groups, strict=True)))}
+        beginnings = [Tokens(first[group].ids[:length]) for group, length in enumerate(part.lengths)]
+        before = on_device(model, beginnings)
+        cache = self._beginnings(before.input_ids, before.attention_mask)
+        group_of = torch.tensor(part.groups, device=model.device)
+        cache.batch_select_indices(group_of)
+        rest = on_device(model, [Tokens(own.ids[start:]) for own, start in zip(tokens, starts, strict=True)])
+        places = torch.tensor(starts, device=model.device)[:, None]
         hidden = self._decoder(
-            input_ids=batch.input_ids[:, shared:],
-            attention_mask=batch.attention_mask,
+            input_ids=rest.input_ids,
+            attention_mask=torch.cat([before.attention_mask[group_of], rest.attention_mask], dim=1),
+            position_ids=places + torch.arange(rest.input_ids.shape[1], device=model.device),
             use_cache=True,
             **{cache_argument(self._decoder): cache},
         ).last_hidden_state
-        self.saved += shared * (len(lengths) - 1)
-        return hidden[rows, lengths - 1 - shared]
+        self.saved += part.saved
+        return finish(hidden, tokens, starts)
 
-    def _prefix(self, ids: Any) -> Any:
+    def _beginnings(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
+        """Keys and values of the beginnings, the caller's to change."""
+        if len(ids) > 1:
+            return self._decoder(input_ids=ids, attention_mask=mask, use_cache=True).past_key_values
         wanted = tuple(ids[0].tolist())
         if wanted != self._ids:
-            self._cache = self._decoder(input_ids=ids, use_cache=True).past_key_values
+            self._kept = self._decoder(input_ids=ids, use_cache=True).past_key_values
             self._ids = wanted
-        return self._cache
+        return copy.deepcopy(self._kept)
 
 
 def cache_argument(decoder: Any) -> str:
     """What a decoder of transformers calls its cache: ``past_key_values``, which later versions rename ``cache``."""
     return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
-
-
-def common_length(batch: Batch) -> int:
-    """Tokens that all rows begin with, at least one left over in each."""
-    ids = batch.input_ids.cpu().numpy()
-    differs = (ids != ids[0]).any(axis=0)
-    first = int(np.argmax(differs)) if differs.any() else ids.shape[1]
-    return max(0, min(first, int(batch.attention_mask.sum(dim=1).min()) - 1))

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
 from fresco.models import loading
-from fresco.models.batching import Batch, Tokens, pad
+from fresco.models.batching import Batch, Tokens
 from fresco.models.settings import Settings
-from fresco.models.shared_prefix import SharedPrefix
+from fresco.models.shared_prefix import SharedPrefix, grouped
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.base import Reranker
@@ -169,7 +169,7 @@ class _AnswerModel:
         )
         self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
         self._decoder = model.base_model
-        self.prefix = SharedPrefix(self._decoder)
+        self.prefix = SharedPrefix(self._decoder, self.dtype)
         self._head = AnswerHead(model, self._answers)
         self._disarm = Disarm(self._tokenizer, form.names)
         self.instruction: str | None = form.instruction
@@ -183,30 +183,43 @@ class _AnswerModel:
         return encoded
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        return self._head(self.prefix.last_hidden(batch))
+        import torch
+
+        hidden = self._decoder(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+        ).last_hidden_state
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return self._head(hidden[rows, batch.attention_mask.sum(dim=1) - 1])
+
+    def order(self, pairs: Sequence[Pair]) -> list[int]:
+        """Pairs that share what comes first in the prompt stand together."""
+        return grouped([self._key(pair) for pair in pairs])
+
+    def cut(
+        self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
+    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+        """The prompts of a query, or of a passage where that comes first, share their beginning."""
+        keys, most = [self._key(pair) for pair in pairs], [len(own) - 1 for own in tokens]
+        return self.prefix.cut(self, tokens, keys, most, budget, self.finish)
+
+    def finish(self, hidden: torch.Tensor, tokens: Sequence[Tokens], starts: Sequence[int]) -> torch.Tensor:
+        """Scores of the last tokens; see :meth:`fresco.models.shared_prefix.SharedPrefix.cut`."""
+        last = [len(own) - start - 1 for own, start in zip(tokens, starts, strict=True)]
+        return self._head(hidden[list(range(len(last))), last])
+
+    def _key(self, pair: Pair) -> str:
+        query, passage = pair
+        text = self._form.text
+        return query.text if text.find("{query}") < text.find("{document}") else passage.text
 
     def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
         instruction = None if self.instruction is None else self._disarm(self.instruction)
         return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
 
     def _check_sharing(self) -> None:
-        """Share no prefix where that changes a score: some caches forget what a long prompt began with."""
-        import torch
-
-        texts = self._tokens([("a query", "a passage " * length) for length in (1, 40)])
-        arrays = [torch.from_numpy(each).to(self.device) for each in pad(texts, self.pad_id, "right")]
-        batch = Batch(arrays[0], arrays[1], None)
-        try:
-            with torch.inference_mode():
-                shared = self.forward(batch)
-                self.prefix.on = False
-                plain = self.forward(batch)
-        except (RuntimeError, TypeError, AttributeError, NotImplementedError):  # a cache of another kind
-            self.prefix.on = False
-            return
-        tolerance = (1e-4 if self.dtype == "float32" else 0.05) * max(1.0, float(plain.abs().max()))
-        self.prefix.on = bool((shared - plain).abs().max() <= tolerance)
-        self.prefix.saved = 0
+        texts = [(query, "a passage " * length) for query in ("one", "another query") for length in (1, 40, 7)]
+        tokens = self._tokens(texts)
+        self.prefix.prove(self, tokens, [query for query, _ in texts], [len(own) - 1 for own in tokens])
 
     def _check_against(self, spec: str, model: Any) -> None:
         """Compare the head's few rows with the model's own logits on the bare form."""

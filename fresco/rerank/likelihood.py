@@ -5,13 +5,13 @@ passage.`` An encoder-decoder reads the passage in its encoder and the query, it
 published. A decoder reads one after the other: a chat model through its template, the query standing where its answer
 would; a base model as plain text. ``--template FILE`` gives another form, which must end in ``{query}``.
 
-Logits are computed at the query's positions alone.
+Logits are computed at the query's positions alone. A decoder reads a passage once for all queries whose pools hold it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
 from fresco.models.settings import Settings
+from fresco.models.shared_prefix import SharedPrefix, grouped
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.model_reranker import PairReranker
@@ -104,6 +105,7 @@ class LikelihoodReranker(PairReranker["_QueryModel"]):
             "default_instruction": self.form.instruction,
             "score": "mean log-probability of the query's tokens",
             "used": f"the query's likelihood by {self.form.source}",
+            "tokens_saved_by_sharing": loaded.prefix.saved if isinstance(loaded, _Decoder) else None,
         }
 
 
@@ -176,20 +178,66 @@ class _Decoder(_QueryModel):
             ),
         )
         super().__init__(spec, model.to(device).eval(), tokenizer, settings, form)
+        self.prefix = SharedPrefix(self._model.base_model, self.dtype)
+        texts = [(query, "a passage " * length) for length in (1, 40, 7) for query in ("one", "another query")]
+        tokens = self._tokens(texts)
+        self.prefix.prove(self, tokens, [passage for _, passage in texts], _before_query(tokens))
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        import torch
-
         hidden = self._model.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
         ).last_hidden_state
         assert batch.token_type_ids is not None
         rows, places = (batch.token_type_ids == 1).nonzero(as_tuple=True)
-        logits = finish_logits(self._model, self._model.get_output_embeddings()(hidden[rows, places - 1]).float())
-        chosen = logits.log_softmax(dim=-1).gather(1, batch.input_ids[rows, places][:, None])[:, 0]
+        return self._means(hidden, rows, places - 1, batch.input_ids[rows, places])
+
+    def order(self, pairs: Sequence[Pair]) -> list[int]:
+        """All queries of a passage stand together: it is read once for them."""
+        return grouped([passage.text for _, passage in pairs])
+
+    def cut(
+        self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
+    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+        """Prompts of one passage share all that stands before the query."""
+        keys = [passage.text for _, passage in pairs]
+        return self.prefix.cut(self, tokens, keys, _before_query(tokens), budget, self.finish)
+
+    def finish(self, hidden: torch.Tensor, tokens: Sequence[Tokens], starts: Sequence[int]) -> torch.Tensor:
+        """Scores of the queries; see :meth:`fresco.models.shared_prefix.SharedPrefix.cut`."""
+        import torch
+
+        places: list[tuple[int, int]] = []
+        asked: list[int] = []
+        for row, (own, start) in enumerate(zip(tokens, starts, strict=True)):
+            first = len(own) - sum(own.type_ids or ())
+            places += [(row, place - start - 1) for place in range(first, len(own))]
+            asked += own.ids[first:]
+        rows, columns = torch.tensor(places, device=self.device).T
+        return self._means(hidden, rows, columns, torch.tensor(asked, device=self.device))
+
+    def _means(
+        self, hidden: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, asked: torch.Tensor
+    ) -> torch.Tensor:
+        """The mean log-probability of each row's tokens.
+
+        Args:
+            hidden: Shape (rows, tokens, hidden size).
+            rows: Of each token of a query, ascending.
+            columns: Where the hidden state stands that foretells it.
+            asked: The token.
+        """
+        import torch
+
+        logits = finish_logits(self._model, self._model.get_output_embeddings()(hidden[rows, columns]).float())
+        chosen = logits.log_softmax(dim=-1).gather(1, asked[:, None])[:, 0]
         sums = torch.zeros(len(hidden), device=hidden.device).index_add_(0, rows, chosen)
-        means: torch.Tensor = sums / (batch.token_type_ids == 1).sum(dim=1)
+        means: torch.Tensor = sums / rows.bincount(minlength=len(hidden))
         return means
+
+
+def _before_query(tokens: Sequence[Tokens]) -> list[int]:
+    """Tokens before the one that foretells the query's first."""
+    return [len(own) - sum(own.type_ids or ()) - 1 for own in tokens]
 
 
 class _EncoderDecoder(_QueryModel):

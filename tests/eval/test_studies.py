@@ -58,8 +58,17 @@ def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
     from tests import tiny_models
 
     folder = tiny_models.causal_lm(tmp_path / "lm", max_position_embeddings=4096)
-    run("shared_prefix", str(folder), "--out", str(tmp_path / "out"))
+    for family in ("causal-lm", "likelihood"):
+        run("shared_prefix", str(folder), "--family", family, "--out", str(tmp_path / "out"))
     check("shared_prefix", tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "shared_prefix.json").read_text(encoding="utf-8"))
+    assert {row["peer"] for row in rows} == {
+        "no sharing",
+        "sentence-transformers",
+        "model card's code",
+        "plain loop",
+    }
+    assert max(row["difference"] for row in rows) <= 1e-3  # the same scores, or the times say nothing
 
 
 def test_every_study_is_named_here() -> None:

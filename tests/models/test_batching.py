@@ -145,3 +145,10 @@ def test_running_out_of_memory_is_one_line():
 
     with pytest.raises(batching.FrescoError, match="lower --batch-tokens"):
         score_all(Huge(), make_pairs([3, 3]), 10)
+
+
+def test_exact_duplicates_are_scored_once():
+    model = Sums()
+    pairs = [*make_pairs([3, 5, 3]), *make_pairs([3, 5, 3])]
+    assert score_all(model, pairs, 100) == expected(pairs)
+    assert sum(rows for rows, _ in model.batches) < len(pairs)

@@ -112,6 +112,25 @@ def test_likelihood_over_a_decoder(lm, instruction):
     check_reranker(ours)
 
 
+@pytest.mark.parametrize("shape", [{}, {"use_sliding_window": True, "sliding_window": 200, "max_window_layers": 0}])
+def test_a_passage_that_is_read_once_for_its_queries_changes_no_score(tmp_path, shape):
+    """The plain way is the reference. A window of attention shorter than a row shares nothing in that batch."""
+    folder = tiny_models.causal_lm(tmp_path / "lm", "qwen2", **shape)
+    queries = [make_query(n) for n in range(4)]
+    passages = [make_passage(f"p{n}", days_old=n, body="The club is led by a player. " * (1 + n)) for n in range(16)]
+    pairs = [(query, passage) for query in queries for passage in passages[queries.index(query) :]]
+    ours = LikelihoodReranker(str(folder), CPU)
+    model = ours._under(None)
+    assert model.prefix.on
+    shared = batching.score_all(model, pairs, 2048)
+    tokens = sum(map(len, model.encode(pairs)))
+    assert 0.2 * tokens < ours.describe()["tokens_saved_by_sharing"] < 0.8 * tokens
+    model.prefix.on = False
+    plain = batching.score_all(model, pairs, 2048)
+    assert len({round(each, 4) for each in plain}) > len(plain) // 2
+    assert max(abs(a - b) for a, b in zip(shared, plain, strict=True)) <= 1e-4
+
+
 def test_likelihood_over_a_chat_model_goes_through_its_template(lm, tmp_path):
     chat = tmp_path / "chat"
     shutil.copytree(lm, chat)
