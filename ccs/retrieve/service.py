@@ -17,13 +17,11 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, Field, ValidationError
-from starlette.requests import ClientDisconnect
 
 from ccs.agent.trajectory import Hit
 from ccs.retrieve.base import Retriever
 from fresco.errors import FrescoError
-
-_CLIENT_GONE = 499  # nginx's code; nobody reads it
+from fresco.io.http_server import read_body
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,10 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
 
     @app.post("/retrieve")
     async def retrieve(request: Request) -> dict[str, Any]:
-        wanted = _read(await _body(request, limits), limits)
+        body = await read_body(
+            request, most=limits.body, seconds=limits.seconds, mend="send it in parts (--max-body-mb)"
+        )
+        wanted = _read(body, limits)
         if not wanted.queries:
             return {"result": []}
         try:
@@ -169,26 +170,6 @@ def make_app(retriever: Retriever, *, topk: int = 3, limits: ServiceLimits | Non
         return {"result": [[_item(hit, wanted.return_scores) for hit in hits] for hits in found]}
 
     return app
-
-
-async def _body(request: Request, limits: ServiceLimits) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                body += part
-                if len(body) > limits.body:
-                    raise HTTPException(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        f"the request passes {limits.body} bytes (--max-body-mb); send it in parts",
-                    )
-    except TimeoutError:
-        raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive whole within {limits.seconds:g} s"
-        ) from None
-    except ClientDisconnect:
-        raise HTTPException(_CLIENT_GONE, "the client went away") from None
-    return bytes(body)
 
 
 def _read(body: bytes, limits: ServiceLimits) -> _Wanted:

@@ -168,6 +168,9 @@ class JsonClient:
             auth=endpoint.userinfo,
             follow_redirects=False,
         )
+        from fresco.clients.deadline import bind
+
+        self._exchange = bind(self._client)
         self._home = endpoint
         self._secrets = sorted({*endpoint.secrets, *([key] if key else [])}, key=len, reverse=True)
         self._key_hint = f"set the key in {key_variable}" if not key else f"is the key in {key_variable} right?"
@@ -252,20 +255,22 @@ class JsonClient:
         raise AssertionError("unreachable")
 
     def _attempt(self, method: str, endpoint: Endpoint, body: bytes | None, what: str) -> Answer:
-        import httpx
-
         limit = _FLOOR_OF_ANSWER + 8 * len(body or b"")
-        deadline = time.monotonic() + self._timeout  # httpx bounds each read, not their sum
         received = bytearray()
-        with self._client.stream(method, endpoint.url, content=body) as response:
-            for chunk in response.iter_bytes():
+        with (
+            self._exchange.bounded(self._timeout, 2 * limit),  # twice: headers and the frames of chunks come on top
+            self._client.stream(method, endpoint.url, content=body) as response,
+        ):
+            if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
+                # What a few kilobytes unpack to, packed several times over, no limit on them would say.
+                problem = f"answers packed ({self.hide(encoding)}), which was not asked for; mend the server or proxy"
+                raise FrescoError(self._line(endpoint, problem, what))
+            for chunk in response.iter_raw():
                 received += chunk
                 if len(received) > limit:
                     raise FrescoError(
                         self._line(endpoint, f"its answer passes {limit >> 20} MiB; this is no such API", what)
                     )
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer trickles")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, headers, bytes(received))
 

@@ -1,17 +1,23 @@
-"""Run a web application until it is told to end: what every server of both packages does alike."""
+"""What every server of both packages does alike: run until told to end, and read the body of a request in bounds."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
 #: More are answered with 503, which our clients try again: what waits is held in memory.
 _MOST_CONNECTIONS = 1024
+_CLIENT_GONE = 499  # nginx's code; nobody reads it
 
 
 def run_app(app: Any, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
@@ -46,6 +52,36 @@ def run_app(app: Any, host: str, port: int, on_ready: Callable[[str], None] | No
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
+
+
+async def read_body(request: Request, *, most: int, seconds: float, mend: str) -> bytes:
+    """The body of a request.
+
+    Args:
+        request: Starlette's.
+        most: Bytes.
+        seconds: For it to arrive; a client that drips it holds a connection no longer.
+        mend: What the client is told to do about a body that is too long.
+
+    Raises:
+        starlette.exceptions.HTTPException: it is too long (413), too slow (408), or its client has gone (499).
+    """
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request passes {most} bytes; {mend}")
+    except TimeoutError:
+        late = f"the request did not arrive whole within {seconds:g} s"
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, late) from None
+    except ClientDisconnect:
+        raise HTTPException(_CLIENT_GONE, "the client went away") from None
+    return bytes(body)
 
 
 def _listener(host: str, port: int) -> socket.socket:

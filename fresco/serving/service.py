@@ -17,14 +17,13 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from starlette.requests import ClientDisconnect
 
 from fresco.errors import FrescoError
+from fresco.io.http_server import read_body
 from fresco.io.jsonlines import parse_json
 from fresco.io.names import short
 from fresco.serving.fresh import Document, FreshReranker, Ranked, as_document, as_time
 
-_CLIENT_GONE = 499  # nginx's code; nobody reads it
 _FIELDS = {"documents": "relevance_score", "texts": "score"}
 
 
@@ -144,7 +143,10 @@ def make_app(reranker: FreshReranker, limits: Limits | None = None) -> FastAPI:
         return {"status": "ok", "reranker": reranker.name}
 
     async def rerank(request: Request) -> Any:
-        asked = _read(await _body(request, allowed), allowed)
+        body = await read_body(
+            request, most=allowed.body, seconds=allowed.seconds, mend="send fewer documents (--max-body-mb)"
+        )
+        asked = _read(body, allowed)
         try:
             ranked = await batcher.rerank(asked) if asked.documents else []
         except FrescoError as error:
@@ -156,24 +158,6 @@ def make_app(reranker: FreshReranker, limits: Limits | None = None) -> FastAPI:
     for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
         app.add_api_route(path, rerank, methods=["POST"], response_model=None)
     return app
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                body += part
-                if len(body) > limits.body:
-                    raise HTTPException(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        f"the request passes {limits.body} bytes; send fewer documents",
-                    )
-    except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the request took over {limits.seconds:g} s") from None
-    except ClientDisconnect:
-        raise HTTPException(_CLIENT_GONE, "the client went away") from None
-    return bytes(body)
 
 
 def _read(body: bytes, limits: Limits) -> _Asked:
