@@ -6,8 +6,10 @@ the queries, their number and the layout are the same, and only what was found i
 pasted into the queries is as likely without the passages, and a trajectory that found nothing earns exactly 0.
 
 ``sufficiency`` adds, with a weight, how much likelier the agent's own answer becomes by the passages:
-``log P(answer | passages, question) - log P(answer | question)``, a token. No query is in it, so an answer that was
-pasted into one gains nothing, and gold is never read. A trajectory without an answer has none of it.
+``log P(answer | passages, question) - log P(answer | question)``, a token. Queries are blank in it, so an answer that
+was pasted into one gains nothing, and gold is never read. A trajectory without an answer has none of it. Its prompt
+goes on where that of the question ends: with queries blanked (``mask: {blank: true}``), a server that keeps prefixes
+reads the passages once for both.
 
 Limits: a passage that repeats the question is taken for evidence, and passages of the topic alone earn something.
 """
@@ -24,13 +26,14 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import RewardRow
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Step, Trace, open_bottleneck, psi_trace
-from ccs.rewards.likelihood import BEFORE_QUESTION, NOTHING, PromptScorer, Request, gain_row
+from ccs.rewards.likelihood import BEFORE_QUESTION, PromptScorer, Request, gain_row
+from ccs.rewards.mask.queries import BLANK
 from ccs.rewards.registry import REWARDS
 from ccs.rewards.settings import RewardConfig
 from fresco.clients.llm import ChatClient
 
-_VERSION = 1
-_BEFORE_ANSWER = "{trace}\n\nQuestion: {question}\nAnswer:\n"
+_VERSION = 2
+_BEFORE_ANSWER = BEFORE_QUESTION + "{question}\n\nThe answer was:\n"
 _LONGEST_ANSWER = 2000  # characters
 
 
@@ -61,6 +64,7 @@ class GainReward:
         characters: Of the passages of one search.
         sufficiency: Weight of what the passages do for the agent's own answer; 0 does not ask for it.
         cache: SQLite file of the numbers.
+        scorer: Of log-probabilities, in place of the server's.
     """
 
     needs_gold = False
@@ -74,9 +78,10 @@ class GainReward:
         characters: int = CHARACTERS,
         sufficiency: float = 0.0,
         cache: Path | None = None,
+        scorer: PromptScorer | None = None,
     ) -> None:
         self._bottleneck, self._characters, self._weight = bottleneck, characters, sufficiency
-        self._scorer = PromptScorer(client, cache=cache)
+        self._scorer = scorer or PromptScorer(client, cache=cache)
         self.name = f"gain:{client.model}"
         digest = hashlib.sha256((BEFORE_QUESTION + _BEFORE_ANSWER).encode()).hexdigest()[:16]
         options = f"{characters}|{sufficiency}"
@@ -121,12 +126,15 @@ class GainReward:
 
 def _of_question(trajectory: Trajectory, trace: Trace) -> tuple[Request, Request]:
     question = one_line(trajectory.question)
-    queries = Trace(tuple(Step(step.query, ()) for step in trace.steps))
-    return Request(BEFORE_QUESTION, trace, question), Request(BEFORE_QUESTION, queries, question)
+    return Request(BEFORE_QUESTION, trace, question), Request(BEFORE_QUESTION, _without_pages(trace), question)
 
 
 def _of_answer(trajectory: Trajectory) -> tuple[Request, Request]:
     answer = one_line(trajectory.answer or "")[:_LONGEST_ANSWER]
-    pages = Trace(tuple(Step("", step.hits) for step in psi_trace(trajectory).steps))
+    trace = Trace(tuple(Step(BLANK, step.hits) for step in psi_trace(trajectory).steps))
     template = _BEFORE_ANSWER.replace("{question}", one_line(trajectory.question).replace("{trace}", "{ trace}"))
-    return Request(template, pages, answer), Request(template.replace("{trace}", "(nothing)", 1), NOTHING, answer)
+    return Request(template, trace, answer), Request(template, _without_pages(trace), answer)
+
+
+def _without_pages(trace: Trace) -> Trace:
+    return Trace(tuple(Step(step.query, ()) for step in trace.steps))

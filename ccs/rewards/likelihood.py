@@ -226,16 +226,23 @@ class LikelihoodReward:
         client: Of a vLLM server with a frozen model.
         characters: Of the passages of one search.
         cache: SQLite file of the numbers.
+        scorer: Of log-probabilities, in place of the server's.
     """
 
     needs_gold = False
     signed = True
 
     def __init__(
-        self, bottleneck: Bottleneck, client: ChatClient, *, characters: int = CHARACTERS, cache: Path | None = None
+        self,
+        bottleneck: Bottleneck,
+        client: ChatClient,
+        *,
+        characters: int = CHARACTERS,
+        cache: Path | None = None,
+        scorer: PromptScorer | None = None,
     ) -> None:
         self._bottleneck, self._characters = bottleneck, characters
-        self._scorer = PromptScorer(client, cache=cache)
+        self._scorer = scorer or PromptScorer(client, cache=cache)
         self.name = f"likelihood:{client.model}"
         digest = hashlib.sha256(BEFORE_QUESTION.encode()).hexdigest()[:16]
         self.fingerprint = f"likelihood-2|{client.identity}|{digest}|{characters}|{bottleneck.fingerprint}"

@@ -27,9 +27,20 @@ STUDIES = [
     ("search_training", ["{work}/variants"], False),
 ]
 #: What is no study of its own: parts that studies share.
-PARTS = {"study", "baseline_tables", "ner_data", "optimize_studies", "search_agents", "training_rewards"}
+PARTS = {
+    "study",
+    "baseline_tables",
+    "ner_data",
+    "optimize_studies",
+    "search_agents",
+    "training_rewards",
+    "gain_tables",
+    "local_lm",
+    "open_agents",
+}
 #: Covered otherwise: below, or by the test of what they make.
 ELSEWHERE = {
+    "gain_audit",
     "language_model",
     "train_instructed_reranker",
     "instruction_search",
@@ -69,6 +80,27 @@ def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
         "plain loop",
     }
     assert max(row["difference"] for row in rows) <= 1e-3  # the same scores, or the times say nothing
+
+
+@pytest.mark.slow
+def test_the_rewards_of_a_language_model_are_measured_on_any(tmp_path):
+    pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared/data beside the project")
+    from tests import tiny_models
+
+    folder = tiny_models.causal_lm(tmp_path / "lm", max_position_embeddings=8192)
+    arguments = [str(folder), "--name", "tiny", "--cache", str(tmp_path / "numbers.sqlite"), "--dtype", "float32"]
+    run("gain_audit", *arguments, "--out", str(tmp_path / "out"))
+    check("gain_audit", tmp_path / "out")
+    first = json.loads((tmp_path / "out" / "gain_audit.json").read_text())["tiny"]
+    assert all(first[part] for part in ("blanked", "plays", "retrieval", "masked", "paper"))
+    # All of it is kept: without a minute the same command gives the same figures.
+    run("gain_audit", *arguments, "--minutes", "0", "--out", str(tmp_path / "again"))
+    again = json.loads((tmp_path / "again" / "gain_audit.json").read_text())["tiny"]
+    assert {name: again[name] for name in again if name != "environment"} == {
+        name: first[name] for name in first if name != "environment"
+    }
 
 
 def test_every_study_is_named_here() -> None:
