@@ -6,14 +6,21 @@ many processes ask. Draw several samples of one prompt with different ``seed``.
 
 A server is named on the command line as ``URL#MODEL``, as in ``http://127.0.0.1:8000/v1#Qwen/Qwen3-8B``; without
 ``#MODEL`` the server is asked for the one model that it serves. After the model, options may follow:
-``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``. Two of them go with every request: ``enable_thinking``
-(``false`` switches the thoughts of Qwen3 and its like off, through the chat template) and ``extra_body``, a JSON object
-of further fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written ``%26``).
+``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``. The others go with every chat, before what a caller asks
+for: ``max_tokens`` or ``max_completion_tokens``, ``temperature`` (``default`` leaves it to the server, as some hosted
+models want), ``reasoning_effort``, ``enable_thinking`` (``false`` switches the thoughts of Qwen3 and its like off,
+through the chat template), ``structured`` (``false`` never asks for an answer by a JSON schema) and ``extra_body``, a
+JSON object of further fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written
+``%26``).
+
+A server that refuses a schema, or the name ``max_tokens``, is asked again without the one or by
+``max_completion_tokens``, and so from then on.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import queue
 import re
 import threading
@@ -32,11 +39,33 @@ _R = TypeVar("_R")
 _MOST_AT_ONCE = 1000  # a thread and an open file each; systems allow 1024 files unless told otherwise
 _SHOWN_MODELS = 5
 _OURS = {"model", "messages", "prompt", "stream"}  # fields that extra_body cannot set
+_SCHEMA = "response_format"
+_UNSUPPORTED = (400, 415, 422)  # what servers answer to a field that they do not know
 _THOUGHT = re.compile(r".*</think>", re.DOTALL)
 
 
 def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
+
+
+def _whole(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
+def _temperature(text: str) -> float | None:
+    if text == "default":
+        return None
+    if not 0 <= (number := float(text)) < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def _word(text: str) -> str:
+    if not text.isidentifier():
+        raise ValueError(text)
+    return text
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -51,9 +80,16 @@ _OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "concurrency": int,
     "timeout": float,
     "retries": int,
+    "max_tokens": _whole,
+    "max_completion_tokens": _whole,
+    "temperature": _temperature,
+    "reasoning_effort": _word,
     "enable_thinking": _truth,
+    "structured": _truth,
     "extra_body": _object,
 }
+#: Options that are fields of a chat, as they are.
+_CHAT_FIELDS = ("max_tokens", "max_completion_tokens", "temperature", "reasoning_effort")
 
 
 @dataclass(frozen=True)
@@ -137,7 +173,12 @@ class ChatClient:
             patience=patience,
         )
         self.concurrency = concurrency
-        self._extra: dict[str, Any] = dict(options.get("extra_body", {}))
+        self._extra: dict[str, Any] = {name: options[name] for name in _CHAT_FIELDS if name in options}
+        if "max_completion_tokens" in options:
+            self._extra["max_tokens"] = None
+        self._extra.update(options.get("extra_body", {}))
+        self._structured: bool = options.get("structured", True)
+        self._renames_max_tokens = False
         if "enable_thinking" in options:
             kwargs = {"enable_thinking": options["enable_thinking"]}
             self._extra["chat_template_kwargs"] = {**self._extra.get("chat_template_kwargs", {}), **kwargs}
@@ -173,6 +214,7 @@ class ChatClient:
         *,
         temperature: float = 0.0,
         max_tokens: int | None = 1024,
+        schema: Mapping[str, Any] | None = None,
         **extra: Any,
     ) -> ChatAnswer:
         """Ask ``/chat/completions``.
@@ -180,7 +222,9 @@ class ChatClient:
         Args:
             messages: Role and content of each turn; a string is one user's turn.
             temperature: 0 for the likeliest answer.
-            max_tokens: None leaves the field away (some hosted models want ``max_completion_tokens`` instead).
+            max_tokens: None leaves the field away.
+            schema: JSON schema that the answer is to follow, where the server can see to that; another one answers
+                as it likes, so what comes has to be checked all the same.
             **extra: Further fields of the payload (``seed``, ``stop``, ``n``, ``logprobs``); None leaves one away.
 
         Raises:
@@ -188,6 +232,9 @@ class ChatClient:
         """
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         payload = {"messages": turns, "temperature": temperature, "max_tokens": max_tokens, **extra}
+        if schema is not None and self._structured:
+            form = {"name": "answer", "schema": schema}
+            payload["response_format"] = {"type": "json_schema", "json_schema": form}
         return self._ask("chat/completions", payload, _message_text)
 
     def completions(self, prompt: str | Sequence[int], **options: Any) -> ChatAnswer:
@@ -304,15 +351,15 @@ class ChatClient:
             self._cache.close()
 
     def _ask(self, path: str, fields: Mapping[str, Any], text: Callable[[Mapping[str, Any]], Any]) -> ChatAnswer:
-        given = {name: value for name, value in fields.items() if value is not None}
-        extra = self._extra if path.startswith("chat") else _without_template(self._extra)
-        payload = {"model": self.model, **given, **extra}  # what the user names goes before what we would send
-        key = request_key(path, payload)
+        extra = self._extra if path.startswith("chat") else _without_chat(self._extra)
+        asked = {"model": self.model, **fields, **extra}  # what the user names goes before what we would send
+        payload = {name: value for name, value in asked.items() if value is not None}
+        key = request_key(path, payload)  # of what was meant: what a server makes of it is its own affair
         raw = self._cache.get(key) if self._cache else None
         cached = raw is not None
         if raw is None:
             with self._places:
-                raw = self._client.post(self._beside(path), payload)
+                raw = self._post(self._beside(path), payload)
             self._read(raw, text)  # an answer that cannot be used must not stay
             if self._cache:
                 raw = self._cache.put(key, raw)
@@ -322,6 +369,25 @@ class ChatClient:
             for name in () if cached else ("prompt_tokens", "completion_tokens"):
                 self._totals[name] += answer.usage.get(name, 0)
         return answer
+
+    def _post(self, endpoint: Endpoint, payload: Mapping[str, Any]) -> Any:
+        """Send a request as this server wants it, which its refusals tell."""
+        sent = dict(payload)
+        if not self._structured:
+            sent.pop(_SCHEMA, None)
+        if self._renames_max_tokens and "max_tokens" in sent:
+            sent["max_completion_tokens"] = sent.pop("max_tokens")
+        try:
+            return self._client.post(endpoint, sent)
+        except RefusedError as refused:
+            if "max_tokens" in sent and "max_completion_tokens" in str(refused):
+                self._renames_max_tokens = True
+                return self._post(endpoint, payload)
+            if _SCHEMA not in sent or refused.status not in _UNSUPPORTED:
+                raise
+            raw = self._client.post(endpoint, {name: value for name, value in sent.items() if name != _SCHEMA})
+            self._structured = False  # not before it has answered: the refusal may have had another reason
+            return raw
 
     def _read(self, raw: Any, text: Callable[[Mapping[str, Any]], Any], *, cached: bool = False) -> ChatAnswer:
         choices = raw.get("choices") if isinstance(raw, dict) else None
@@ -377,9 +443,9 @@ def _parse(spec: str) -> tuple[str, str | None, dict[str, Any]]:
     return address, model or None, options
 
 
-def _without_template(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes with a request that no chat template is applied to."""
-    return {name: value for name, value in extra.items() if name != "chat_template_kwargs"}
+def _without_chat(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with a request that no chat template is applied to, and whose limits its caller knows best."""
+    return {name: value for name, value in extra.items() if name not in ("chat_template_kwargs", *_CHAT_FIELDS)}
 
 
 def _message_text(choice: Mapping[str, Any]) -> Any:

@@ -22,13 +22,13 @@ from fresco.io.secrets import command_line
 from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer
-from fresco.optimizer.proposers.clauses import read_bank
+from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
 from fresco.optimizer.report.result import SearchResult
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.rounds import Search, SearchSettings, Watcher
+from fresco.optimizer.search.rounds import SEARCH_VERSION, Search, SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
 from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
 from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
@@ -210,6 +210,7 @@ def _search_all(
             base,
             bank.choices,
             watcher,
+            None if any(getattr(each, "finite", False) for each in own) else ClausesProposer(bank),
         )
         found.append(Found(search, search.run()))
     return found, proposers
@@ -258,6 +259,7 @@ def _identity(
             "other process can go on with this search\n"
         )
     return {
+        "version": SEARCH_VERSION,
         # A re-ranker that cannot say what its scores depend on: values found by another process may not be its own.
         "reranker": f"{fingerprint(objective.reranker)}{'' if known else f':{uuid4()}'}",
         "benchmark": [splits.search.fingerprint, splits.validation.fingerprint, splits.test.fingerprint],

@@ -257,6 +257,8 @@ def test_the_model_is_the_only_one_or_must_be_named(api: ChatApi) -> None:
         ("http://127.0.0.1:9#m&extra_body=[1]", "option 'extra_body' after the model"),
         ('http://127.0.0.1:9#m&extra_body={"model":"other"}', "option 'extra_body' after the model"),
         ("http://127.0.0.1:9#m&concurrency=many", "option 'concurrency' after the model"),
+        ("http://127.0.0.1:9#m&max_tokens=0", "option 'max_tokens' after the model: unknown or malformed"),
+        ("http://127.0.0.1:9#m&temperature=warm", "option 'temperature' after the model: unknown or malformed"),
         ("http://127.0.0.1:9#m&concurrency=0", "give 1 to 1000 requests"),
         ("http://127.0.0.1:9#m&concurrency=1001", "give 1 to 1000 requests"),
     ],
@@ -278,6 +280,54 @@ def test_what_the_spec_adds_goes_with_every_request(api: ChatApi, tmp_path: Path
     assert (chat["top_k"], chat["chat_template_kwargs"]) == (20, {"a": "x&y", "enable_thinking": False})
     assert completion["top_k"] == 20 and "chat_template_kwargs" not in completion and "top_k" not in without
     assert plain.identity == "tiny/chat" != client.identity and '"enable_thinking": false' in client.identity
+
+
+def test_limits_and_temperature_of_the_spec_replace_those_of_the_caller(api: ChatApi) -> None:
+    api.script = lambda body: "fine"
+    options = "max_tokens=9000&temperature=0.3&reasoning_effort=low"
+    client = ChatClient(f"{api.url}#tiny/chat&{options}")
+    client.chat("hello", temperature=0.8, max_tokens=10)
+    client.completions("hello", max_tokens=1)
+    ChatClient(f"{api.url}#tiny/chat&max_completion_tokens=7&temperature=default").chat("hello", temperature=0.8)
+    chat, completion, other = api.bodies()
+    assert (chat["max_tokens"], chat["temperature"], chat["reasoning_effort"]) == (9000, 0.3, "low")
+    assert completion["max_tokens"] == 1 and "reasoning_effort" not in completion
+    assert other["max_completion_tokens"] == 7 and not {"max_tokens", "temperature"} & other.keys()
+    assert '"max_tokens": 9000' in client.identity
+
+
+def test_a_model_that_wants_another_name_for_the_limit_gets_it(api: ChatApi, tmp_path: Path) -> None:
+    said = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
+    api.script = lambda body: "fine"
+    api.faults.append(faults.status(400, said))
+    client = ChatClient(api.url, cache=tmp_path / "answers.sqlite", backoff=0.01)
+    assert [client.chat(text, max_tokens=5).text for text in ("one", "two")] == ["fine"] * 2
+    limits = [(body.get("max_tokens"), body.get("max_completion_tokens")) for body in api.bodies()]
+    assert limits == [(5, None), (None, 5), (None, 5)]
+    assert ChatClient(api.url, cache=tmp_path / "answers.sqlite").chat("one", max_tokens=5).cached
+
+
+SCHEMA = {"type": "array", "items": {"type": "string"}}
+
+
+def test_a_schema_is_sent_and_left_away_where_the_server_refuses_it(api: ChatApi) -> None:
+    api.script = lambda body: "fine"
+    client = ChatClient(api.url, backoff=0.01)
+    client.chat("one", schema=SCHEMA)
+    assert api.bodies()[0]["response_format"]["json_schema"]["schema"] == SCHEMA
+    api.faults.append(faults.status(400, {"error": {"message": "response_format is not supported"}}))
+    assert [client.chat(text, schema=SCHEMA).text for text in ("two", "three")] == ["fine"] * 2
+    assert ["response_format" in body for body in api.bodies()] == [True, True, False, False]
+    ChatClient(f"{api.url}#tiny/chat&structured=false").chat("one", schema=SCHEMA)
+    assert "response_format" not in api.bodies()[-1]
+
+
+def test_a_refusal_of_something_else_leaves_the_schema(api: ChatApi) -> None:
+    api.script, api.context = (lambda body: "fine"), 10
+    client = ChatClient(api.url, backoff=0.01)
+    assert "maximum context length" in failure(lambda: client.chat("far too long a prompt", schema=SCHEMA))
+    client.chat("short", schema=SCHEMA)
+    assert "response_format" in api.bodies()[-1]
 
 
 @pytest.mark.parametrize(

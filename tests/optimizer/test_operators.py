@@ -335,12 +335,23 @@ def test_parsing_never_crashes(text: str) -> None:
     assert strings is None or (strings and all(isinstance(each, str) for each in strings))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<think>First drafts: ["Always put the oldest passage first."] but that would hurt, so rather I will',
+        'Here is my list:\n```json\n["Prefer the passage that is current.", "Prefer da',
+    ],
+)
+def test_a_list_inside_an_unfinished_answer_is_none(answer: str) -> None:
+    assert parse_list(answer) is None
+
+
 @given(
     st.lists(st.text(), min_size=1), st.sampled_from(["{}", "```json\n{}\n```", "<think>[no]</think>\n{}", "So: {}"])
 )
 def test_what_keeps_to_the_form_is_read_back(strings: list[str], frame: str) -> None:
     written = json.dumps(strings)
-    if "```" not in written and "</think>" not in written:
+    if "```" not in written and "think>" not in written:
         assert parse_list(frame.replace("{}", written)) == strings
 
 

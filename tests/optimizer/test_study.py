@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import optuna
@@ -94,9 +97,51 @@ def test_a_study_of_another_search_is_refused(url, changed, said):
 
 
 def test_a_study_that_fresco_did_not_make_is_refused(url):
-    optuna.create_study(study_name="s", storage=url).add_trial(optuna.trial.create_trial(value=1.0))
+    study = optuna.create_study(study_name="s", storage=url, directions=["maximize"] * 2)
+    study.add_trial(optuna.trial.create_trial(values=[1.0, 1.0]))
     with pytest.raises(FrescoError, match="was not made by fresco"):
         opened(url)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_study_with_another_number_of_objectives_is_one_line(url, count):
+    optuna.create_study(study_name="s", storage=url, directions=["maximize"] * count)
+    with pytest.raises(FrescoError, match=f"has {count} objective.*choose another --study"):
+        opened(url)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM trial_user_attributes WHERE key = 'sha256'", "trial 0 lacks 'sha256'"),
+        ("UPDATE trial_user_attributes SET value_json = '\"one\"' WHERE key = 'round'", "trial 0 lacks 'round'"),
+        ("UPDATE study_user_attributes SET value_json = '7' WHERE key = 'fresco'", "says nothing of its search"),
+    ],
+)
+def test_a_damaged_study_is_one_line(url, tmp_path, damage, said):
+    add(opened(url), "one")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        assert database.execute(damage).rowcount > 0
+    with pytest.raises(FrescoError, match=f"the study 's' of this storage is damaged: {said}") as caught:
+        opened(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_that_are_no_numbers_are_one_line(url):
+    study = opened(url)
+    add(study, "one")
+    study.put_values(0, 0, np.array([0.5]))
+    study._set(study._trial_id(0), "ap:0", ["half"])
+    with pytest.raises(FrescoError, match=r"damaged: trial 0 has no numbers in 'ap:0'"):
+        study.values([0], 0)
+
+
+def test_no_attribute_of_a_study_holds_a_password(url):
+    study = opened(url, {"proposer": ["llm:http://me:secret@host/v1#m"], "store": "mysql://me:secret@host/db"})
+    add(study, "one")
+    held = [study.study.user_attrs, *(trial.user_attrs for trial in study.study.trials)]
+    assert "secret" not in json.dumps(held)
+    assert "me:***@host" in json.dumps(held)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,11 @@ class SearchState:
 
 
 class Proposer(Protocol):
-    """Writes candidates for one round."""
+    """Writes candidates for one round.
+
+    One that has a fixed list, and so runs out rightly, says ``finite = True``: where others have nothing to try in a
+    round, the clauses take their place.
+    """
 
     name: str
 

@@ -127,6 +127,7 @@ class FileProposer:
     """
 
     name = "file"
+    finite = True
 
     def __init__(self, path: Path) -> None:
         self._candidates = read_instructions(path)

@@ -1,7 +1,8 @@
 """Ask a language model for a list of strings and take only what keeps to the form.
 
-The form is a JSON array of strings, bare or in a fence. What is written otherwise is a :class:`Rejection` with its
-reason; when nothing of an answer is usable the model is asked again with another seed.
+The form is a JSON array of strings, bare or in a fence; a server that can is held to it by a JSON schema. What is
+written otherwise is a :class:`Rejection` with its reason; when nothing of an answer is usable the model is asked again
+with another seed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ _ATTEMPTS = 3
 _TEMPERATURE = 0.8
 _SHORTEST = 10  # characters; an echo of the form's "..." is shorter
 _SHOWN = 200  # characters of a rejected text that are kept
-_THOUGHTS = "</think>"
 _FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 
 
@@ -65,6 +65,11 @@ class Request:
     seen: Collection[str] = ()
     subjects: Collection[str] = ()
 
+    @property
+    def schema(self) -> dict[str, object]:
+        """The form of the answer, for servers that see to it."""
+        return {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": self.count}
+
 
 @dataclass
 class Outcome:
@@ -91,10 +96,12 @@ def ask_for_strings(client: ChatClient, requests: Sequence[Request], *, max_toke
 def parse_list(answer: str) -> list[str] | None:
     """The strings of an answer; None where it is anything but a JSON array of strings.
 
-    Thoughts before ``</think>`` are passed over; of several fences the last counts; a remark before or after a bare
-    array is allowed as long as it holds no bracket.
+    Thoughts before ``</think>`` are passed over, and one that does not end is no answer; of several fences the last
+    counts; a remark before or after a bare array is allowed as long as it holds no bracket.
     """
-    text = answer.rpartition(_THOUGHTS)[2]
+    text = ChatAnswer(answer).final
+    if text is None:
+        return None
     fenced = _FENCED.findall(text)
     text = fenced[-1] if fenced else text
     start, end = text.find("["), text.rfind("]")
@@ -122,7 +129,9 @@ def _ask(client: ChatClient, max_tokens: int, request: Request) -> Outcome:
     for attempt in range(_ATTEMPTS):
         seed = int.from_bytes(hashlib.sha256(f"{request.seed}:{attempt}".encode()).digest()[:4]) >> 1
         try:
-            answer = client.chat(request.prompt, temperature=_TEMPERATURE, max_tokens=max_tokens, seed=seed)
+            answer = client.chat(
+                request.prompt, temperature=_TEMPERATURE, max_tokens=max_tokens, seed=seed, schema=request.schema
+            )
         except FrescoError as error:  # has been tried again by the client
             outcome.failure = error
             outcome.rejected.append(_rejection(request, "request failed", str(error)))

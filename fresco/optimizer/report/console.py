@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fresco.optimizer.search.rounds import RoundReport
+from fresco.optimizer.search.study import without_password
 from fresco.terminal.figures import interval
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
@@ -44,9 +45,16 @@ class ConsoleWatcher:
         self._console.print(
             f"seed {seed} round {report.round}: best EK {best_ek:.4f}, best NEK {best_nek:.4f}, "
             f"front {len(report.population)}, hypervolume {report.hypervolume:.4f}; {report.tried} tried, "
-            f"{report.dropped} dropped, {report.rejected} rejected; {report.pairs_scored} pairs scored, "
+            f"{report.dropped} dropped, {sum(report.rejected.values())} rejected; {report.pairs_scored} pairs scored, "
             f"{report.pairs_spared} spared ({share:.0f} %)"
         )
+        if report.round and (report.refilled or not report.tried):
+            reasons = ", ".join(f"{count} {reason}" for reason, count in report.rejected.items())
+            instead = "; clauses were tried instead" if report.refilled else ""
+            self._console.print(
+                f"[yellow]warning:[/] seed {seed} round {report.round}: no usable proposal "
+                f"({escape(reasons or 'nothing was proposed')}){instead}"
+            )
 
     def __enter__(self) -> Self:
         self._progress = self._open.enter_context(progress_bars(one_bar=True, transient=True))
@@ -109,6 +117,6 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
     for warning in front["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     console.print(f"\nresults: {escape(str(folder))}  (front.json, proposals.jsonl, plots/, run.json)")
-    url = storage or f"sqlite:///{folder / 'study.db'}"
+    url = without_password(storage or f"sqlite:///{folder / 'study.db'}")
     console.print(f"next: fresco score --instructions {escape(str(folder / 'front.json'))} --reranker ANOTHER")
     console.print(f"      optuna-dashboard {escape(url)}")

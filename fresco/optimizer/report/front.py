@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -245,7 +246,7 @@ def _round(report: RoundReport) -> dict[str, Any]:
         "population": [{"trial": member.number, "EK": member.ek, "NEK": member.nek} for member in report.population],
         "tried": report.tried,
         "dropped": report.dropped,
-        "rejected": report.rejected,
+        "rejected": sum(report.rejected.values()),
         "pairs_scored": report.pairs_scored,
         "pairs_spared": report.pairs_spared,
         "hypervolume": report.hypervolume,
@@ -253,17 +254,22 @@ def _round(report: RoundReport) -> dict[str, Any]:
 
 
 def _stalls(found: Sequence[Found]) -> list[str]:
-    """What a search without anything to try must say: it looks like one that found nothing better."""
+    """What a search whose proposers failed must say: it looks like one that found nothing better."""
     warnings = []
     for each in found:
         rounds = each.reports[1:]
-        empty = sum(not report.tried for report in rounds)
-        if empty:
-            usable, rejected = (sum(getattr(report, name) for report in rounds) for name in ("tried", "rejected"))
-            warnings.append(
-                f"seed {each.seed}: {empty} of {len(rounds)} rounds had nothing to try; {usable} of "
-                f"{usable + rejected} proposals usable, proposals.jsonl holds the reasons"
-            )
+        empty = [report for report in rounds if report.refilled or not report.tried]
+        if not empty:
+            continue
+        rejected = sum((Counter(report.rejected) for report in rounds), Counter[str]())
+        usable = sum(report.tried for report in rounds if not report.refilled)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common()) or "nothing was proposed"
+        instead = sum(report.tried for report in rounds if report.refilled)
+        warnings.append(
+            f"seed {each.seed}: {len(empty)} of {len(rounds)} rounds had nothing to try; {usable} of "
+            f"{usable + rejected.total()} proposals usable: {reasons}"
+            + (f"; {instead} instructions of the clauses were tried instead" if instead else "")
+        )
     return warnings
 
 

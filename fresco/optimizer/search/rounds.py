@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,9 @@ from fresco.stats.arrays import FloatArray
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+#: Another one: a study of an earlier one cannot be gone on with.
+SEARCH_VERSION = 2
 
 _REJECTIONS_KEPT = 100  # a round; what an attribute of a MySQL storage holds
 _LONGEST_WAIT = 1.0  # seconds between two looks at what other workers do
@@ -60,7 +64,8 @@ class RoundReport:
         population: The members kept.
         tried: Instructions of this round.
         dropped: Those of them that did not survive the race.
-        rejected: Proposals of this round that got no trial.
+        rejected: Proposals of this round that got no trial, by reason.
+        refilled: Whether the proposers had nothing to try, so that another one was asked.
         pairs_scored: Of all rounds so far.
         pairs_spared: Of all rounds so far.
         hypervolume: Of all that was scored on every query of the search; it never falls.
@@ -70,7 +75,8 @@ class RoundReport:
     population: Sequence[ScoredInstruction]
     tried: int
     dropped: int
-    rejected: int
+    rejected: Mapping[str, int]
+    refilled: bool
     pairs_scored: int
     pairs_spared: int
     hypervolume: float
@@ -99,6 +105,7 @@ class Search:
         settings: How it runs.
         base: Text of the base instruction; None for the model's own default.
         choices: Values of the parameters that proposals may carry.
+        refill: Asked where the proposers have nothing to try; None leaves such a round empty.
         watch: Told the progress.
     """
 
@@ -111,6 +118,7 @@ class Search:
     base: str | None = None
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     watch: Watcher | None = None
+    refill: Proposer | None = None
 
     def __post_init__(self) -> None:
         shares = SHARES if self.settings.racing else (1.0,)
@@ -144,7 +152,8 @@ class Search:
             population,
             len(own),
             sum(trial.state.name == "PRUNED" for trial in own),
-            int(plan.get("rejected", 0)),
+            dict(plan.get("rejected", {})),
+            bool(plan.get("refilled", False)),
             scored,
             len(trials) * self.stages.all_pairs - scored,
             float(hypervolume(*values_of(members))),
@@ -158,17 +167,27 @@ class Search:
                 wait()
                 continue
             with lease:
-                proposals, rejected = self._proposals(number)
+                proposals, rejected = self._proposals(number, self.proposers)
+                if refilled := not proposals and self.refill is not None:
+                    proposals, more = self._proposals(number, [self.refill])
+                    rejected += more
             for proposal in proposals:
                 text = self.base if number == 0 else proposal.text
                 self.study.add(proposal, text=text, number=number, seed=self.settings.seed, choices=self.choices)
             self.study.mark_planned(
                 number,
-                {"proposed": len(proposals), "rejected": len(rejected), "rejections": rejected[:_REJECTIONS_KEPT]},
+                {
+                    "proposed": len(proposals),
+                    "rejected": dict(Counter(each["reason"] for each in rejected).most_common()),
+                    "rejections": rejected[:_REJECTIONS_KEPT],
+                    "refilled": refilled,
+                },
             )
 
-    def _proposals(self, number: int) -> tuple[list[ProposedInstruction], list[dict[str, Any]]]:
-        """What the proposers write for a round, and what of it cannot be tried."""
+    def _proposals(
+        self, number: int, proposers: Sequence[Proposer]
+    ) -> tuple[list[ProposedInstruction], list[dict[str, Any]]]:
+        """What proposers write for a round, and what of it cannot be tried."""
         if number == 0:
             return [ProposedInstruction(self.base or self.objective.default_text or "", "base")], []
         trials = self.study.rounds(number)
@@ -177,7 +196,7 @@ class Search:
         texts = {text for text in seen if text is not None}
         kept: dict[str, ProposedInstruction] = {}
         rejected: list[dict[str, Any]] = []
-        for place, proposer in enumerate(self.proposers):
+        for place, proposer in enumerate(proposers):
             state = SearchState(
                 number,
                 population,
@@ -188,7 +207,7 @@ class Search:
                 random.Random(f"{self.settings.seed}:{number}:{place}"),  # noqa: S311 - to repeat, not to hide
             )
             left = self.settings.children - len(kept)
-            share = -(-left // (len(self.proposers) - place))  # what one leaves over goes to the next ones
+            share = -(-left // (len(proposers) - place))  # what one leaves over goes to the next ones
             for proposal in proposer.propose(state, share):
                 if reason := _unusable(proposal.text, state.seen | kept.keys()):
                     rejected.append(_rejection(proposal.operator, proposal.parents, reason, proposal.text))

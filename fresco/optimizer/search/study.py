@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.io.secrets import redacted
+from fresco.io.secrets import hide, redacted, remember
 from fresco.metrics.aggregate import rounded
 from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.stats.arrays import FloatArray
@@ -40,6 +40,15 @@ _VALUES = "ap:{}"
 _LEASE = "lease"
 _PLANNED = "planned:{}"
 _PLANNING = "planning:{}"
+
+#: What every trial of a search has, with its type.
+_KEPT: dict[str, tuple[type, ...]] = {
+    "text": (str, type(None)),
+    _SHA: (str,),
+    "operator": (str,),
+    "parents": (list,),
+    "round": (int,),
+}
 
 _LEASE_SECONDS = 120.0
 _ATTEMPTS = 5  # at making the tables: two workers may begin at the same moment
@@ -79,7 +88,7 @@ def explained(url: str) -> Iterator[None]:
     try:
         yield
     except _failures() as error:
-        said = " ".join(str(error).split())[:300]
+        said = hide(" ".join(str(error).split()))[:300]
         raise FrescoError(
             f"--storage {without_password(url)} failed: {said}; what was finished is kept, so mend it and run the same "
             "command again"
@@ -96,13 +105,14 @@ def open_storage(url: str) -> Any:
     from sqlalchemy.exc import DBAPIError
 
     expected: tuple[type[Exception], ...] = (*_failures(), ImportError, ValueError, RuntimeError)
+    remember([url])  # a driver may put the password into what it says
     settings = {"connect_args": {"timeout": _SQLITE_WAIT}} if url.startswith("sqlite") else {}
     for attempt in range(_ATTEMPTS):
         try:
             return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
         except expected as error:
             if attempt == _ATTEMPTS - 1 or not isinstance(error, (DBAPIError, optuna.exceptions.OptunaError)):
-                said = " ".join(str(error).split())[:300]
+                said = hide(" ".join(str(error).split()))[:300]
                 raise FrescoError(
                     f"--storage {without_password(url)}: cannot be opened: {said}; give an SQLAlchemy URL of a "
                     "database that runs, such as sqlite:///study.db"
@@ -156,7 +166,7 @@ class SearchStudy:
         worker: Who asks.
 
     Raises:
-        FrescoError: a study of this name belongs to another search.
+        FrescoError: a study of this name belongs to another search, or is damaged.
     """
 
     def __init__(self, storage: Any, name: str, identity: Mapping[str, Any], worker: Worker) -> None:
@@ -170,6 +180,11 @@ class SearchStudy:
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(),
         )
+        if (count := len(self.study.directions)) != 2:
+            raise FrescoError(
+                f"the study {name!r} of this storage has {count} objective{'s' * (count > 1)} where a search has two, "
+                "EK and NEK; choose another --study"
+            )
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(name)
         wanted = json.loads(json.dumps(redacted(identity)))
@@ -179,17 +194,22 @@ class SearchStudy:
                 raise FrescoError(f"the study {name!r} of this storage was not made by fresco; choose another --study")
             self.study.set_metric_names(["EK", "NEK"])
             self.study.set_user_attr(IDENTITY, wanted)
+        elif not isinstance(found, dict):
+            raise self._damaged("says nothing of its search")
         elif found != wanted:
             changed = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
             raise FrescoError(
                 f"the study {name!r} of this storage searched with another {', '.join(changed)} "
                 f"({_short(found.get(changed[0]))}, now {_short(wanted.get(changed[0]))}); choose another --study"
             )
+        self.trials()  # what is damaged says so before anything is scored
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial that stands for its instruction, in order of number; duplicates end here as FAIL."""
         first: dict[str, FrozenTrial] = {}
         for trial in self.study.get_trials(deepcopy=False):
+            if missing := [key for key, kind in _KEPT.items() if not isinstance(trial.user_attrs.get(key), kind)]:
+                raise self._damaged(f"trial {trial.number} lacks {missing[0]!r}")
             own = first.setdefault(trial.user_attrs[_SHA], trial)
             if own is not trial and not trial.state.is_finished():
                 self._end(trial, "FAIL", None, {"duplicate_of": own.number})
@@ -261,7 +281,21 @@ class SearchStudy:
         # One by one: a list of all trials reads every running one again, for each candidate that was scored.
         key = _VALUES.format(stage)
         attributes = {number: self._storage.get_trial(self._trial_id(number)).user_attrs for number in trials}
-        return {number: np.array(own[key], np.float64) for number, own in attributes.items() if key in own}
+        found = {}
+        for number, own in attributes.items():
+            if key not in own:
+                continue
+            try:
+                found[number] = np.array(own[key], np.float64)
+            except (TypeError, ValueError):
+                raise self._damaged(f"trial {number} has no numbers in {key!r}") from None
+        return found
+
+    def _damaged(self, how: str) -> FrescoError:
+        return FrescoError(
+            f"the study {self.name!r} of this storage is damaged: {how}; choose another --study, or delete it "
+            "(scores are kept elsewhere, so a new search costs little)"
+        )
 
     def take(self, number: int, stage: int) -> AbstractContextManager[None] | None:
         """Take the lease of scoring a trial, for as long as the context lasts.
