@@ -164,7 +164,7 @@ def _generate(
 def _ask(client: ChatClient, context: _Context, sampling: Sampling, options: Mapping[str, Any]) -> ChatAnswer:
     if sampling.api == "completions":
         return client.completions(context.prompt + context.said, **options)
-    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    going_on: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
     more = going_on if sampling.api == "continue" and context.exchanges else {}
     return client.chat(context.messages(sampling.api), **options, **more)
 
