@@ -4,15 +4,7 @@ Answers are kept in an SQLite file under the SHA-256 of what was asked (model, p
 run that is stopped goes on where it was, a repeated one costs nothing, and the same request has one answer however
 many processes ask. Draw several samples of one prompt with different ``seed``.
 
-A server is named on the command line as ``URL#MODEL``, as in ``http://127.0.0.1:8000/v1#Qwen/Qwen3-8B``; without
-``#MODEL`` the server is asked for the one model that it serves. After the model, options may follow:
-``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``. The others go with every chat, before what a caller asks
-for: ``max_tokens`` or ``max_completion_tokens``, ``temperature`` (``default`` leaves it to the server, as some hosted
-models want), ``reasoning_effort``, ``enable_thinking`` (``false`` switches the thoughts of Qwen3 and its like off,
-through the chat template), ``structured`` (``false`` never asks for an answer by a JSON schema) and ``extra_body``, a
-JSON object of further fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written
-``%26``).
-
+How a server is named on the command line, and with which options, stands in :mod:`fresco.clients.llm_spec`.
 A server that refuses a schema, or the name ``max_tokens``, is asked again without the one or by
 ``max_completion_tokens``, and so from then on.
 """
@@ -20,7 +12,6 @@ A server that refuses a schema, or the name ``max_tokens``, is asked again witho
 from __future__ import annotations
 
 import json
-import math
 import queue
 import re
 import threading
@@ -28,68 +19,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from fresco.clients.answer_cache import AnswerCache, request_key
 from fresco.clients.json_api import Endpoint, JsonClient, RefusedError
+from fresco.clients.llm_spec import CHAT_FIELDS, parse_spec
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _MOST_AT_ONCE = 1000  # a thread and an open file each; systems allow 1024 files unless told otherwise
 _SHOWN_MODELS = 5
-_OURS = {"model", "messages", "prompt", "stream"}  # fields that extra_body cannot set
 _SCHEMA = "response_format"
 _UNSUPPORTED = (400, 415, 422)  # what servers answer to a field that they do not know
 _THOUGHT = re.compile(r".*</think>", re.DOTALL)
-
-
-def _truth(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()]
-
-
-def _whole(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
-
-
-def _temperature(text: str) -> float | None:
-    if text == "default":
-        return None
-    if not 0 <= (number := float(text)) < math.inf:
-        raise ValueError(text)
-    return number
-
-
-def _word(text: str) -> str:
-    if not text.isidentifier():
-        raise ValueError(text)
-    return text
-
-
-def _object(text: str) -> dict[str, Any]:
-    content = json.loads(unquote(text))
-    if not isinstance(content, dict) or content.keys() & _OURS:
-        raise ValueError(text)
-    return content
-
-
-_OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "key": str,
-    "concurrency": int,
-    "timeout": float,
-    "retries": int,
-    "max_tokens": _whole,
-    "max_completion_tokens": _whole,
-    "temperature": _temperature,
-    "reasoning_effort": _word,
-    "enable_thinking": _truth,
-    "structured": _truth,
-    "extra_body": _object,
-}
-#: Options that are fields of a chat, as they are.
-_CHAT_FIELDS = ("max_tokens", "max_completion_tokens", "temperature", "reasoning_effort")
 
 
 @dataclass(frozen=True)
@@ -130,7 +73,7 @@ class ChatClient:
     """Asks one model of one server; may be shared by threads.
 
     Args:
-        spec: ``URL`` or ``URL#MODEL`` (the module's text); options in it go before the arguments here.
+        spec: ``URL`` or ``URL#MODEL`` (see :mod:`fresco.clients.llm_spec`); options in it go before the arguments here.
         model: The model's name; None takes the spec's, else asks the server for its only one.
         cache: SQLite file of answers, made where absent; None keeps none.
         key_variable: Environment variable with the bearer token, sent where it is set.
@@ -158,7 +101,7 @@ class ChatClient:
         backoff: float = 0.5,
         patience: float = 900.0,
     ) -> None:
-        address, named, options = _parse(spec)
+        address, named, options = parse_spec(spec)
         concurrency = options.get("concurrency", concurrency)
         if not 1 <= concurrency <= _MOST_AT_ONCE:
             raise FrescoError(f"concurrency {concurrency}: give 1 to {_MOST_AT_ONCE} requests at a time")
@@ -173,7 +116,7 @@ class ChatClient:
             patience=patience,
         )
         self.concurrency = concurrency
-        self._extra: dict[str, Any] = {name: options[name] for name in _CHAT_FIELDS if name in options}
+        self._extra: dict[str, Any] = {name: options[name] for name in CHAT_FIELDS if name in options}
         if "max_completion_tokens" in options:
             self._extra["max_tokens"] = None
         self._extra.update(options.get("extra_body", {}))
@@ -422,30 +365,9 @@ class ChatClient:
         return self._home.beside(f"{urlsplit(self._home.url).path}/{path}")
 
 
-def _parse(spec: str) -> tuple[str, str | None, dict[str, Any]]:
-    """URL (with /v1 where it has no path), model and options of a spec."""
-    address, _, fragment = spec.partition("#")
-    model, *rest = fragment.split("&")
-    options: dict[str, Any] = {}
-    for part in rest:
-        name, _, value = part.partition("=")
-        try:
-            options[name] = _OPTIONS[name](value)
-        except (KeyError, ValueError):
-            known = ", ".join(f"{known}=" for known in _OPTIONS)
-            raise FrescoError(f"option {name!r} after the model: unknown or malformed; known are {known}") from None
-    try:
-        parts = urlsplit(address)
-        path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions") or "/v1"
-        address = urlunsplit(parts._replace(path=path))
-    except ValueError:
-        pass  # Endpoint says what is wrong with it
-    return address, model or None, options
-
-
 def _without_chat(extra: Mapping[str, Any]) -> dict[str, Any]:
     """What goes with a request that no chat template is applied to, and whose limits its caller knows best."""
-    return {name: value for name, value in extra.items() if name not in ("chat_template_kwargs", *_CHAT_FIELDS)}
+    return {name: value for name, value in extra.items() if name not in ("chat_template_kwargs", *CHAT_FIELDS)}
 
 
 def _message_text(choice: Mapping[str, Any]) -> Any:
