@@ -40,6 +40,8 @@ METRICS = {
     "generated tokens": "that the model wrote in a rollout",
     "context tokens": "of a rollout's last turn, prompt and completion",
 }
+# Those between 0 and 1, whose intervals must hold where nothing or everything counts.
+_SHARES = frozenset(METRICS) - {"searches", "malformed turns", "generated tokens", "context tokens"}
 #: Where several datasets are evaluated: the mean of their means, as papers report it.
 AVERAGE = "average"
 
@@ -196,6 +198,9 @@ def _summary(frame: pd.DataFrame, resamples: int, seed: int) -> list[dict[str, A
         numerator, denominator = np.where(defined, values, 0.0), defined.astype(float)
         bootstrap = SubjectBootstrap(part["question_id"].tolist(), resamples=resamples, seed=seed + number)
         estimate = bootstrap.ratio(numerator, denominator)
+        shares = np.isin(names, list(_SHARES))
+        bounded = bootstrap.share(numerator[:, shares], denominator[:, shares])
+        estimate.low[shares], estimate.high[shares] = bounded.low, bounded.high
         questions = (bootstrap.sums(denominator) > 0).sum(axis=0)
         rows += _rows(str(dataset), names, estimate.value, estimate.low, estimate.high, questions)
         means.append(estimate.value)

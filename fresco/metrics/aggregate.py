@@ -11,7 +11,8 @@ import pandas as pd
 from fresco.metrics.catalog import ALL, SCOPES
 from fresco.metrics.measures import Measure
 from fresco.metrics.measures.base import running
-from fresco.stats.intervals import SubjectBootstrap
+from fresco.stats.arrays import FloatArray
+from fresco.stats.intervals import Estimate, SubjectBootstrap
 
 # Digits kept in reported numbers: far below any error of measurement, and above what the order of addition changes.
 _DIGITS = 12
@@ -58,7 +59,7 @@ def mean_rows(
                 parts.append(measure.parts(own[name]))
                 counts.append(int(measure.defined(own[name]).sum()))
         bootstrap = SubjectBootstrap(own[names[0]]["subject"].tolist(), resamples=resamples, seed=seed)
-        estimate = bootstrap.ratio(*(np.stack(part, axis=1) for part in zip(*parts, strict=True)))
+        estimate = _estimate(bootstrap, [measure for _, measure in keys], *zip(*parts, strict=True))
         for column, (name, measure) in enumerate(keys):
             numbers = (estimate.value[column], estimate.low[column], estimate.high[column])
             value, low, high = (rounded(number) for number in numbers)
@@ -74,6 +75,24 @@ def mean_rows(
             }
     order = [(name, task, kind, measure.name) for name in names for task, kind in SCOPES for measure in measures]
     return [rows[key] for key in order if key in rows]
+
+
+def _estimate(
+    bootstrap: SubjectBootstrap,
+    measures: Sequence[Measure],
+    numerators: Sequence[FloatArray],
+    denominators: Sequence[FloatArray],
+) -> Estimate:
+    """One column a measure: means of values between 0 and 1 are shares, whatever else there is is resampled."""
+    numerator, denominator = np.stack(numerators, axis=1), np.stack(denominators, axis=1)
+    inside = ((numerator >= 0) & (numerator <= denominator)).all(axis=0)
+    share = inside & np.array([measure.bounds == (0.0, 1.0) for measure in measures])
+    by_draws = bootstrap.ratio(numerator[:, ~share], denominator[:, ~share])
+    by_share = bootstrap.share(numerator[:, share], denominator[:, share])
+    merged = np.empty((3, len(share)))
+    merged[:, ~share] = by_draws.value, by_draws.low, by_draws.high
+    merged[:, share] = by_share.value, by_share.low, by_share.high
+    return Estimate(*merged)
 
 
 def rounded(value: float) -> float | None:

@@ -82,10 +82,10 @@ def counterfactual(
     wins = [((np.sign(difference) + 1) / 2).mean(axis=1) for difference in (by_date, by_text)]
     scale = unit if unit > 0 else np.nan
     effects = [difference.mean(axis=1) / scale for difference in (by_date, by_text)]
-    columns = np.stack([*wins, *effects], axis=1)
+    shares, means = np.stack(wins, axis=1), np.stack(effects, axis=1)
     bootstrap = SubjectBootstrap([probe.query.subject for probe in probes], resamples=resamples, seed=seed)
-    estimate = bootstrap.ratio(columns, np.ones_like(columns))
-    bounds = zip(estimate.value, estimate.low, estimate.high, strict=True)
+    found = (bootstrap.share(shares, np.ones_like(shares)), bootstrap.ratio(means, np.ones_like(means)))
+    bounds = [each for own in found for each in zip(own.value, own.low, own.high, strict=True)]
     return {
         "n": len(probes),
         "n_subjects": bootstrap.n_subjects,

@@ -54,7 +54,7 @@ def by_age_gap(
     ):
         inside = np.digitize(gaps, GAP_EDGES)[:, None] == np.arange(len(GAP_BINS))
         bootstrap = SubjectBootstrap([subjects[pool] for pool in owner.tolist()], resamples=resamples, seed=seed)
-        estimate = bootstrap.ratio(inside * values[:, None], inside.astype(np.float64))
+        estimate = bootstrap.share(inside * values[:, None], inside.astype(np.float64))
         frames.append(
             pd.DataFrame(
                 {

@@ -1,8 +1,9 @@
-"""Bootstrap intervals over subjects.
+"""Intervals over subjects: the bootstrap, and for shares one that holds where events are rare.
 
 The explicit and the implicit query of a fact, and the facts of one subject, share their passages: they are one draw,
 not several. So subjects are resampled, with all their queries (cluster bootstrap, percentile interval; Efron &
-Tibshirani 1993, chapters 8 and 13). A resample only needs each subject's sums, so it is one matrix product.
+Tibshirani 1993, chapters 8 and 13). A resample only needs each subject's sums, so it is one matrix product. Means of
+values between 0 and 1 take :mod:`fresco.stats.shares` instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from fresco.stats.arrays import FloatArray
+from fresco.stats.shares import share_bounds
 
 #: Coverage of every interval in this package.
 LEVEL = 0.95
@@ -90,6 +92,17 @@ class SubjectBootstrap:
         low, high = percentile_interval(divide(self.replicate(numerator), self.replicate(denominator)))
         few = counted < 2
         return Estimate(value, np.where(few, np.nan, low), np.where(few, np.nan, high))
+
+    def share(self, numerator: FloatArray, denominator: FloatArray) -> Estimate:
+        """The same for means of values between 0 and 1; nothing is resampled, see :mod:`fresco.stats.shares`.
+
+        Args:
+            numerator: Shape (observations, columns), each value from 0 to the denominator beside it.
+            denominator: Likewise, 0 where the observation does not count.
+        """
+        value = divide(numerator.sum(axis=0), denominator.sum(axis=0))
+        sums = (self.sums(numerator), self.sums(denominator))
+        return Estimate(value, *share_bounds(numerator, denominator, sums, level=LEVEL))
 
 
 def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -120,6 +120,6 @@ def _mean(pools: Sequence[Pool], values: FloatArray, task: Task, seed: int, resa
     own = np.array([pool.query.task is task for pool in pools])
     subjects = [pool.query.subject for pool, keep in zip(pools, own, strict=True) if keep]
     column = values[own][:, None]
-    estimate = SubjectBootstrap(subjects, resamples=resamples, seed=seed).ratio(column, np.ones_like(column))
+    estimate = SubjectBootstrap(subjects, resamples=resamples, seed=seed).share(column, np.ones_like(column))
     ends = {"value": estimate.value[0], "ci_low": estimate.low[0], "ci_high": estimate.high[0]}
     return {**{key: rounded(number) for key, number in ends.items()}, "n": len(subjects)}

@@ -16,6 +16,7 @@ SHARED = ROOT.parent / "shared" / "data"
 
 #: Study, the arguments it needs ({work} is a folder), and whether it reads the shared data.
 STUDIES = [
+    ("coverage", [], False),
     ("masking", [], True),
     ("reward_audit", ["--only", "evidence", "--cache", "{work}/cache.npz"], True),
     ("retrieval", ["--work", "{work}/retrieval"], True),

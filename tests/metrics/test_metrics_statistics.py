@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fresco.stats.intervals import SubjectBootstrap
+from fresco.stats.shares import PRIOR_SUBJECTS
 from fresco.stats.significance import holm, letters, randomization_test
 
 
@@ -72,6 +73,89 @@ def test_bootstrap_is_seeded_and_says_nothing_about_one_subject():
     undefined = SubjectBootstrap(subjects).ratio(values * 0, ones * 0)
     assert np.isnan(undefined.value[0])
     assert np.isnan(undefined.high[0])
+
+
+def clopper_pearson(share, size):
+    """For any size, whole or not."""
+    events, misses = share * size, (1 - share) * size
+    low = stats.beta.ppf(0.025, events, misses + 1) if events else 0.0
+    high = stats.beta.ppf(0.975, events + 1, misses) if misses else 1.0
+    return low, high
+
+
+@pytest.mark.parametrize("events", [0, 1, 7, 43, 86])
+def test_a_share_of_single_queries_is_the_exact_interval_under_students_t(events):
+    values = (np.arange(86) < events).astype(float)[:, None]
+    found = SubjectBootstrap([f"s{i}" for i in range(86)]).share(values, np.ones((86, 1)))
+    # Between single queries the variance is n / (n - 1) of what is seen, so a part of the design effect is above 1.
+    seen = min(events, 86 - events)
+    effect = 1.0 if seen == 0 else (seen * 86 / 85 + PRIOR_SUBJECTS) / (seen + PRIOR_SUBJECTS)
+    size = 86 / effect * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 85)) ** 2
+    assert (found.low[0], found.high[0]) == pytest.approx(clopper_pearson(events / 86, size))
+    assert found.low[0] <= found.value[0] <= found.high[0]
+    assert found.high[0] - found.low[0] > 0.03
+
+
+def test_ten_copies_of_the_same_queries_give_the_same_share():
+    rng = np.random.default_rng(3)
+    subjects = [f"s{i}" for i in range(40)]
+    values = (rng.random((40, 3)) < [0.0, 0.1, 0.6]).astype(float)
+    single = SubjectBootstrap(subjects).share(values, np.ones_like(values))
+    copies = SubjectBootstrap(subjects * 10).share(np.tile(values, (10, 1)), np.ones((400, 3)))
+    # As 40 they lack the correlation that the copies show in full, so a single one is hardly shorter.
+    np.testing.assert_allclose(copies.low, single.low, atol=2e-3)
+    np.testing.assert_allclose(copies.high, single.high, atol=2e-3)
+
+
+def test_a_share_matches_the_obvious_computation():
+    rng = np.random.default_rng(7)
+    subjects = [f"s{i % 11}" for i in range(60)]
+    weight = rng.random((60, 4)) * (rng.random((60, 4)) > 0.3)
+    value = np.where(rng.random((60, 4)) < [0.05, 0.5, 0.97, 0.0], 1.0, rng.random((60, 4)) * [0.1, 1.0, 1.0, 0.0])
+    found = SubjectBootstrap(subjects).share(value * weight, weight)
+    for column in range(4):
+        own = [(s, v, w) for s, v, w in zip(subjects, value[:, column], weight[:, column], strict=True) if w]
+        total = sum(w for *_, w in own)
+        share = sum(v * w for _, v, w in own) / total
+        clusters = {s: [(v, w) for t, v, w in own if t == s] for s, *_ in own}
+        apart = sum((w * (v - share)) ** 2 for _, v, w in own) / total**2
+        between = sum(sum(w * (v - share) for v, w in each) ** 2 for each in clusters.values()) / total**2
+        n, squares = len(clusters), sum(w * w for *_, w in own)
+        worst = sum(sum(w for _, w in each) ** 2 for each in clusters.values()) / squares
+        if apart == 0:
+            size = total**2 / squares / worst
+        else:
+            seen = min(
+                sum(any(v > 0 for v, _ in each) for each in clusters.values()),
+                sum(any(v < 1 for v, _ in each) for each in clusters.values()),
+            )
+            effect = max(n / (n - 1) * between / apart, 1.0)
+            effect = (seen * effect + PRIOR_SUBJECTS * worst) / (seen + PRIOR_SUBJECTS)
+            size = share * (1 - share) / apart / effect
+        size *= (stats.norm.ppf(0.975) / stats.t.ppf(0.975, n - 1)) ** 2
+        assert (found.low[column], found.high[column]) == pytest.approx(clopper_pearson(share, size), abs=1e-9)
+
+
+@pytest.mark.parametrize(("subjects", "rate"), [(86, 0.01), (50, 0.03), (200, 0.99)])
+def test_a_share_covers_rare_events_where_the_bootstrap_does_not(subjects, rate):
+    rng = np.random.default_rng(11)
+    chances = rng.beta(rate, 1 - rate, (subjects, 600))  # four queries of a subject, correlation 0.5
+    values = rng.binomial(1, np.repeat(chances, 4, axis=0)).astype(float)
+    bootstrap = SubjectBootstrap(np.repeat([f"s{i}" for i in range(subjects)], 4).tolist(), resamples=200)
+    covers = {}
+    for name, method in (("share", bootstrap.share), ("draws", bootstrap.ratio)):
+        found = method(values, np.ones_like(values))
+        covers[name] = np.mean((found.low <= rate) & (rate <= found.high))
+    assert covers["share"] > 0.93
+    assert covers["draws"] < 0.92
+
+
+def test_a_share_says_nothing_about_one_subject():
+    alone = SubjectBootstrap(["s"] * 4).share(np.ones((4, 1)), np.ones((4, 1)))
+    assert alone.value[0] == 1.0
+    assert np.isnan([alone.low[0], alone.high[0]]).all()
+    undefined = SubjectBootstrap(["a", "b"]).share(np.zeros((2, 1)), np.zeros((2, 1)))
+    assert np.isnan([undefined.value[0], undefined.low[0]]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
