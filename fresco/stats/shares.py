@@ -81,4 +81,5 @@ def effective_size(
     seen = np.minimum((of > _RESIDUE).sum(axis=0), (weight - of > _RESIDUE).sum(axis=0))
     effect = (seen * np.maximum(estimated, 1.0) + PRIOR_SUBJECTS * worst) / (seen + PRIOR_SUBJECTS)
     # Fractions vary less than yes and no: they stand for more draws than there are of them.
-    return np.where(varies, share * (1 - share) / safe, alone) / effect
+    size: FloatArray = np.where(varies, share * (1 - share) / safe, alone) / effect
+    return size
