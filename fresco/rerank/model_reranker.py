@@ -76,6 +76,11 @@ class ModelReranker(ABC, Generic[M]):
         )
 
     @property
+    def files(self) -> loading.Model:
+        """Where its weights lie."""
+        return self._files
+
+    @property
     def truncated(self) -> int:
         """Inputs of which this process cut the passage's end."""
         return self._loaded.truncated if self._loaded else 0

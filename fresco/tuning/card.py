@@ -73,7 +73,7 @@ def card(content: Mapping[str, Any], milliseconds: Mapping[str, float]) -> str:
         f"Test split, {content['queries']['test']} queries; value [95 % interval over subjects]; gains are paired with "
         "the base's, query by query. Parameters were chosen on validation.",
         "`newer on top`: how often the newer of two passages of a pool scores higher; `newest`, which only sorts by "
-        "date, has 1. ms: added to each query, for the base its own.",
+        "date, has 1. ms: what a query costs the base and each model, and what a prior adds to it.",
         "",
         "| row | " + " | ".join(title for title, _ in COLUMNS) + " | ms a query | on the front |",
         "|---" * (len(COLUMNS) + 3) + "|",
@@ -87,6 +87,8 @@ def card(content: Mapping[str, Any], milliseconds: Mapping[str, float]) -> str:
     for each in content["cures"]:
         chosen = "none: the base's own order is best" if each["neutral"] else f"{each['parameter']} {each['value']}"
         lines.append(f"| `{each['name']}` | {chosen} | {each['ci_low']} to {each['ci_high']} |")
+    lines += _models(content["models"])
+    lines += [f"- `{name}`: {text}" for name, text in content["instructions"].items()]
     if content["gate"]:
         lines += ["", "The gate tells questions for the present from others right in:", ""]
         for part, own in content["gate"].items():
@@ -98,6 +100,26 @@ def card(content: Mapping[str, Any], milliseconds: Mapping[str, float]) -> str:
         *(f"Warning: {each}." for each in content["warnings"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _models(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not models:
+        return []
+    one = models[0]
+    dates = ", ".join(one["plan"]["dates"])
+    lines = [
+        "",
+        f"Models in `models/`, each a folder for `CrossEncoder`: trained on {one['queries']} queries of the train "
+        f"split, {one['pairs an epoch']} pairs an epoch with dates {dates}; the chosen step is the one of the largest "
+        "area under EK and NEK on validation.",
+        "",
+        "| model | loss | seed | steps | chosen step |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| `{each['name']}` | {each['loss']} | {each['seed']} | {each['steps']} | {each['best step']} |"
+        for each in models
+    ]
 
 
 def _share(row: Mapping[str, Any]) -> str:

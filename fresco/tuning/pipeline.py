@@ -1,21 +1,19 @@
 """A whole tuning: open, score the base once, fit the cures, prove them on the test split, write the folder.
 
-What takes time are the base's scores, and those are kept in the store as they are made: stopped at any point, the same
-command goes on from there and ends in the same bytes.
+What takes time are scores and training. Scores are kept in the store as they are made, training in checkpoints: stopped
+at any point, the same command goes on from there and ends in the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fresco.benchmarks import select_split
 from fresco.benchmarks.part import Part
@@ -24,23 +22,29 @@ from fresco.io.files import locked, write_atomically
 from fresco.io.provenance import environment
 from fresco.io.secrets import command_line, redacted
 from fresco.models.settings import Settings
-from fresco.records import SCHEMA_VERSION, Benchmark, Pool, Task, format_timestamp
+from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
 from fresco.rerank.base import Reranker, describe, fingerprint
+from fresco.rerank.cross_encoder import CrossEncoderReranker
 from fresco.rerank.registry import open_reranker
 from fresco.results.writer import CLAIM, RECORD, claim, slug
-from fresco.scoring.runner import fit, score
 from fresco.scoring.store import ScoreStore, default_store
-from fresco.scoring.trial import try_out
 from fresco.stats.arrays import FloatArray
 from fresco.terminal.progress import Progress
 from fresco.tuning.card import BASE, card, rows_of, verdict
+from fresco.tuning.finetuning import train_models
 from fresco.tuning.gates import accuracy, accuracy_on_new_relations, gate_of
+from fresco.tuning.model import source_of
+from fresco.tuning.model_card import model_card
+from fresco.tuning.plan import FineTuning
 from fresco.tuning.priors import FittedPrior, fit_priors, fused
+from fresco.tuning.rows import Tables, added_milliseconds, instructed, own_milliseconds
+
+if TYPE_CHECKING:
+    from fresco.tuning.training import Trained
 
 TUNING, CARD, RECENCY = "tuning.json", "card.md", "recency.json"
 #: What dates and chance alone are worth; a cure that does no more than sort by date looks like the second.
 CONTROLS = ("random", "newest", "latest")
-_TIMED = 20  # pools
 _FEW = 20  # subjects
 
 
@@ -52,7 +56,7 @@ class TuneResult:
         content: Of ``tuning.json``: the rows on validation and test, the front, the fitted cures, the verdict.
         record: Of ``run.json``, with the milliseconds of each row.
         card: Of ``card.md``.
-        folder: Where all lie, with ``recency.json``.
+        folder: Where all lie, with ``recency.json`` and ``models/``.
     """
 
     content: Mapping[str, Any]
@@ -73,6 +77,8 @@ def run_tuning(
     nek: str | Benchmark | None,
     settings: Settings,
     *,
+    train: FineTuning | None,
+    instructions: str | Path | Sequence[str] | None,
     strict: bool,
     resamples: int,
     store: str | Path | None,
@@ -87,54 +93,42 @@ def run_tuning(
         FrescoError: something cannot be opened, a split lacks a task, or the re-ranker failed.
     """
     require_whole("resamples", resamples)
+    if train is not None:
+        source_of(reranker)  # before the base is scored
     started = datetime.now(UTC)
     whole = Part(seed=settings.seed, strict=strict).open(benchmark, nek)
     parts = {name: _split(whole, name, settings.seed) for name in ("train", "validation", "test")}
     names = [reranker.name, fingerprint(reranker)]
+    told = instructed(reranker, instructions, parts["test"].pools)
     identity = [*names, whole.fingerprint, *(own.fingerprint for own in parts.values()), settings.seed, resamples]
+    identity += [train and train.record(), [each.instruction for each in told]] if train or told else []
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     folder = Path(out or Path(results) / f"tune-{slug(whole.name)}-{digest[:8]}")
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         claim(folder, digest, overwrite=overwrite)
         kept = stack.enter_context(ScoreStore(Path(store) if store else default_store()))
-        tables = _Tables(whole, parts, kept, settings, progress)
+        tables = Tables(whole, parts, kept, settings, progress)
         base = tables.scores(reranker)
-        content, priors = _prove(reranker, base, tables, resamples)
-        cost = _milliseconds(reranker, priors, parts["test"].pools, base["test"])
+        further = {each.name: tables.scores(each) for each in told}
+        trained = train_models(reranker, parts, base["validation"], train, settings, folder, progress) if train else []
+        cost = {}
+        for each in trained:
+            model = CrossEncoderReranker(str(each.folder), settings, shown_as=each.name)
+            further[each.name] = tables.scores(model)
+            cost[each.name] = own_milliseconds(model, parts["test"].pools)
+            model.close()
+        content, priors = _prove(reranker, base, further, tables, resamples)
+        content |= {"models": [each.record for each in trained], "instructions": {e.name: e.instruction for e in told}}
+        cost |= {BASE: own_milliseconds(reranker, parts["test"].pools)}
+        cost |= added_milliseconds(reranker, priors, parts["test"].pools, base["test"])
         said = card(content, cost)
         record = _record(digest, started, reranker, settings, resamples, cost)
-        _write(folder, content, priors, said, record)
+        _write(folder, content, priors, trained, said, record)
         close = getattr(reranker, "close", None)
         if callable(close):
             close()
     return TuneResult(content, record, said, folder)
-
-
-class _Tables:
-    """The splits, and whatever is scored on them."""
-
-    def __init__(
-        self,
-        whole: Benchmark,
-        parts: Mapping[str, Benchmark],
-        store: ScoreStore,
-        settings: Settings,
-        progress: Progress,
-    ) -> None:
-        self.whole, self.parts, self.settings = whole, parts, settings
-        self._store, self._progress = store, progress
-
-    def scores(self, reranker: Reranker) -> dict[str, list[FloatArray]]:
-        """Of validation and test: one array for each pool."""
-        fit(reranker, self.whole.passages())
-        found = {}
-        for name in ("validation", "test"):
-            pools = [(pool.query, pool.passages) for pool in self.parts[name].pools]
-            try_out(reranker, pools, self._store)
-            tell = partial(self._progress, f"{reranker.name}, {name}")
-            found[name] = score(reranker, pools, self._store, progress=tell).scores
-        return found
 
 
 def _split(whole: Benchmark, name: str, seed: int) -> Benchmark:
@@ -149,7 +143,11 @@ def _split(whole: Benchmark, name: str, seed: int) -> Benchmark:
 
 
 def _prove(
-    reranker: Reranker, base: Mapping[str, list[FloatArray]], tables: _Tables, resamples: int
+    reranker: Reranker,
+    base: Mapping[str, list[FloatArray]],
+    further: Mapping[str, Mapping[str, list[FloatArray]]],
+    tables: Tables,
+    resamples: int,
 ) -> tuple[dict[str, Any], list[FittedPrior]]:
     parts, seed = tables.parts, tables.settings.seed
     gate = gate_of(parts["train"].pools)
@@ -159,9 +157,10 @@ def _prove(
     for name in ("validation", "test"):
         pools = parts[name].pools
         scores = {BASE: base[name], **{each.name: fused(each.cure, reranker, pools, base[name]) for each in priors}}
-        scores |= {control: own[name] for control, own in controls.items()}
+        scores |= {row: own[name] for row, own in (*further.items(), *controls.items())}
         rows[name], fronts[name] = rows_of(pools, scores, seed=seed, resamples=resamples)
     best = max(priors, key=lambda each: each.balance)
+    cures = [*(each.name for each in priors), *further]
     warnings = [
         f"{name}, {task}: {count} subjects are few, read its intervals with care"
         for name in ("validation", "test")
@@ -183,27 +182,10 @@ def _prove(
         **rows,
         "front": fronts["test"],
         "exported": best.name,
-        "verdict": verdict(rows["test"], [each.name for each in priors]),
+        "verdict": verdict(rows["test"], cures),
         "warnings": warnings,
     }
     return content, priors
-
-
-def _milliseconds(
-    reranker: Reranker, priors: Sequence[FittedPrior], pools: Sequence[Pool], scores: Sequence[FloatArray]
-) -> dict[str, float]:
-    """What a query costs: of the base its own time, of a cure what it adds."""
-    some, own = pools[:_TIMED], scores[:_TIMED]
-    cost = {}
-    start = time.perf_counter()
-    for pool in some[:3]:
-        reranker.score(pool.query, pool.passages, None)
-    cost[BASE] = (time.perf_counter() - start) * 1000 / len(some[:3])
-    for each in priors:
-        start = time.perf_counter()
-        fused(each.cure, reranker, some, own)
-        cost[each.name] = (time.perf_counter() - start) * 1000 / len(some)
-    return cost
 
 
 def _record(
@@ -230,7 +212,12 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 
 def _write(
-    folder: Path, content: Mapping[str, Any], priors: Sequence[FittedPrior], said: str, record: Mapping[str, Any]
+    folder: Path,
+    content: Mapping[str, Any],
+    priors: Sequence[FittedPrior],
+    trained: Sequence[Trained],
+    said: str,
+    record: Mapping[str, Any],
 ) -> None:
     """Each file whole or not at all, the record last."""
     about = {key: content[key] for key in ("reranker", "benchmark", "fingerprint", "criterion")}
@@ -239,6 +226,9 @@ def _write(
         cure.save(folder / "cures" / f"{each.name}.json")
         if each.name == content["exported"]:
             cure.save(folder / RECENCY)
+    for model in trained:
+        shown = model_card(content["benchmark"], model.record, content["test"][model.name])
+        write_atomically(model.folder / "README.md", shown)
     write_atomically(folder / TUNING, _json(content))
     write_atomically(folder / CARD, said)
     write_atomically(folder / RECORD, _json(record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fresco.records import Benchmark
 from fresco.rerank.open import as_reranker
 from fresco.terminal.progress import Progress, shown_progress
 from fresco.tuning.pipeline import TuneResult, run_tuning
+from fresco.tuning.plan import FineTuning
 
 
 def tune(
@@ -18,6 +20,8 @@ def tune(
     *,
     nek: str | Benchmark | None = None,
     strict: bool = False,
+    train: FineTuning | Sequence[str] | str | None = None,
+    instructions: str | Path | Sequence[str] | None = None,
     settings: Settings | None = None,
     store: str | Path | None = None,
     progress: bool | Progress = True,
@@ -26,7 +30,9 @@ def tune(
     results: str | Path = "fresco-results",
     overwrite: bool = False,
 ) -> TuneResult:
-    """Fit recency priors over a re-ranker, alone and gated by the question; see :mod:`fresco.tuning.priors`.
+    """Fit recency priors over a re-ranker, alone and gated by the question, and fine-tune it; prove all on one front.
+
+    :mod:`fresco.tuning.priors` says how priors are fitted, :mod:`fresco.tuning.training` how models are trained.
 
     Interrupted at any point, the same call goes on where it stopped.
 
@@ -35,11 +41,16 @@ def tune(
         benchmark: Its train split fits the gate, validation chooses the parameters, test proves them.
         nek: Another benchmark as the static side.
         strict: Refuse rows of a published collection that are otherwise left out.
+        train: Losses to fine-tune by (``bce``, ``listnet``, ``lambdarank``), or a
+            :class:`fresco.tuning.plan.FineTuning` with all options; the re-ranker must be ``cross-encoder:`` or
+            ``dense:``. None trains nothing.
+        instructions: A ``front.json`` of ``fresco optimize``, another file, or a list: a row for each of them.
         settings: Of a model that a spec names, and the seed of splits and resampling.
         store: File of the score store; the user's own where None.
         progress: Whether to show bars; or a function of what is scored, pairs done and pairs in all.
         resamples: Bootstrap samples for each interval.
-        out: Folder of ``tuning.json``, ``card.md``, ``recency.json``, ``cures/`` and ``run.json``.
+        out: Folder of ``tuning.json``, ``card.md``, ``recency.json``, ``cures/``, ``models/``, ``tensorboard/`` and
+            ``run.json``.
         results: Where ``out`` is None: a folder in which the tuning gets one of its own.
         overwrite: Replace what the folder holds.
 
@@ -53,6 +64,8 @@ def tune(
             benchmark,
             nek,
             chosen,
+            train=_plan(train),
+            instructions=instructions,
             strict=strict,
             resamples=resamples,
             store=store,
@@ -61,3 +74,9 @@ def tune(
             overwrite=overwrite,
             progress=tell,
         )
+
+
+def _plan(train: FineTuning | Sequence[str] | str | None) -> FineTuning | None:
+    if train is None or isinstance(train, FineTuning):
+        return train
+    return FineTuning((train,) if isinstance(train, str) else tuple(train))

@@ -23,6 +23,7 @@ STUDIES = [
     ("scoring_speed", [], False),
     ("mini_baselines", [], False),
     ("tuning", [], False),
+    ("fine_tuning", [], False),
     ("table1", ["--store", "{work}/table1.sqlite", "--model", "nothing=seq2seq:./absent"], False),
     ("step_cost", ["{work}/training"], False),
     ("search_training", ["{work}/variants"], False),
