@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from ccs.training.config import KeepConfig
 from ccs.training.journal import Journal
+from ccs.training.processes import any_of
+from ccs.training.settings import KeepConfig
 from ccs.training.signal import FlatSteps
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self._flat = FlatSteps(keep, journal)
         self._trainer: Any = None
         self._started = 0.0
+        self._saved = time.monotonic()
         self._seconds = 0.0
         self._progress: Any = None
         self._steps = 0
@@ -91,6 +93,10 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
             if self._evaluator.collapsed:
                 self.stopped = self._evaluator.collapsed
                 control.should_training_stop = control.should_save = True
+        if self._keep.save_minutes and any_of(
+            self._trainer.accelerator, time.monotonic() - self._saved > 60 * self._keep.save_minutes
+        ):
+            control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """A line for the step; a signal that is dead ends the run."""
@@ -114,6 +120,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole now."""
+        self._saved = time.monotonic()
         if state.is_world_process_zero:
             self._journal.seal(state.global_step)
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
-from ccs.training.config import UNSEEN, TrainConfig, dump_train_config
+from ccs.training.config import TrainConfig, dump_train_config
 from ccs.training.journal import Journal
+from ccs.training.settings import UNSEEN
 from fresco.errors import FrescoError
 from fresco.io.files import write_atomically, write_record
 

@@ -14,149 +14,27 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ccs.agent.environment import Limits
 from ccs.rewards.config import RewardConfig, anchored, parse_config
 from ccs.training.registry import ENGINES
+from ccs.training.settings import (
+    CORRECTIONS,
+    LAYOUTS,
+    LOSSES,
+    METRICS,
+    AgentConfig,
+    DataConfig,
+    DemoConfig,
+    GenerationConfig,
+    KeepConfig,
+    ModelConfig,
+    OptimizationConfig,
+    setting,
+)
 from fresco.errors import FrescoError
 from fresco.io.config_file import beside, beside_in_spec, fill, load_yaml, read_yaml
 from fresco.io.secrets import redacted
 
 PRESETS = Path(__file__).parent / "presets"
-LAYOUTS = ("chat", "plain")
-LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo")
-UNSEEN = "unseen reward"
-METRICS = (UNSEEN, "reward", "exact match", "f1", "cover match")
-
-
-def _key(what: str, default: Any) -> Any:
-    """A field with what ``--print-config`` says of it."""
-    return field(default=default, metadata={"what": what})
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """The policy."""
-
-    path: str = _key("folder or Hugging Face id of the model to train", "")
-    revision: str | None = _key("of a Hugging Face id: branch, tag or commit", None)
-    dtype: str = _key("of the weights in memory: float32 or bfloat16", "float32")
-    attention: str | None = _key("transformers' attn_implementation, such as flash_attention_2", None)
-    gradient_checkpointing: bool = _key("less memory, a third more time", False)
-    lora_rank: int | None = _key("train a low-rank adapter of this rank (needs peft); nothing: all weights", None)
-    lora_alpha: int = _key("its scale, over the rank", 32)
-    lora_targets: tuple[str, ...] = _key("names of the layers that get one", ("all-linear",))
-
-
-@dataclass(frozen=True, slots=True)
-class DataConfig:
-    """Questions. Their gold answers, where known, are watched and never trained on, but by a reward that says so."""
-
-    train: tuple[str, ...] = _key("JSON Lines files, names (nq@train, hotpotqa@train) or hub datasets", ())
-    train_limit: int | None = _key("only the first so many of each", None)
-    held_out: tuple[str, ...] = _key("likewise: what checkpoints are compared on; never trained on", ())
-    held_out_limit: int | None = _key("only the first so many of each", 200)
-    retriever: str = _key("URL of a server of /retrieve, or folder of an index of `ccs index`", "")
-    retriever_timeout: float = _key("seconds for one request", 60.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentBudget:
-    """What an agent in training may do, whoever trains it: TRL's trainer or verl."""
-
-    turns: int = _key("turns that may search; one more may only answer", 4)
-    top_k: int = _key("passages that a search returns", 3)
-    turn_tokens: int = _key("tokens of one turn of the model", 500)
-    observation_characters: int = _key("of the passages of one search", 2400)
-
-    def limits(self) -> Limits:
-        """The environment's budget; tokens are cut by the trainer, which knows its model's lengths."""
-        return Limits(
-            turns=self.turns, top_k=self.top_k, tokens=None, observation_characters=self.observation_characters
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentConfig(AgentBudget):
-    """The agent, as in ``ccs rollout``."""
-
-    prompt: str | None = _key("file of another prompt, with {question} in it", None)
-    layout: str = _key("chat: the prompt is a user's message in the model's template; plain: text", "chat")
-    context_tokens: int = _key("tokens of prompt, turns and observations together; what is longer is cut", 4096)
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """What generates the rollouts, and how it gets the new weights."""
-
-    engine: str = _key(
-        "transformers: the trainer itself; vllm-server: a plain vLLM server, weights through a shared folder; "
-        "trl-vllm-serve: a server of `trl vllm-serve`, weights by NCCL; vllm-colocate: vLLM in the trainer's process",
-        "transformers",
-    )
-    server: str | None = _key("URL of the server", None)
-    folder: str | None = _key("of vllm-server: where weights pass, seen by both; nothing: inside the output", None)
-    served_folder: str | None = _key("of vllm-server: the same folder as the server sees it, if by another path", None)
-    temperature: float = _key("of sampling; also divides the trainer's logits", 1.0)
-    batch: int = _key("of transformers: rollouts that are generated at once", 64)
-    concurrency: int = _key("of vllm-server: requests at once", 64)
-    timeout: float = _key("seconds for one request", 600.0)
-    patience: float = _key("seconds that a server may be away before training stops", 1800.0)
-    tolerance: float | None = _key("largest difference of log-probabilities; nothing: 1e-3, or 0.15 in bfloat16", None)
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizationConfig:
-    """GRPO. Defaults: Search-R1's recipe (arXiv 2503.09516), where the paper on CCS says nothing."""
-
-    steps: int = _key("updates of the policy", 300)
-    questions_per_step: int = _key("distinct questions of one update", 512)
-    group: int = _key("rollouts of each question", 5)
-    micro_batch: int = _key("rollouts in one forward and backward pass of a process", 1)
-    learning_rate: float = _key("after warm-up, constant", 1e-6)
-    warmup: float = _key("share of the steps over which the learning rate rises", 0.285)
-    kl: float = _key("weight of the divergence from the first policy; 0 keeps no copy of it", 0.001)
-    loss: str = _key("grpo, dapo, dr_grpo or bnpo, as TRL names them", "grpo")
-    clip: float = _key("the ratio of new to old probability is clipped at 1 plus and minus this", 0.2)
-    max_gradient: float = _key("norm to which gradients are cut", 1.0)
-    normalize: bool = _key("divide advantages by the group's standard deviation", True)
-    bf16: bool = _key("compute in bfloat16", False)
-    seed: int = _key("of the order of questions and of the sampling", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class KeepConfig:
-    """Checkpoints, held-out evaluation, and when to stop."""
-
-    save_every: int = _key("steps between checkpoints that training can go on from", 10)
-    checkpoints: int = _key("how many of them are kept", 2)
-    evaluate_every: int = _key("steps between evaluations on the held-out questions", 25)
-    metric: str = _key(
-        "what best/ and early stopping go by: unseen reward, which the policy was not trained on; reward, which it "
-        "was; or exact match, f1, cover match, which read gold answers of the held-out questions, and the card says so",
-        UNSEEN,
-    )
-    unseen: Any = field(
-        default=None,
-        metadata={
-            "what": "keys of `ccs reward --print-config`: the unseen reward; nothing: evidence, or where that is "
-            "trained on the question's words in the pages found"
-        },
-    )
-    collapse: float = _key("stop when the metric falls by this share of its best value, twice in a row; 0: never", 0.5)
-    dead: int = _key("stop after this many steps in a row in which no group's rewards differ; 0: never", 20)
-    preflight: int = _key("training questions that are tried before the first step; 0: none", 16)
-    most_flat: float = _key("share of the preflight's groups that may be without any difference in reward", 0.9)
-    report_to: tuple[str, ...] = _key("TRL's report backends: tensorboard, wandb, trackio", ())
-
-
-@dataclass(frozen=True, slots=True)
-class DemoConfig:
-    """A small world of made-up facts, and a model under a million parameters that is warmed up on poor traces."""
-
-    people: int = _key("of the made-up world; each has three facts", 220)
-    held_out: int = _key("of them whose questions are never trained on", 60)
-    warm_up_steps: int = _key("supervised, on poor traces", 500)
-    seed: int = _key("of the world and the first weights", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +44,11 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig, metadata={"what": "the policy"})
     data: DataConfig = field(default_factory=DataConfig, metadata={"what": "questions and where to search"})
     agent: AgentConfig = field(default_factory=AgentConfig, metadata={"what": "the agent, as in `ccs rollout`"})
-    rewards: tuple[Any, ...] = _key(
+    rewards: tuple[Any, ...] = setting(
         "a list; each has the keys of `ccs reward --print-config` and a weight; their weighted sum is the reward",
         ({"weight": 1.0, "reward": "cycle"},),
     )
-    reward_timeout: float = _key("seconds for the rewards of one step, after its last rollout", 900.0)
+    reward_timeout: float = setting("seconds for the rewards of one step, after its last rollout", 900.0)
     generation: GenerationConfig = field(
         default_factory=GenerationConfig, metadata={"what": "what generates the rollouts"}
     )
@@ -199,8 +77,30 @@ class TrainConfig:
 
 _FREE: Mapping[str, Sequence[str]] = {
     "data": ("retriever", "retriever_timeout"),
-    "generation": ("server", "folder", "served_folder", "batch", "concurrency", "timeout", "patience", "tolerance"),
-    "keep": ("save_every", "checkpoints", "report_to", "collapse", "dead", "preflight", "most_flat"),
+    "generation": (
+        "server",
+        "folder",
+        "served_folder",
+        "batch",
+        "concurrency",
+        "timeout",
+        "patience",
+        "tolerance",
+        "memory",
+        "tensor_parallel",
+        "sleep",
+    ),
+    "keep": (
+        "save_every",
+        "save_minutes",
+        "checkpoints",
+        "merged",
+        "report_to",
+        "collapse",
+        "dead",
+        "preflight",
+        "most_flat",
+    ),
 }
 
 
@@ -350,6 +250,7 @@ def _check(config: TrainConfig, where: str) -> None:
         ("model.dtype", model.dtype, ("float32", "bfloat16")),
         ("agent.layout", agent.layout, LAYOUTS),
         ("optimization.loss", optimization.loss, LOSSES),
+        ("generation.correction", generation.correction, CORRECTIONS),
         ("keep.metric", keep.metric, METRICS),
     ):
         if choice not in allowed:
@@ -359,6 +260,8 @@ def _check(config: TrainConfig, where: str) -> None:
         ("agent.context_tokens", agent.context_tokens, 16, 10**7),
         ("generation.temperature", generation.temperature, 0.01, 10),
         ("generation.batch", generation.batch, 1, 10**5),
+        ("generation.memory", generation.memory, 0.01, 1),
+        ("generation.tensor_parallel", generation.tensor_parallel, 1, 1024),
         ("generation.concurrency", generation.concurrency, 1, 10**4),
         ("optimization.steps", optimization.steps, 1, 10**7),
         ("optimization.questions_per_step", optimization.questions_per_step, 1, 10**6),
@@ -370,6 +273,7 @@ def _check(config: TrainConfig, where: str) -> None:
         ("optimization.clip", optimization.clip, 0, 1),
         ("optimization.max_gradient", optimization.max_gradient, 0, 10**6),
         ("keep.save_every", keep.save_every, 1, 10**7),
+        ("keep.save_minutes", keep.save_minutes, 0, 10**6),
         ("keep.checkpoints", keep.checkpoints, 1, 10**4),
         ("keep.evaluate_every", keep.evaluate_every, 1, 10**7),
         ("keep.collapse", keep.collapse, 0, 1),

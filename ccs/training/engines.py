@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from ccs.agent import protocol
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
-from ccs.training.config import GenerationConfig
 from ccs.training.processes import Agreed, alone, sharded, together
 from ccs.training.registry import ENGINES
+from ccs.training.settings import GenerationConfig
 from fresco.errors import FrescoError
 
 #: Sent with each request: vLLM takes what is not sent from the model's own generation_config (Qwen2.5: 0.8, 20, 1.05).

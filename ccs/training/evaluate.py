@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccs.agent.question import Question
-from ccs.training.config import UNSEEN, TrainConfig
+from ccs.training.config import TrainConfig
 from ccs.training.journal import Journal
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
+from ccs.training.settings import UNSEEN
 from ccs.training.watch import step_figures
+from ccs.training.weights import save_policy
 from fresco.errors import FrescoError
 
 _FILE = "evaluations.jsonl"
@@ -89,6 +91,7 @@ class Evaluator:
         better = False
         if process.is_main_process:
             better = self._record(step, rollouts, rewarded)
+            self._report(trainer, step)
         if self._any(better, process):
             self._save_best(trainer)
 
@@ -110,6 +113,16 @@ class Evaluator:
         """End the rewards' threads."""
         for mix in self._mixes:
             mix.close()
+
+    def _report(self, trainer: Any, step: int) -> None:
+        """To TensorBoard and its like, beside the figures of the training."""
+        from transformers import Trainer
+
+        row = next(row for row in self._journal.rows(_FILE) if row["step"] == step)
+        figures = {f"held-out/{name}": value for name, value in row.items() if isinstance(value, float)}
+        wanted = trainer.control.should_log  # of the step, whose own line this must not take the place of
+        Trainer.log(trainer, figures)  # TRL's own would take them for figures of the step, and forget those
+        trainer.control.should_log = wanted
 
     def _record(self, step: int, rollouts: Sequence[Rollout], rewarded: Sequence[Sequence[Rewarded]]) -> bool:
         known = {question.id: question for question in self._questions}
@@ -142,7 +155,7 @@ class Evaluator:
             )
 
     def _save_best(self, trainer: Any) -> None:
-        trainer.save_model(str(self._journal.folder / ".best.tmp"))
+        save_policy(trainer, self._journal.folder / ".best.tmp", merged=self._keep.merged)
         if trainer.accelerator.is_main_process:
             self._journal.replace("best")
         trainer.accelerator.wait_for_everyone()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ccs.agent.environment import Environment, Generation, Step, step_all
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.training.config import AgentConfig
+from ccs.training.settings import AgentConfig
 from ccs.training.tokens import encode_prompt, kept_tokens
 from fresco.errors import FrescoError
 

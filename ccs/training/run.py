@@ -24,6 +24,7 @@ from ccs.training.rollout import BatchedRollouts
 from ccs.training.signal import preflight
 from ccs.training.trainer import SearchTraining, build_trainer, correct_for_server, has_accelerator, longest_wait
 from ccs.training.unseen import open_unseen
+from ccs.training.weights import save_policy
 from fresco.errors import FrescoError
 from fresco.io.files import locked
 
@@ -152,7 +153,7 @@ def _train(
         mix.close()
         tried.close()
         evaluator.close()
-    _save(trainer, journal, "final", process)
+    _save(trainer, journal, "final", process, merged=config.keep.merged)
     if not process.is_main_process:
         return Outcome(trainer.state.global_step, watcher.stopped, [], evaluator.best_step)
     from ccs.training.card import write_card
@@ -164,9 +165,9 @@ def _train(
     return outcome
 
 
-def _save(trainer: Any, journal: Journal, name: str, process: Any) -> None:
+def _save(trainer: Any, journal: Journal, name: str, process: Any, *, merged: bool) -> None:
     fresh = journal.folder / f".{name}.tmp"
-    trainer.save_model(str(fresh))
+    save_policy(trainer, fresh, merged=merged)
     if process.is_main_process:
         journal.replace(name)
     process.wait_for_everyone()

@@ -12,7 +12,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ccs.training.config import KeepConfig, TrainConfig
+from ccs.training.config import TrainConfig
+from ccs.training.settings import KeepConfig
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
-from ccs.training.config import GenerationConfig
 from ccs.training.processes import any_of, sharded
+from ccs.training.settings import GenerationConfig
+from ccs.training.weights import whole_state
 from fresco.clients.json_api import Endpoint
 from fresco.errors import FrescoError
 
@@ -109,7 +110,7 @@ class FolderSync:
 
     def _push(self, trainer: Any) -> None:
         started = time.perf_counter()
-        state, model = _whole_state(trainer)
+        state, model = whole_state(trainer)
         mine = log_probabilities(trainer, self._probe)
         if trainer.accelerator.is_main_process:
             model.save_pretrained(self._folder, state_dict=state, safe_serialization=True)
@@ -190,21 +191,3 @@ class FolderSync:
                     self._tell(f"waiting for {self._url} ({error})")
                     told = True
                 time.sleep(_PAUSE)
-
-
-def _whole_state(trainer: Any) -> tuple[dict[str, Any], Any]:
-    """Weights of the whole model, gathered where they are sharded, adapters merged; and the model that names them."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if not hasattr(model, "merge_adapter"):
-        return trainer.accelerator.get_state_dict(trainer.model_wrapped), model
-    model.merge_adapter()
-    try:
-        base = model.get_base_model()
-        state = {
-            name.replace(".base_layer", ""): value.clone()
-            for name, value in base.state_dict().items()
-            if ".lora_" not in name
-        }
-    finally:
-        model.unmerge_adapter()
-    return state, base

@@ -15,7 +15,7 @@ from typing import Any
 from ccs.agent.environment import Environment
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory
-from ccs.training.config import AgentConfig
+from ccs.training.settings import AgentConfig
 from ccs.training.tokens import encode_prompt
 from fresco.errors import FrescoError
 

@@ -18,6 +18,7 @@ from ccs.training.config import TrainConfig
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.watch import step_figures
+from ccs.training.weights import allow_gathering
 from fresco.errors import FrescoError
 
 _FAILED = Rewarded(None, {})
@@ -161,6 +162,15 @@ def build_trainer(
             vllm |= {"vllm_mode": "server", "vllm_server_base_url": config.generation.server}
         else:
             vllm |= {"vllm_mode": "colocate", "vllm_max_model_length": config.agent.context_tokens}
+            vllm |= {
+                "vllm_gpu_memory_utilization": config.generation.memory,
+                "vllm_tensor_parallel_size": config.generation.tensor_parallel,
+                "vllm_enable_sleep_mode": config.generation.sleep,
+            }
+    if config.generation.correction == "none":
+        vllm["vllm_importance_sampling_correction"] = False
+    else:
+        vllm["vllm_importance_sampling_mode"] = config.generation.correction
     arguments = GRPOConfig(
         output_dir=str(checkpoints),
         use_cpu=not has_accelerator(),
@@ -197,7 +207,7 @@ def build_trainer(
         dataloader_num_workers=0,
         **vllm,
     )
-    return GRPOTrainer(
+    trainer = GRPOTrainer(
         model=model.path,
         reward_funcs=_named(training),
         args=arguments,
@@ -206,6 +216,8 @@ def build_trainer(
         peft_config=adapter(config),
         rollout_func=training.roll,
     )
+    allow_gathering(trainer, merged=config.keep.merged)
+    return trainer
 
 
 def has_accelerator() -> bool:

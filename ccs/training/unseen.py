@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccs.rewards.base import Reward
-from ccs.training.config import UNSEEN, TrainConfig
+from ccs.training.config import TrainConfig
+from ccs.training.settings import UNSEEN
 from fresco.errors import FrescoError
 
 #: What is taken where the configuration names none, the first that is not trained on; neither needs a model.

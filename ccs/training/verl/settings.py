@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ccs.rewards.config import RewardConfig
-from ccs.training.config import AgentBudget, TrainConfig
+from ccs.training.config import TrainConfig
+from ccs.training.settings import AgentBudget
 from fresco.errors import FrescoError
 from fresco.io.config_file import fill, read_yaml
 

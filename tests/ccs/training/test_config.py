@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ccs.cli import main
-from ccs.training.config import UNSEEN, TrainConfig, dump_train_config, presets, read_train_config
+from ccs.training.config import TrainConfig, dump_train_config, presets, read_train_config
+from ccs.training.settings import UNSEEN
 from fresco.errors import FrescoError
 
 

@@ -11,10 +11,10 @@ pytest.importorskip("transformers", reason="needs transformers: pip install -e '
 from ccs.agent.environment import Limits
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit
-from ccs.training.config import AgentConfig
 from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.demo.world import World
 from ccs.training.rollout import BatchedRollouts, Rollout
+from ccs.training.settings import AgentConfig
 from fresco.errors import FrescoError
 from tests.ccs.training.worlds import Scripted, small_world
 

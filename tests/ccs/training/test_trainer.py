@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,6 +270,39 @@ def test_tensorboard_gets_what_is_watched(run: tuple[TrainConfig, Path], tmp_pat
     accumulator.Reload()
     tags = accumulator.Tags()["scalars"]
     assert {"train/agent/searches", "train/agent/malformed turns", "train/reward"} <= set(tags)
+    [held_out] = [tag for tag in tags if tag.endswith("held-out/reward")]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "evaluations.jsonl").read_text().splitlines()]
+    shown = {event.step: event.value for event in accumulator.Scalars(held_out)}
+    assert shown == {row["step"]: pytest.approx(row["reward"], abs=1e-6) for row in rows} and len(rows) > 1
+
+
+def test_minutes_save_between_the_steps_that_do(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    keep = replace(run[0].keep, save_every=10**6, save_minutes=1e-9, checkpoints=9)
+    train(replace(run[0], keep=keep), tmp_path / "out", rewards=[(1.0, Length())])
+    saved = {path.parent.name for path in (tmp_path / "out" / "checkpoints").glob("checkpoint-*/whole.json")}
+    assert saved == {f"checkpoint-{step}" for step in range(1, run[0].optimization.steps + 1)}
+
+
+def test_vllm_is_asked_for_as_configured(run: tuple[TrainConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import trl
+
+    seen: list[Any] = []
+    monkeypatch.setattr(trl, "GRPOTrainer", lambda **given: seen.append(given["args"]) or Trainerless())
+    training: Any = SimpleNamespace(roll=None)
+    inside = {"engine": "vllm-colocate", "memory": 0.6, "tensor_parallel": 2, "sleep": True}
+    for changes in (inside | {"correction": "token_truncate"}, {"correction": "none"}):
+        config = replace(run[0], generation=replace(run[0].generation, **changes))
+        build_trainer(config, Path("x"), training, ["q"], None)
+    one, other = seen
+    assert (one.vllm_gpu_memory_utilization, one.vllm_tensor_parallel_size) == (0.6, 2)
+    assert one.vllm_enable_sleep_mode and one.vllm_importance_sampling_mode == "token_truncate"
+    assert one.vllm_importance_sampling_correction and not other.vllm_importance_sampling_correction
+
+
+class Trainerless:
+    """What is asked of a trainer once it is there."""
+
+    accelerator = SimpleNamespace(state=SimpleNamespace(), num_processes=1)
 
 
 class Flat:

@@ -13,7 +13,8 @@ from ccs.agent.environment import Environment, Limits
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory
 from ccs.rewards.config import open_reward, parse_config
-from ccs.training.config import UNSEEN, TrainConfig
+from ccs.training.config import TrainConfig
+from ccs.training.settings import UNSEEN
 from ccs.training.unseen import FALLBACKS, open_unseen
 from fresco.errors import FrescoError
 

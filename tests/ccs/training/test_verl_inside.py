@@ -32,10 +32,10 @@ from ccs.agent.environment import Environment, Limits
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.retrieve.client import RetrieverClient
-from ccs.training.config import AgentConfig
 from ccs.training.engines import Generated
 from ccs.training.processes import alone
 from ccs.training.rollout import BatchedRollouts
+from ccs.training.settings import AgentConfig
 from ccs.training.verl.check import check_config
 from ccs.training.verl.data import to_rows, write_parquet
 from ccs.training.verl.reward import compute_score

@@ -21,9 +21,10 @@ from ccs.agent.trajectory import Trajectory
 from ccs.cli import main
 from ccs.retrieve.index import open_index
 from ccs.rewards.baselines import exact_match_reward
-from ccs.training.config import AgentConfig, read_train_config
+from ccs.training.config import read_train_config
 from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.rollout import BatchedRollouts
+from ccs.training.settings import AgentConfig
 from ccs.training.traces import replay, select
 from fresco.errors import FrescoError
 from tests.ccs.training.worlds import Long, Scripted, small_world, warm_model

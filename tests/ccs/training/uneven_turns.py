@@ -19,11 +19,11 @@ from accelerate import Accelerator, PartialState
 from trl.generation import vllm_generation
 
 from ccs.agent.question import Question
-from ccs.training.config import AgentConfig, GenerationConfig
 from ccs.training.demo.model import PROMPT, make_model, make_tokenizer
 from ccs.training.engines import TrlVllmEngine
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import leave
+from ccs.training.settings import AgentConfig, GenerationConfig
 from tests.ccs.training.worlds import small_world
 
 ANSWER = "<answer> plum bread and a good deal more</answer>"
