@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccs.cli import main
-from ccs.training.config import TrainConfig, dump_train_config, presets, read_train_config
+from ccs.training.config import PRESETS, TrainConfig, dump_train_config, presets, read_train_config
 from ccs.training.settings import UNSEEN
 from fresco.errors import FrescoError
 
@@ -32,6 +32,20 @@ def test_the_recipe_is_search_r1s() -> None:
     assert (chosen.steps, chosen.group, chosen.learning_rate, chosen.warmup, chosen.kl) == (300, 5, 1e-6, 0.285, 0.001)
     assert (agent.turns, agent.top_k, agent.turn_tokens) == (4, 3, 500)
     assert chosen.questions_per_step == 512
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name != "demo"])
+def test_the_table_of_presets_is_true(name: str) -> None:
+    config = read_train_config(name)
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in (PRESETS / "README.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    assert len(rows) == 14
+    for key, _, _, value, _ in rows:
+        section, _, field = key.partition(".")
+        assert getattr(getattr(config, section), field) == float(value), key
 
 
 @pytest.mark.parametrize("name", [name for name in presets() if name != "demo"])
