@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.jsonlines import parse_json
+from fresco.io.names import one_line, short
 
 #: Version of the JSON layout; raised when a reader of the old layout would be misled.
 SCHEMA_VERSION = 1
@@ -117,20 +119,22 @@ def parse_trajectory(line: str, where: str) -> Trajectory:
         FrescoError: no JSON object of this layout; names the field.
     """
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FrescoError(f"{where}: no valid JSON ({error}); one trajectory a line, as `ccs rollout` writes") from None
+        row = parse_json(line)
+    except ValueError as error:
+        raise FrescoError(
+            f"{where}: no valid JSON ({one_line(str(error), 160)}); one trajectory a line, as `ccs rollout` writes"
+        ) from None
     if not isinstance(row, Mapping):
         raise FrescoError(f"{where}: a JSON object is wanted, this is {type(row).__name__}")
     if row.get("schema_version") != SCHEMA_VERSION:
         raise FrescoError(
-            f"{where}: schema_version is {row.get('schema_version')!r}, this program reads {SCHEMA_VERSION}; "
+            f"{where}: schema_version is {short(row.get('schema_version'))}, this program reads {SCHEMA_VERSION}; "
             "make the file again with `ccs rollout`"
         )
     turns = tuple(_turn(turn, f"{where}, turn {number}") for number, turn in enumerate(_list(row, "turns", where), 1))
     stop = _text(row, "stop", where)
     if stop not in STOPS:
-        raise FrescoError(f"{where}: stop is {stop!r}; it is one of {', '.join(STOPS)}")
+        raise FrescoError(f"{where}: stop is {short(stop)}; it is one of {', '.join(STOPS)}")
     return Trajectory(
         question_id=_text(row, "question_id", where),
         question=_text(row, "question", where),
@@ -153,7 +157,7 @@ def _turn(row: Any, where: str) -> Turn:
             raise FrescoError(f"{place}: a JSON object is wanted, this is {type(hit).__name__}")
         score = hit.get("score")
         if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-            raise FrescoError(f"{place}: score is {score!r}; a number or null is wanted")
+            raise FrescoError(f"{place}: score is {short(score)}; a number or null is wanted")
         hits.append(Hit(_text(hit, "id", place), _text(hit, "contents", place), score))
     return Turn(
         text=_text(row, "text", where),
@@ -179,21 +183,21 @@ def _optional_number(row: Mapping[str, Any], field: str, where: str) -> int | No
 def _seconds(row: Mapping[str, Any], field: str, where: str) -> float:
     value = row.get(field, 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FrescoError(f"{where}: {field} is {value!r}; a number of seconds is wanted")
+        raise FrescoError(f"{where}: {field} is {short(value)}; a number of seconds is wanted")
     return float(value)
 
 
 def _text(row: Mapping[str, Any], field: str, where: str, default: str | None = None) -> str:
     value = row.get(field, default)
     if not isinstance(value, str):
-        raise FrescoError(f"{where}: {field} is {value!r}; text is wanted")
+        raise FrescoError(f"{where}: {field} is {short(value)}; text is wanted")
     return value
 
 
 def _number(row: Mapping[str, Any], field: str, where: str) -> int:
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise FrescoError(f"{where}: {field} is {value!r}; a whole number is wanted")
+        raise FrescoError(f"{where}: {field} is {short(value)}; a whole number is wanted")
     return value
 
 

@@ -14,14 +14,22 @@ from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
 from ccs.retrieve.lexical import Bm25Index, build_bm25
 from ccs.retrieve.passages import Passages, skipped_passages, write_passages
 from fresco.errors import FrescoError
-from fresco.io.files import digest, locked, write_record
+from fresco.io.files import digest, locked
 from fresco.io.secrets import redacted
+from fresco.io.state import Shape, read_state, write_state
 
 #: Version of the folder's layout.
 SCHEMA_VERSION = 1
 METHODS = ("bm25", "dense")
 _MANIFEST = "manifest.json"
 _CLAIM = ".claim.json"
+_SHAPE: Shape = {
+    "schema_version": int,
+    "settings": lambda value: isinstance(value, dict) and isinstance(value.get("method"), str),
+    "files": lambda value: isinstance(value, dict) and all(isinstance(spot, str) for spot in value.values()),
+    "passages_sha256": str,
+    "model": (str, type(None)),
+}
 _SPOTS = 64  # blocks of a file that are compared when it is opened; of 62 GB nobody waits for all
 _SPOT_BYTES = 1 << 16
 
@@ -112,7 +120,7 @@ def build_index(
                 "passages_sha256": passages.sha256,
                 "files": _spots(folder),
             }
-            write_record(folder / _MANIFEST, manifest)
+            write_state(folder / _MANIFEST, manifest)
     return count
 
 
@@ -122,9 +130,9 @@ def _claim(folder: Path, claim: Mapping[str, Any]) -> None:
     if not path.exists():
         if any(each.name != ".lock" for each in folder.iterdir()):
             raise FrescoError(f"--out {folder}: holds other files; give an empty folder or a new one")
-        write_record(path, claim)
+        write_state(path, claim)
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_state(path, {}, "remove the folder and index again")
     if found != claim:
         changed = next(name for name in claim if found.get(name) != claim[name])
         raise FrescoError(
@@ -164,13 +172,12 @@ def open_index(folder: Path, *, device: str | None = None, model: str | None = N
         FrescoError: no whole index, one of another layout, files of another index among its own, or its model is not
             the one that made it.
     """
+    again = f"make it again with `ccs index --out {folder}`"
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        version, settings, files = manifest["schema_version"], manifest["settings"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FrescoError(
-            f"{folder}: holds no whole index ({error}); make it with `ccs index --out {folder}`"
-        ) from None
+        manifest = read_state(folder / _MANIFEST, _SHAPE, again)
+    except FileNotFoundError:
+        raise FrescoError(f"{folder}: holds no whole index; {again}") from None
+    version, settings, files = manifest["schema_version"], manifest["settings"], manifest["files"]
     if version != SCHEMA_VERSION:
         raise FrescoError(
             f"{folder}: its layout is version {version}, this program reads {SCHEMA_VERSION}; index again"

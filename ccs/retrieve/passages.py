@@ -8,18 +8,21 @@ import mmap
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ccs.retrieve.corpus import Document
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import sync
+from fresco.io.state import read_state, write_state
 
 _LINES = "passages.jsonl"
 _PLACES = "passages.npy"
 _STATE = "passages.json"
 #: Why a passage is left out.
 SKIPPED = ("empty", "repeated")
+_SHAPE = {"count": int, "bytes": int, "sha256": str}
 
 
 def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[int], None]) -> int:
@@ -44,6 +47,7 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
     places = array("q", [0])  # a list would take four times as much
     digest = hashlib.sha256()
     unfinished = folder / f".{_LINES}.tmp"
+    unfinished.unlink(missing_ok=True)  # a link that was planted there is not followed
     with unfinished.open("wb") as stream:
         for document in documents:
             if not document.contents.strip():
@@ -67,21 +71,25 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
         raise FrescoError("the corpus holds no passage; there is nothing to index")
     unfinished.replace(folder / _LINES)
     np.save(folder / _PLACES, np.asarray(places, np.int64))
+    sync(folder / _LINES, folder / _PLACES)
     state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest(), "skipped": skipped}
-    write_atomically(folder / _STATE, json.dumps(state))  # last: only now are they whole
+    write_state(folder / _STATE, state)  # last: only now are they whole
     tell(len(seen))
     return len(seen)
 
 
 def count_passages(folder: Path) -> int:
     """How many passages a folder holds."""
-    return int(json.loads((folder / _STATE).read_text(encoding="utf-8"))["count"])
+    return int(_read_state(folder)["count"])
 
 
 def skipped_passages(folder: Path) -> dict[str, int]:
     """How many passages of the corpus were left out, by reason: :data:`SKIPPED`."""
-    state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-    return {**dict.fromkeys(SKIPPED, 0), **state.get("skipped", {})}
+    return {**dict.fromkeys(SKIPPED, 0), **_read_state(folder).get("skipped", {})}
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    return read_state(folder / _STATE, _SHAPE, "remove the folder and run `ccs index` again")
 
 
 def _hash(text: str) -> bytes:
@@ -100,11 +108,11 @@ class Passages:
 
     def __init__(self, folder: Path) -> None:
         try:
-            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            state = _read_state(folder)
             self._places = np.load(folder / _PLACES, mmap_mode="r", allow_pickle=False)
             with (folder / _LINES).open("rb") as stream:
                 self._lines = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise FrescoError(f"{folder}: holds no whole index ({error}); run `ccs index` again") from error
         self.sha256: str = state["sha256"]
         if len(self._places) != state["count"] + 1 or len(self._lines) != state["bytes"]:

@@ -17,6 +17,7 @@ from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import RewardRow
 from fresco.errors import FrescoError
 from fresco.io.files import locked_file, write_atomically
+from fresco.io.jsonlines import parse_json
 
 SCHEMA_VERSION = 1
 
@@ -83,10 +84,10 @@ class RewardFile:
 
     def _read(self, line: bytes, where: str) -> None:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             row = None
-        if not isinstance(row, Mapping) or row.get("schema_version") != SCHEMA_VERSION or "trajectory" not in row:
+        if not isinstance(row, Mapping) or row.get("schema_version") != SCHEMA_VERSION or not _is_row(row):
             raise FrescoError(f"{where}: no line of `ccs reward`; give another --out")
         if row.get("fingerprint") == self._fingerprint and (row.get("reward") is not None or row.get("final")):
             self._lines[str(row["trajectory"])] = line.decode()
@@ -107,6 +108,12 @@ class RewardFile:
         if earned.cause:
             row |= {"cause": earned.cause, "final": earned.final}
         return json.dumps(row)
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    reward = row.get("reward")
+    number = isinstance(reward, int | float) and not isinstance(reward, bool) and abs(reward) < 1e300
+    return isinstance(row.get("trajectory"), str) and (reward is None or number)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ written with one call, so that a kill tears at most the last one; at the end the
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,9 @@ from typing import IO, Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from fresco.errors import FrescoError
-from fresco.io import files
-from fresco.io.files import locked_file
+from fresco.io.files import locked_file, sync_folder
 from fresco.io.secrets import redacted
+from fresco.io.state import read_state, write_state
 
 Key = tuple[str, int]
 
@@ -88,13 +87,15 @@ class RolloutFile:
         keys = sorted(index, key=lambda key: (self._order.get(key[0], math.inf), key))
         if [index[key][0] for key in keys] != _offsets(self._path):
             scratch = self._path.with_name(f".{self._path.name}.tmp")
-            with self._path.open("rb") as source, scratch.open("wb") as target:
+            scratch.unlink(missing_ok=True)  # of a run that was killed here; a link that was planted is not followed
+            with self._path.open("rb") as source, scratch.open("xb") as target:
                 for key in keys:
                     source.seek(index[key][0])
                     target.write(source.readline())
                 target.flush()
                 os.fsync(target.fileno())
             scratch.replace(self._path)
+            sync_folder(self._path.parent)
         counts: dict[str, int] = {}
         for key in keys:
             counts[index[key][1]] = counts.get(index[key][1], 0) + 1
@@ -141,18 +142,12 @@ def read_record(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         FrescoError: it is damaged.
     """
-    try:
-        record = json.loads(record_path(path).read_text(encoding="utf-8"))
-        if isinstance(record["identity"], dict):
-            return dict(record)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise FrescoError(f"{record_path(path)} is no record of `ccs rollout`; give another --out")
+    return read_state(record_path(path), {"identity": dict}, "give another --out")
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write the record of a file's run."""
-    files.write_record(record_path(path), record)
+    write_state(record_path(path), record)
 
 
 def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:

@@ -22,8 +22,9 @@ from typing import Any
 
 from ccs.training.config import TrainConfig, dump_train_config
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically, write_record
+from fresco.io.files import write_atomically
 from fresco.io.secrets import redacted
+from fresco.io.state import read_state, write_state
 
 _WHOLE = "whole.json"  # written last into a checkpoint
 
@@ -48,8 +49,8 @@ class Journal:
         path = self.folder / "config.json"
         mine = redacted(json.loads(json.dumps(config.fingerprint_fields)))
         if not path.exists():
-            write_record(path, mine)
-        elif (found := json.loads(path.read_text(encoding="utf-8"))) != mine:
+            write_state(path, mine)
+        elif (found := read_state(path, {}, "give another --out, or remove this folder")) != mine:
             changed = ", ".join(_changed(found, mine))
             raise FrescoError(
                 f"--out {self.folder}: holds a run with another {changed}; give another folder, or remove this one"

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fresco.errors import FrescoError
 from fresco.io.files import digest, write_atomically
+from fresco.io.state import read_state, write_state
 
 #: The stages, in order, with the file that each leaves.
 STAGES = {
@@ -37,8 +39,9 @@ class Stages:
         self._state: dict[str, dict[str, Any]] = {}
         if self._state_path.exists():
             try:
-                self._state = json.loads(self._state_path.read_text(encoding="utf-8"))
-            except ValueError:
+                found = read_state(self._state_path, {}, "")
+                self._state = {stage: own for stage, own in found.items() if _is_stage(own)}
+            except FrescoError:
                 self._state = {}  # not ours, or of a file system that lost it: all stages are made again
 
     def path(self, stage: str) -> Path:
@@ -74,7 +77,7 @@ class Stages:
         text, counts = make()
         write_atomically(path, text)
         self._state[stage] = {"key": key, "sha256": _digests(path, *outputs), "counts": dict(counts)}
-        write_atomically(self._state_path, json.dumps(self._state, indent=1, ensure_ascii=False) + "\n")
+        write_state(self._state_path, self._state)
         return counts
 
     def done(self) -> dict[str, Mapping[str, Any]]:
@@ -84,6 +87,13 @@ class Stages:
             for stage in STAGES
             if (state := self._state.get(stage)) and state["sha256"][:1] == _digests(self.path(stage))
         }
+
+
+def _is_stage(own: Any) -> bool:
+    if not isinstance(own, dict):
+        return False
+    sums, counts = own.get("sha256"), own.get("counts")
+    return isinstance(own.get("key"), str) and isinstance(sums, list) and isinstance(counts, dict)
 
 
 def _digests(*paths: Path) -> list[str]:

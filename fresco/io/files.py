@@ -56,6 +56,22 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(redacted(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sync(*paths: Path) -> None:
+    """Make files that were written piece by piece last, and their names.
+
+    Raises:
+        OSError: the disk says that they do not.
+    """
+    for path in paths:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last: a rename is on disk only when its folder is.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.io.names import one_line
+from fresco.io.names import one_line, short
 from fresco.io.packed import Limits, numbered_lines
+
+_LONGEST_NUMBER = 300  # digits; floats reach to 309
 
 
 def read_objects(path: Path, what: str, limits: Limits | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -40,13 +43,26 @@ def parse_json(content: bytes | str) -> Any:
 
     Raises:
         ValueError: it is none (also NaN and Infinity, which JSON does not have), not UTF-8, nested beyond the
-            interpreter's limit, or holds a number of thousands of digits.
+            interpreter's limit, or holds a number that no float can hold.
     """
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
     except RecursionError:
         raise ValueError("brackets nested by the hundreds") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{short(digits)} is beyond every float")
+    return number
 
 
 def _refuse(constant: str) -> Any:

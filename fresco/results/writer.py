@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.io.files import LOCK
+from fresco.io.files import LOCK, digest, sync, sync_folder
 from fresco.io.names import file_name
 from fresco.io.secrets import redacted
+from fresco.io.state import read_state, write_state
 from fresco.results.plots import draw_plots
 from fresco.scoring.pipeline import RerankerRun, Run
 
@@ -58,8 +59,8 @@ def _check_own(folder: Path, identity: str) -> None:
     found = set()
     for name in (CLAIM, RECORD):
         try:
-            found.add(dict(json.loads((folder / name).read_text(encoding="utf-8"))).get("identity"))
-        except (FileNotFoundError, ValueError, TypeError):  # absent, or no JSON object
+            found.add(read_state(folder / name, {"identity": str}, "")["identity"])
+        except (FileNotFoundError, FrescoError):  # absent, or damaged
             continue
     if identity not in found:
         raise FrescoError(f"--out {folder} holds something else than this run; name another folder or add --overwrite")
@@ -111,7 +112,9 @@ def _write_all(run: Run, folder: Path, record: dict[str, Any]) -> None:
     run.evaluation.per_query.to_parquet(folder / PER_QUERY, index=False)
     _write_json(folder / METRICS, run.evaluation.to_json_dict())
     draw_plots(run.evaluation, folder / "plots")
-    _write_json(folder / RECORD, record)
+    sums = {name: digest(folder / name) for name in (METRICS, PER_QUERY)}
+    write_state(folder / RECORD, {**record, "files": sums})
+    sync(*(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _move_all(scratch: Path, folder: Path) -> None:
@@ -124,6 +127,7 @@ def _move_all(scratch: Path, folder: Path) -> None:
         if leftover != scratch:
             shutil.rmtree(leftover)
     (folder / CLAIM).unlink(missing_ok=True)
+    sync_folder(folder)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

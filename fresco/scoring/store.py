@@ -11,13 +11,16 @@ import hashlib
 import json
 import os
 import sqlite3
+import struct
+import sys
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fresco.errors import FrescoError
 from fresco.records import Passage, Query, format_timestamp
@@ -25,7 +28,7 @@ from fresco.records import Passage, Query, format_timestamp
 _KEYS_A_QUERY = 500  # SQLite's oldest limit on bound parameters is 999
 _OPENINGS = 100  # attempts, 50 ms apart, while others open the same new file
 _TABLES = """
-CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value REAL NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS canaries (fingerprint TEXT PRIMARY KEY, scores TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS canary_pools (
     fingerprint TEXT PRIMARY KEY, pools TEXT NOT NULL, instruction TEXT, scores TEXT NOT NULL
@@ -58,6 +61,14 @@ def pair_key(context: bytes, query: Query, passage: Passage) -> bytes:
     _feed(digest, format_timestamp(query.timestamp))
     _feed_passage(digest, passage)
     return digest.digest()
+
+
+def _checksum(key: bytes, value: Any) -> int | None:
+    """Of a score under its key: a value that moved to another key, or lost a bit, has another one."""
+    try:
+        return zlib.crc32(struct.pack("<d", value), zlib.crc32(key))
+    except struct.error:  # SQLite keeps a text in any column
+        return None
 
 
 def _feed_passage(digest: hashlib._Hash, passage: Passage) -> None:
@@ -113,6 +124,7 @@ class ScoreStore:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.executescript(_TABLES)
+                self._add_checksums()
             except sqlite3.OperationalError as error:
                 # While another process changes the journal's mode SQLite gives up at once, whatever the timeout.
                 if not left or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
@@ -121,20 +133,40 @@ class ScoreStore:
             else:
                 return
 
+    def _add_checksums(self) -> None:
+        """Give a store of an earlier version the column; its scores have no checksum and are taken as they are."""
+        if "checksum" not in {row[1] for row in self._db.execute("PRAGMA table_info(scores)")}:
+            try:
+                self._db.execute("ALTER TABLE scores ADD COLUMN checksum INTEGER")
+            except sqlite3.OperationalError as error:
+                if "duplicate column" not in str(error):  # another process was quicker
+                    raise
+
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
-        """The stored scores among ``keys``."""
+        """The stored scores among ``keys``; one whose checksum is another's is dropped, and scored again."""
         found: dict[bytes, float] = {}
+        damaged: list[tuple[bytes]] = []
         with self._explained():
             for start in range(0, len(keys), _KEYS_A_QUERY):
                 part = keys[start : start + _KEYS_A_QUERY]
                 marks = ",".join("?" * len(part))
-                found.update(self._db.execute(f"SELECT key, value FROM scores WHERE key IN ({marks})", part))  # noqa: S608
+                rows = self._db.execute(f"SELECT key, value, checksum FROM scores WHERE key IN ({marks})", part)  # noqa: S608
+                for key, value, checksum in rows:
+                    if isinstance(value, float) and checksum in (None, _checksum(key, value)):
+                        found[key] = value
+                    else:
+                        damaged.append((key,))
+            if damaged:
+                with self._db:
+                    self._db.executemany("DELETE FROM scores WHERE key = ?", damaged)
+                sys.stderr.write(f"score store {self.path}: {len(damaged)} scores were damaged; they are made again\n")
         return found
 
     def put(self, scores: Iterable[tuple[bytes, float]]) -> None:
         """Store scores, all or none; a key that is there keeps its first score."""
         with self._explained(), self._db:
-            self._db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", scores)
+            rows = ((key, float(value), _checksum(key, value)) for key, value in scores)
+            self._db.executemany("INSERT OR IGNORE INTO scores (key, value, checksum) VALUES (?, ?, ?)", rows)
 
     def canary(self, fingerprint: str, scores: Sequence[float]) -> list[float]:
         """The scores first stored under this fingerprint for a server's canary pairs, storing these where none are."""

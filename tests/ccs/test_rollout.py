@@ -260,7 +260,7 @@ def test_a_file_of_other_settings_or_questions_is_refused(tmp_path: Path, wander
     with pytest.raises(FrescoError, match=r"a\.jsonl\.run\.json is not"), _opened(path, QUESTIONS):
         pass
     record_path(path).write_text("[]")
-    with pytest.raises(FrescoError, match="no record of"), _opened(path, QUESTIONS):
+    with pytest.raises(FrescoError, match=r"a\.jsonl\.run\.json: is damaged"), _opened(path, QUESTIONS):
         pass
 
 

@@ -57,9 +57,9 @@ def test_written_twice_it_is_the_same_bytes(run, tmp_path):
     ("spoil", "said"),
     [
         (lambda folder: (folder / "run.json").unlink(), "no complete folder"),
-        (lambda folder: (folder / "run.json").write_text("{"), "no complete folder"),
-        (lambda folder: (folder / "run.json").write_text("[1]"), "no complete folder"),
-        (lambda folder: (folder / "per_query.parquet").write_bytes(b"PAR1 not"), "no complete folder"),
+        (lambda folder: (folder / "run.json").write_text("{"), r"run\.json: is damaged"),
+        (lambda folder: (folder / "run.json").write_text("[1]"), r"run\.json: is damaged"),
+        (lambda folder: (folder / "per_query.parquet").write_bytes(b"PAR1 not"), r"per_query\.parquet: is damaged"),
         (lambda folder: (folder / "run.json").write_text('{"schema_version": 99}'), "schema version 99"),
     ],
 )

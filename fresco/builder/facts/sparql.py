@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import requests
 from fresco import __version__
 from fresco.builder.wikipedia.transport import polite_session
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.state import read_state, write_state
 
 #: One row of an answer: variables that are bound, as text.
 Binding = Mapping[str, str]
@@ -72,10 +72,11 @@ class Sparql:
         name = hashlib.sha256(f"{self._url}\n{query}".encode()).hexdigest()
         path = self._folder / f"{name}.json"
         if path.exists():
-            rows: list[Binding] = json.loads(path.read_text(encoding="utf-8"))
-            return rows
+            with suppress(FrescoError):  # damaged: it is asked again
+                kept: list[Binding] = read_state(path, {"rows": list}, "")["rows"]
+                return kept
         rows = self._rows(query)
-        write_atomically(path, json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
+        write_state(path, {"rows": rows})
         return rows
 
     def _rows(self, query: str) -> list[Binding]:

@@ -1,0 +1,86 @@
+"""State files of our own, JSON each: written with a checksum, read as what they must hold or refused in one line.
+
+A disk, an editor or a copy that broke off may leave anything under the name of such a file. So nothing of it is used
+before the checksum and the kinds of its fields are right; the line of the error says which file it is and how to go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fresco.errors import FrescoError
+from fresco.io.files import write_record
+from fresco.io.jsonlines import parse_json
+from fresco.io.names import one_line, short
+from fresco.io.packed import Limits
+from fresco.io.secrets import redacted
+
+_SUM = "checksum"
+
+#: Kinds of fields by name: a type, several (``int | None`` is written ``(int, type(None))``), or a check that is True.
+Shape = Mapping[str, "type | tuple[type, ...] | Callable[[Any], bool]"]
+
+
+def write_state(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a state file, whole or not at all, without secrets, its checksum first.
+
+    Raises:
+        FrescoError: it cannot be written.
+    """
+    plain = json.loads(json.dumps(redacted(content), allow_nan=False))
+    write_record(path, {_SUM: _checksum(plain), **plain})
+
+
+def read_state(path: Path, shape: Shape, mend: str) -> dict[str, Any]:
+    """The content of a state file, without its checksum.
+
+    Files that an earlier version wrote have no checksum; their fields are checked alone.
+
+    Args:
+        path: The file.
+        shape: What it must hold; further fields are let through.
+        mend: How to go on without it ("run `ccs index` again").
+
+    Raises:
+        FileNotFoundError: there is none.
+        FrescoError: it cannot be read, or is damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(Limits.chosen().file + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FrescoError(f"{path}: cannot be read ({error.strerror or error}); {mend}") from error
+    if len(raw) > Limits.chosen().file:
+        raise FrescoError(f"{path}: is far longer than such a file can be; {mend}")
+    try:
+        content = parse_json(raw)
+    except ValueError as error:
+        raise FrescoError(f"{path}: is damaged ({one_line(str(error), 120)}); {mend}") from None
+    if not isinstance(content, dict):
+        raise FrescoError(f"{path}: is damaged (holds {short(content)}, no object); {mend}")
+    said = content.pop(_SUM, None)
+    if said is not None and said != _checksum(content):
+        raise FrescoError(f"{path}: is damaged, or was changed by hand (its checksum is another's); {mend}")
+    for name, kind in shape.items():
+        if name not in content:
+            raise FrescoError(f"{path}: is damaged (has no {name}); {mend}")
+        if not _is(content[name], kind):
+            raise FrescoError(f"{path}: is damaged ({name} is {short(content[name])}); {mend}")
+    return content
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if isinstance(kind, type | tuple):
+        return isinstance(value, kind) and (not isinstance(value, bool) or kind is bool)
+    return bool(kind(value))
+
+
+def _checksum(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
