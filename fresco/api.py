@@ -113,7 +113,7 @@ def score(
         store: File of the score store; ``$FRESCO_STORE`` or one in the user's cache folder where None.
         progress: Whether to show bars; or a function of what is scored, pairs done and pairs in all.
         device: For models that a spec names, as are the next three; a loaded model keeps its own. ``cpu``, ``cuda``,
-            ``cuda:1``, ``mps``; the best there is where None.
+            ``cuda:1``, ``mps``, several as in ``cuda:0,cuda:1``, ``all`` GPUs; the best there is where None.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
         max_length: Longest input in tokens; the model's own limit where None.
         batch_tokens: Tokens in one forward pass.

@@ -262,7 +262,9 @@ def _encoded(
     order = getattr(model, "order", None)
     places = order(pairs) if order else list(range(len(pairs)))
     windows = (places[start : start + WINDOW] for start in range(0, len(places), WINDOW))
-    wanted = (window for window in windows if not is_done(window))
+    # Where processes share a run, is_done takes a batch for this one; a window is looked at and never taken.
+    stored = getattr(is_done, "stored", is_done)
+    wanted = (window for window in windows if not stored(window))
     with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as thread:
 
         def submit() -> tuple[list[int], Future[list[Tokens]]] | None:

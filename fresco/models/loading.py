@@ -243,6 +243,8 @@ def torch_device(settings: Settings) -> torch.device:
     name = settings.device or (
         "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     )
+    if name == "all" or "," in name:
+        raise FrescoError(f"--device {name}: this runs on one device; name one")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

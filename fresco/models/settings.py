@@ -12,7 +12,8 @@ class Settings:
     """Options of the command line that model backends share.
 
     Attributes:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None lets the backend choose.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; several with commas between them, or ``all`` GPUs, for pointwise
+            re-rankers; None lets the backend choose.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (what the checkpoint says).
         max_length: Longest input in tokens; None takes the model's own limit. Longer passages lose the end of their
             body, never the timestamp line.

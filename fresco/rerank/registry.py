@@ -7,12 +7,15 @@ specs, installed plug-ins and classes of the user's own are written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fresco.errors import FrescoError
 from fresco.io.registry import Registry
 from fresco.models.settings import Settings
 from fresco.rerank.base import Reranker
 from fresco.rerank.conformance import fault_of_members
+from fresco.rerank.many_devices import ManyDevices, devices_of
+from fresco.rerank.model_reranker import ModelReranker
 
 RERANKERS: Registry[Reranker] = Registry(
     "re-ranker",
@@ -36,7 +39,15 @@ def open_reranker(spec: str, settings: Settings) -> Reranker:
     """
     if spec.startswith(("http://", "https://")):  # a bare address can mean nothing else
         spec = f"http:{spec}"
-    return RERANKERS.open(spec, settings=settings)
+    devices = devices_of(settings)
+    if len(devices) == 1:
+        return RERANKERS.open(spec, settings=replace(settings, device=devices[0] or None))
+    lead = RERANKERS.open(spec, settings=replace(settings, device=devices[0]))
+    if not isinstance(lead, ModelReranker):
+        return lead
+    if not hasattr(lead, "score_batches"):
+        raise FrescoError(f"--device {settings.device}: {lead.name} runs on one device; name one")
+    return ManyDevices(lead, spec, settings, devices)
 
 
 def open_over_base(

@@ -26,7 +26,10 @@ def add_device(options: Options, *, of: str = "") -> None:
         of: Whose device it is, where that does not go without saying ("the embedder").
     """
     whose = f"of {of}: " if of else ""
-    options.add_argument("--device", metavar="D", help=f"{whose}cpu, cuda, cuda:1, mps (default: the best there is)")
+    several = "" if of else "; several as in cuda:0,cuda:1, or all"
+    options.add_argument(
+        "--device", metavar="D", help=f"{whose}cpu, cuda, cuda:1, mps{several} (default: the best there is)"
+    )
 
 
 def add_dtype(options: Options, choices: Sequence[str] = DTYPES) -> None:
