@@ -162,7 +162,7 @@ def _current_revisions(
     for revision, page in reversed(pages):
         if not pair.since <= revision.timestamp <= reference:
             continue
-        for role, stated in _roles(pair, read_state(pair.relation, page.infoboxes)):
+        for role, stated in _roles(pair, read_state(pair.relation, page.infoboxes, subject=pair.subject)):
             if len(stated) == len(holders) and all(any(same(a, b) for b in stated) for a in holders):
                 yield revision, page, role, _with_aliases(pair.subject, stated, holders)
 
@@ -195,7 +195,7 @@ def _older_revisions(
     """Revisions whose infobox states an earlier holder, with who is gone since and who is new since."""
     spans = [(fact, value) for fact in pair.earlier if (value := value_of(fact, pair.relation)) is not None]
     for revision, page in pages:
-        stated = read_state(pair.relation, page.infoboxes).get(role, ())
+        stated = read_state(pair.relation, page.infoboxes, subject=pair.subject).get(role, ())
         gone = tuple(
             value
             for value in stated

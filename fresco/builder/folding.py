@@ -9,6 +9,7 @@ it. It is history, too, where the newest revision has moved the sentence to anot
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ FOLDED = "near-duplicate of another of its label"
 TWIN = "near-duplicate of a passage with another label"
 #: A model with a short window must see where a positive and an outdated passage part.
 _SHORT_WINDOW = 240
-#: Share of a sentence's shingles from which another text holds it, whatever stands around it.
-_HELD = 0.95
+#: Share of a sentence's shingles from which another text holds it; one word that differs is in five of them.
+_HELD = 0.6
 #: A smaller window is taken where it keeps so many times as many outdated passages.
 _WORTH = 1.34
 
@@ -109,7 +110,7 @@ def fold_windows(sources: Sequence[Source], subject: str, discarded: Counter[str
 
 def _groups(sources: Sequence[Source], size: int, discarded: Counter[str]) -> list[_Group]:
     """One group for each label and text, near-duplicates of one label and value together."""
-    by_text: dict[tuple[Label, str, str, bool, str], list[tuple[Source, Window]]] = {}
+    by_text: dict[tuple[Label, str, bool, str], list[tuple[Source, Window]]] = {}
     for source in sources:
         reading = source.reading
         for window in windows(reading.section.text, reading.parts, size):
@@ -118,11 +119,11 @@ def _groups(sources: Sequence[Source], size: int, discarded: Counter[str]) -> li
                 discarded[verdict.states] += 1
                 continue
             text = reading.section.text[window.start : window.end]
-            key = (verdict.label, verdict.states, reading.section.heading, verdict.announced, text)
+            key = (verdict.label, verdict.states, verdict.announced, text)
             by_text.setdefault(key, []).append((source, window))
     groups: list[_Group] = []
     indexes: dict[tuple[Label, str, bool], tuple[TwinIndex, list[_Group]]] = {}
-    for (label, states, _, announced, text), members in by_text.items():
+    for (label, states, announced, text), members in by_text.items():
         own = shingles(text)
         index, known = indexes.setdefault((label, states, announced), (TwinIndex(), []))
         if label is not Label.OUTDATED and (twins := index.twins(own)):
@@ -180,11 +181,16 @@ def _text(member: tuple[Source, Window]) -> str:
 
 
 def _still_stands(member: tuple[Source, Window], still: frozenset[str]) -> bool:
-    """Whether a sentence that states the former value stands among the shingles of the newest revision."""
+    """Whether a sentence that states a former value stands among the shingles of the newest revision.
+
+    A few words may differ (a typo that was mended), but none near the value or a number.
+    """
     source, window = member
-    for sentence in source.reading.former_sentences(window):
+    for value, sentence in source.reading.former_sentences(window):
         own = shingles(sentence)
-        if len(own & still) >= _HELD * len(own):
+        names = {word for form in value.forms for word in re.findall(r"\w{3,}", form.casefold())}
+        telling = {each for each in own if any(word.isdigit() or word in names for word in each.split())}
+        if telling <= still and len(own & still) >= _HELD * len(own):
             return True
     return False
 

@@ -22,7 +22,7 @@ from fresco.builder.manifest import manifest_rows
 from fresco.builder.pairs import Pair, pairs, wanted_revisions
 from fresco.builder.paper import align_like_paper
 from fresco.builder.pools import by_hash, near_topic_revision
-from fresco.builder.queries import query_rows
+from fresco.builder.queries import in_a_question, query_rows
 from fresco.builder.revisions import Revision, RevisionSource
 from fresco.builder.rows import Row, aligned_row, fact_row, revision_row, row_fact, row_revision
 from fresco.builder.sampling import sample
@@ -36,7 +36,7 @@ from fresco.io.files import lines, locked, read_rows, write_atomically
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 5
+BUILDER_VERSION = 6
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
@@ -264,7 +264,8 @@ class _Build:
                 reasons[aligned] += 1
                 continue
             discarded.update(aligned.discarded)
-            rows.append(aligned_row(aligned))
+            lead = pages[-1][1].sections[0].text if pages[-1][1].sections else ""
+            rows.append({**aligned_row(aligned), "spoken": in_a_question(subject, lead)})
         table = ["subject\trelation\trole\treason", *("\t".join(each) for each in dropped)]
         write_atomically(self._stages.folder / "dropped.tsv", "\n".join(table) + "\n")
         return lines(rows), {

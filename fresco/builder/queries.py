@@ -22,7 +22,7 @@ def query_rows(pair: Mapping[str, Any], relation: Relation, timestamp: str) -> l
     return [
         {
             "_id": query_id(pair["subject"], relation.key, pair["role"], kind),
-            "text": query_text(pair["subject"], relation, pair["role"], kind),
+            "text": query_text(pair["subject"], relation, pair["role"], kind, pair.get("spoken", "")),
             "timestamp": timestamp,
             "task": "EK",
             "kind": kind.value,
@@ -40,14 +40,20 @@ def query_id(subject: str, relation: str, role: str, kind: Kind) -> str:
     return ":".join(underscored(part) for part in (subject, relation, role, kind.value) if part)
 
 
-def query_text(subject: str, relation: Relation, role: str, kind: Kind) -> str:
-    """The template that SHA-256 of (subject, relation, role, kind) picks, filled in: other pairs move none."""
+def query_text(subject: str, relation: Relation, role: str, kind: Kind, name: str = "") -> str:
+    """The template that SHA-256 of (subject, relation, role, kind) picks, filled in: other pairs move none.
+
+    Args:
+        subject: Title of the page.
+        relation: The relation.
+        role: Words of the role; empty where the relation has none.
+        kind: Of query.
+        name: The subject as a question calls it, see :func:`in_a_question`; its bare title where empty.
+    """
     templates = relation.explicit if kind is Kind.EXPLICIT else relation.implicit
     seed = hashlib.sha256("\n".join((subject, relation.key, role, kind.value)).encode()).digest()
     template = templates[int.from_bytes(seed[:8]) % len(templates)]
-    return template.format(
-        subject=_with_article(spoken(subject), relation), role=_spoken_role(role) if role else relation.name
-    )
+    return template.format(subject=name or spoken(subject), role=_spoken_role(role) if role else relation.name)
 
 
 def spoken(title: str) -> str:
@@ -55,14 +61,19 @@ def spoken(title: str) -> str:
     return re.sub(r"\s*\([^)]*\)$", "", title) or title
 
 
-#: A team named by its players ("Detroit Pistons", "Boston Red Sox"), not by a place or a club ("Olympique Lyonnais").
-_PLAYERS = re.compile(r"\S+ .*(?:[a-z][^aisu\W]s|Sox|Heat|Jazz|Magic|Thunder|Lightning|Avalanche|Wild|Kraken)")
+def in_a_question(title: str, lead: str) -> str:
+    """A name as it stands within a question, with an article where the page's own first sentence has one.
 
+    "The Boston Celtics are ..." gives "the Boston Celtics", "The Goldman Sachs Group is ..." just "Goldman Sachs".
 
-def _with_article(name: str, relation: Relation) -> str:
-    """A name as it stands within a question: "the Detroit Pistons"."""
-    team = "team" in relation.subjects and _PLAYERS.fullmatch(name) and not name.startswith("The ")
-    return f"the {name}" if team else name
+    Args:
+        title: Of the page.
+        lead: Plain text of its first section.
+    """
+    name = spoken(title)
+    # Words that only make the name longer may stand before it: "The United States Food and Drug Administration".
+    named = re.match(rf"\s*The (?:[A-Z][\w.]* ){{0,2}}{re.escape(name)}(?![\w-]| [A-Z&])", lead)
+    return f"the {name}" if named and not name.startswith("The ") else name
 
 
 def underscored(text: str) -> str:
@@ -72,5 +83,8 @@ def underscored(text: str) -> str:
 
 def _spoken_role(role: str) -> str:
     # "Director" is a word, "NATO Secretary General" has names in it: only single capitalized words become lower case.
+    # What an office is "of" may be a name as well: "Chairman of the Joint Chiefs of Staff".
+    if " of " in role:
+        return role
     words = role.split()
     return role.lower() if all(re.fullmatch(r"[A-Z][a-z]+(?:-[A-Z]?[a-z]+)?|[a-z]+", word) for word in words) else role

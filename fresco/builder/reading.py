@@ -90,7 +90,9 @@ class Reading:
         self._judged: dict[tuple[Window, bool], Verdict] = {}
         if page is not None:
             self._lines = infobox_lines(page)
-            self.states_something = bool(read_state(sought.relation, page.infoboxes).get(sought.role))
+            self.states_something = bool(
+                read_state(sought.relation, page.infoboxes, subject=sought.subject).get(sought.role)
+            )
         else:
             self._read()
         self.parts = units(section.text)
@@ -124,12 +126,15 @@ class Reading:
             self._judged[key] = self._judge(window, in_time)
         return self._judged[key]
 
-    def former_sentences(self, window: Window) -> list[str]:
-        """The sentences of a window that state a former value; none of an infobox, which has no sentences."""
+    def former_sentences(self, window: Window) -> list[tuple[Value, str]]:
+        """Former values and the sentences of a window that state them; an infobox has no sentences."""
         if self._page is not None:
             return []
-        found = [each for stated in self._over.values() for each in _inside(stated, window)]
-        return [self.section.text[each.start : each.end] for each in found]
+        return [
+            (value, self.section.text[each.start : each.end])
+            for value in self._sought.former
+            for each in _inside(self._over[value.label], window)
+        ]
 
     def _judge(self, window: Window, in_time: bool) -> Verdict:
         text = self.section.text[window.start : window.end]
@@ -173,7 +178,7 @@ class Reading:
         sought = self._sought
         assert self._page is not None
         part = part_of(self._page, self._lines, window.start, window.end)
-        holders = read_state(sought.relation, part).get(sought.role, ())
+        holders = read_state(sought.relation, part, subject=sought.subject).get(sought.role, ())
         now = len(holders) == len(sought.current) and all(
             any(same(holder, value) for holder in holders) for value in sought.current
         )

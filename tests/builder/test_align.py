@@ -113,6 +113,26 @@ def test_a_sentence_that_only_moved_to_another_section_is_history() -> None:
     assert kinds[Conflict.VERSION] == gone
 
 
+def test_a_sentence_is_history_still_where_a_typo_in_it_was_mended() -> None:
+    one = "From 2019 on the manager was Carl Dorn, who won the cup of the coast twicce in his time there by the sea."
+    new = f"== Past ==\n{one.replace('twicce', 'twice')} {STAFF.format(coach='Alma Berg')}"
+    outdated = aligned(one, one, new, new, new).labelled(Label.OUTDATED)
+    assert {each.conflict for each in outdated} == {Conflict.HISTORY}
+
+
+def test_a_sentence_whose_name_was_replaced_is_of_an_old_version() -> None:
+    one = f"== Staff ==\n{STAFF.format(coach='Carl Dorn')} {GROUND}"
+    outdated = aligned(one, one, *[one.replace("Carl Dorn", "Alma Berg")] * 3).labelled(Label.OUTDATED)
+    assert {each.conflict for each in outdated} == {Conflict.VERSION}
+
+
+def test_one_body_under_two_headings_is_one_passage() -> None:
+    body = "Carl Dorn was the manager from 2019 to 2022 and won the cup of the coast twice in his time."
+    texts = [f"== {head} ==\n{body}\n== Staff ==\n{STAFF.format(coach='Alma Berg')}" for head in ("Past", "History")]
+    outdated = aligned(texts[0], texts[0], *[texts[1]] * 3).labelled(Label.OUTDATED)
+    assert [(each.conflict, each.heading) for each in outdated if body in each.text] == [(Conflict.HISTORY, "History")]
+
+
 def test_a_value_to_come_is_announced() -> None:
     change = pair(("Carl Dorn", 2020, 2022), ("Alma Berg", 2022, None), ("Olga Ek", 2026, None))
     assert [fact.value for fact in change.coming] == ["Olga Ek"]

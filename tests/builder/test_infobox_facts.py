@@ -175,3 +175,65 @@ def test_of_a_composite_amount_the_total_counts() -> None:
     one, other = (f"{{{{ubl|{free} million free|{total} million total}}}}" for free, total in ((200, 300), (220, 400)))
     found = values("num_users", one, one, other, other, kind="website")
     assert [value.split()[0] for value in found] == ["300", "400"]
+
+
+def change(field: str, **others: str) -> list[tuple[str, str, str]]:
+    """The facts of a change in one field of the page Harbour Agency: relation, role and value."""
+    kind = others.pop("kind", "football club")
+    beside = "".join(f"| {name} = {value}\n" for name, value in others.items())
+    moments = [parse_timestamp(time) for time in DAYS]
+    dated = [
+        Dated(when, until, parse_infoboxes(f"{{{{Infobox {kind}\n| {field} = [[{name}]]\n{beside}}}}}\nText."))
+        for when, until, name in zip(
+            moments, [*moments[1:], None], ["Ann Ek", "Ann Ek", "Ola Dorn", "Ola Dorn"], strict=True
+        )
+    ]
+    found = facts_of_page("Harbour Agency", dated, list(relations().values()))
+    return [(fact.relation, fact.role, fact.value) for fact in found]
+
+
+@pytest.mark.parametrize(
+    ("title", "role"),
+    [
+        ("Director of the Harbour Agency", "Director"),
+        ("Director of the Agency", "Director"),
+        ("Acting Director", "Director"),
+        ("Chairman of the Joint Chiefs of Staff", "Chairman of the Joint Chiefs of Staff"),
+        ("Chief of Staff", "Chief of Staff"),
+        ("Chief Officer of Research Facilities", "Chief Officer of Research Facilities"),
+        ("Presidency", "President"),
+    ],
+)
+def test_an_office_is_cut_only_at_the_name_of_its_own_body(title: str, role: str) -> None:
+    found = change("chief1_name", chief1_position=title, kind="government agency")
+    assert found == [("leader", role, "Ann Ek"), ("leader", role, "Ola Dorn")]
+
+
+def test_a_leadership_is_nobodys_title() -> None:
+    assert change("chief1_name", chief1_position="Leadership", kind="government agency") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "sibling", "own", "another"),
+    [
+        ("owner", "owntitle", "Owner(s)", "President"),
+        ("chairman", "chrtitle", "Chairwoman", "CEO"),
+        ("manager", "mgrtitle", "Head coach", "Sporting director"),
+    ],
+)
+def test_a_field_that_its_sibling_renames_is_another_office(field: str, sibling: str, own: str, another: str) -> None:
+    assert len(change(field)) == 2
+    assert change(field, **{sibling: own}) == change(field)
+    assert change(field, **{sibling: another}) == []
+
+
+def test_the_head_of_engineering_is_technical_director_where_nothing_else_is_said() -> None:
+    position = "engineering_head_position"
+    assert len(change("engineering_head", kind="F1 team")) == 2
+    assert len(change("engineering_head", kind="F1 team", **{position: "Technical Director"})) == 2
+    assert change("engineering_head", kind="F1 team", **{position: "Chief Operating and Technical Officer"}) == []
+
+
+def test_an_interim_principal_officer_is_no_chief_executive() -> None:
+    one, other = ("[[Ann Ek]] (CEO)", "[[Ola Dorn]] (interim principal executive officer)")
+    assert values("key_people", one, one, other, other, kind="company") == ["Ann Ek"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from fresco.builder.queries import query_id, query_text
+from fresco.builder.queries import in_a_question, query_id, query_rows, query_text
 from fresco.builder.templates import choose, read_relation, relations
 from fresco.errors import FrescoError
 from fresco.records import Kind
@@ -78,20 +80,38 @@ def test_a_wrong_file_is_named_with_its_fault(old: str, new: str, message: str) 
 
 
 @pytest.mark.parametrize(
-    ("subject", "spoken"),
+    ("title", "lead", "name"),
     [
-        ("Detroit Pistons", "the Detroit Pistons"),
-        ("Philadelphia 76ers", "the Philadelphia 76ers"),
-        ("Boston Red Sox", "the Boston Red Sox"),
-        ("Olympique Lyonnais", "Olympique Lyonnais"),
-        ("AC Milan", "AC Milan"),
-        ("Chelsea F.C.", "Chelsea F.C."),
+        ("Northport Pistons", "The Northport Pistons are a basketball team.", "the Northport Pistons"),
+        ("Bank of Northport", "The Bank of Northport (BoN) is a bank.", "the Bank of Northport"),
+        ("Harbour Administration", "The United Isles Harbour Administration (HA) is an", "the Harbour Administration"),
+        ("Dorn", "The Dorn Group, Inc. is an investment bank.", "Dorn"),
+        ("Dorn", "The Dorn & Ek Company makes rope.", "Dorn"),
+        ("The Dorn Company", "The Dorn Company makes rope.", "The Dorn Company"),
+        ("AC Northport", "AC Northport is a club. The AC Northport fans sing.", "AC Northport"),
+        ("Dorn (company)", "The Dorn is a company.", "the Dorn"),
+        ("Dorn", "", "Dorn"),
     ],
 )
-def test_a_team_named_by_its_players_has_an_article(subject: str, spoken: str) -> None:
-    text = query_text(subject, relations()["head_coach"], "", Kind.IMPLICIT)
-    assert f" {spoken}" in text
-    assert ("the " in spoken) == (f"the {subject}" in text)
+def test_a_name_has_the_article_of_its_own_lead(title: str, lead: str, name: str) -> None:
+    assert in_a_question(title, lead) == name
+    row = {"subject": title, "role": "", "current": ["Ann Ek"], "spoken": in_a_question(title, lead)}
+    for query in query_rows(row, relations()["head_coach"], "2025-01-01T00:00:00Z"):
+        assert f" {name}" in query["text"]
+
+
+@pytest.mark.parametrize("key", [key for key, each in relations().items() if re.search("team|club", each.subjects)])
+def test_no_verb_must_agree_with_a_team(key: str) -> None:
+    relation = relations()[key]
+    for template in (*relation.explicit, *relation.implicit):
+        assert not re.search(
+            r"\b(?:is|are|does|do|has|have|was|were|did) \{subject\}|\{subject\} (?!as\b)\w+s\b", template
+        )
+
+
+def test_an_office_of_a_body_keeps_its_capitals() -> None:
+    text = query_text("Navy Board", relations()["leader"], "Chief of Staff", Kind.IMPLICIT, "the Navy Board")
+    assert "Chief of Staff of the Navy Board" in text
 
 
 def test_a_league_has_a_champion_and_no_winner() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from fresco.builder.facts.values import Value, read_value, same
+from fresco.builder.facts.values import Value, fold, read_value, same
 from fresco.builder.templates import FieldRule, Relation
 from fresco.builder.wikitext import Entry, Infobox
 
 _TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
+
+#: Words for an office, and for who holds it; one who holds a "leadership" has no name.
+_OFFICES = {"presidency": "President", "chairmanship": "Chairman", "directorship": "Director", "leadership": ""}
 
 #: Holders by role (empty where the relation has none).
 State = dict[str, tuple[Value, ...]]
@@ -19,6 +22,7 @@ def read_state(
     relation: Relation,
     infoboxes: Iterable[Infobox],
     *,
+    subject: str = "",
     unreadable: Callable[[], None] = lambda: None,
 ) -> State:
     """The holders that the infoboxes state.
@@ -29,23 +33,24 @@ def read_state(
     Args:
         relation: The relation.
         infoboxes: Of one revision.
+        subject: Title of the page: "Director of the Agency" is its director, "Chief of Staff" is another office.
         unreadable: Called for each role that is stated in a way that cannot be read.
     """
     state: State = {}
-    for role, holders in _stated(relation, infoboxes, unreadable):
+    for role, holders in _stated(relation, infoboxes, subject, unreadable):
         if holders and (relation.several or len(holders) == 1):
             state.setdefault(role, holders)
     return state
 
 
 def _stated(
-    relation: Relation, infoboxes: Iterable[Infobox], unreadable: Callable[[], None]
+    relation: Relation, infoboxes: Iterable[Infobox], subject: str, unreadable: Callable[[], None]
 ) -> Iterator[tuple[str, tuple[Value, ...]]]:
     for box in infoboxes:
         for rule in relation.fields:
             if box.kind in rule.infoboxes:
                 only_first = rule.first or relation.values in ("amount", "percentage")
-                for role, found in _matches(rule, box):
+                for role, found in _matches(relation, rule, box, subject):
                     entries = _main(found) if only_first else found
                     if all(entry.readable for entry in entries):
                         yield role, _distinct(_values(relation, rule, entries))
@@ -59,12 +64,14 @@ def _main(found: Sequence[Entry]) -> Sequence[Entry]:
     return totals[:1] or found[:1]
 
 
-def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entry]]]:
+def _matches(relation: Relation, rule: FieldRule, box: Infobox, subject: str) -> Iterator[tuple[str, Sequence[Entry]]]:
     names = [(name, match) for name in box.fields for each in rule.names if (match := each.fullmatch(name))]
     if rule.latest_year and names:
         stated = [one for one in names if box.fields[one[0]]]
         names = [max(stated, key=lambda one: one[0])] if stated else []
     for name, match in names:
+        if rule.renamed and _is_another(relation, _title(box, rule.renamed.replace("{name}", name))):
+            continue
         entries = box.fields[name]
         if rule.role is not None and name not in rule.bare:
             entries = tuple(entry for entry in entries if _has_role(rule, entry))
@@ -74,8 +81,7 @@ def _matches(rule: FieldRule, box: Infobox) -> Iterator[tuple[str, Sequence[Entr
         if rule.title:
             number = match.group(1) if match.re.groups else ""
             title = rule.title.replace("{n}", number)
-            titles = box.fields.get(title, ()) or box.fields.get(title.replace(" ", ""), ())
-            role = _role(titles[0].text if titles and titles[0].readable else "") or rule.fixed_title
+            role = _role(_title(box, title), subject) or rule.fixed_title
             if not role:
                 continue
         yield role, entries
@@ -88,10 +94,29 @@ def _has_role(rule: FieldRule, entry: Entry) -> bool:
     return bool(rule.role.search(note)) and not (rule.not_role and rule.not_role.search(note))
 
 
-def _role(title: str) -> str:
+def _title(box: Infobox, name: str) -> str:
+    """What a field says that names an office; empty where it says nothing that can be read."""
+    titles = box.fields.get(name, ()) or box.fields.get(name.replace(" ", ""), ())
+    return titles[0].text if titles and titles[0].readable else ""
+
+
+def _is_another(relation: Relation, title: str) -> bool:
+    """Whether a title names another office than the relation's: its plainest cue does not stand in it."""
+    return bool(title) and not relation.cue_patterns()[0].search(title)
+
+
+def _role(title: str, subject: str) -> str:
     title = re.sub(r"^(?:acting|interim|current)\s+", "", " ".join(title.split()), flags=re.IGNORECASE)
-    title = re.split(r"[,;(]| of the | of ", title)[0].strip()
+    title = re.split(r"[,;(]", title)[0].strip()
+    office, _, body = title.partition(" of ")
+    if _proper_words(body) <= _proper_words(subject):
+        title = office
+    title = _OFFICES.get(title.casefold(), title)
     return title if 2 < len(title) <= 60 and re.search(r"[^\W\d_]{3}", title) else ""
+
+
+def _proper_words(name: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", fold(name).casefold()) if word not in ("the", "of", "and")}
 
 
 def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry]) -> Iterator[Value]:

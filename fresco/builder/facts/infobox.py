@@ -71,7 +71,9 @@ def facts_of_page(
         counts["value behind a template that is not known"] += 1
 
     for relation in relations:
-        states: _States = [(each, read_state(relation, each.infoboxes, unreadable=unreadable)) for each in dated]
+        states: _States = [
+            (each, read_state(relation, each.infoboxes, subject=title, unreadable=unreadable)) for each in dated
+        ]
         states = _resolved(states, resolve)
         for role in dict.fromkeys(role for _, state in states for role in state):
             yield from _facts_of_role(title, relation, role, states, counts)

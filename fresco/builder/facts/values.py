@@ -240,7 +240,7 @@ def same(a: Value, b: Value) -> bool:
 def _same_amount(a: Amount, b: Amount) -> bool:
     unit = max(a.unit, b.unit)
     rounded = 0.51 * unit if unit < 0.2 * abs(a.number) else 0
-    return abs(a.number - b.number) <= max(rounded, 0.004 * abs(a.number))
+    return abs(a.number - b.number) <= max(rounded, 1e-9 * abs(a.number))
 
 
 def bears_name_of(value: Value, subject: str) -> bool:
@@ -296,6 +296,8 @@ def _same_name(one: str, other: str, kind: str) -> bool:
         return False
     if kind == "place":
         return words <= others or others <= words
+    if (words <= others or others <= words) and re.search(r"\band\b|&", one + other):
+        return True  # "Ann Ek" and "Ann and Ola Ek": one of two, or both
     # "Inter" is not Inter Miami: only words that say what kind of body it is may be left out.
     return words == others or bool(words & others and (words ^ others) <= _BODIES)
 

@@ -15,8 +15,12 @@ A file says:
 - ``[[fields]]``: where infoboxes state it: ``infoboxes`` (kinds, without the word infobox), ``names`` (regular
   expressions over field names), and if needed ``role`` / ``not_role`` (what must / must not stand in brackets behind a
   name), ``bare`` (names of fields that need no role), ``title`` / ``fixed_title`` (the field, or the words, that name
-  the role), ``latest_year`` (of fields whose names carry a year, the last), ``first`` (only the first line counts: a
-  stadium's town stands below it).
+  the role), ``renamed`` (the field that may give this one another label, ``{name}`` for its own name: where the first
+  cue does not stand in it, it is another office), ``latest_year`` (of fields whose names carry a year, the last),
+  ``first`` (only the first line counts: a stadium's town stands below it).
+
+Queries are asked of names in the singular and the plural ("the Boston Celtics"): a template has no verb that would have
+to agree with ``{subject}`` where subjects may be teams.
 """
 
 from __future__ import annotations
@@ -50,7 +54,18 @@ _KEYS = {
     "reach",
     "nested",
 }
-_FIELD_KEYS = {"infoboxes", "names", "role", "not_role", "bare", "title", "fixed_title", "latest_year", "first"}
+_FIELD_KEYS = {
+    "infoboxes",
+    "names",
+    "role",
+    "not_role",
+    "bare",
+    "title",
+    "fixed_title",
+    "renamed",
+    "latest_year",
+    "first",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ class FieldRule:
     bare: tuple[str, ...] = ()
     title: str = ""
     fixed_title: str = ""
+    renamed: str = ""
     latest_year: bool = False
     first: bool = False
 
@@ -202,6 +218,7 @@ def _field(place: str, data: Mapping[str, Any]) -> FieldRule:
             bare=tuple(data.get("bare", ())),
             title=data.get("title", ""),
             fixed_title=data.get("fixed_title", ""),
+            renamed=data.get("renamed", ""),
             latest_year=data.get("latest_year", False),
             first=data.get("first", False),
         )
