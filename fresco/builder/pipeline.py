@@ -29,7 +29,7 @@ from fresco.builder.sampling import sample
 from fresco.builder.stages import STAGES, Stages
 from fresco.builder.tables import as_json, attribution, write_tables
 from fresco.builder.templates import choose
-from fresco.builder.wikitext import Page, without_infoboxes
+from fresco.builder.wikitext import Page, references, without_infoboxes
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
@@ -185,7 +185,7 @@ class _Build:
                 continue
             ends = [*(each.timestamp for each, _ in pages[1:]), None]
             dated = [
-                Dated(each.timestamp, end, page.infoboxes, partial(self._prose, each))
+                Dated(each.timestamp, end, page.infoboxes, partial(self._prose, each), partial(self._cited, each))
                 for (each, page), end in zip(pages, ends, strict=True)
             ]
             yield from facts_of_page(
@@ -195,6 +195,9 @@ class _Build:
 
     def _prose(self, revision: Revision) -> str:
         return next((without_infoboxes(text) for _, text in self._source.texts([revision])), "")
+
+    def _cited(self, revision: Revision) -> str:
+        return next(("\n".join(references(text)) for _, text in self._source.texts([revision])), "")
 
     # revisions
 

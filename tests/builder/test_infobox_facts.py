@@ -9,7 +9,7 @@ import pytest
 from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Dated, facts_of_page
 from fresco.builder.templates import relations
-from fresco.builder.wikitext import parse_infoboxes
+from fresco.builder.wikitext import parse_infoboxes, references
 from fresco.records import parse_timestamp
 
 DAYS = ("2023-01-01T00:00:00Z", "2023-06-01T00:00:00Z", "2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z")
@@ -137,6 +137,30 @@ def test_one_revision_alone_must_be_confirmed_by_prose(stated: tuple[str, ...], 
     found = facts_of_page("X", dated, list(relations().values()), problems=problems)
     assert {fact.value for fact in found} == kept
     assert problems.total() == len(set(stated) - kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "kept"),
+    [
+        ("Carl Dorn", "Carl Dorn is the new coach", {"Alma Berg", "Carl Dorn"}),
+        ("Carl Dorn", "The new coach begins", {"Alma Berg"}),
+    ],
+)
+def test_a_source_that_names_the_new_holder_confirms(name: str, title: str, kept: set[str]) -> None:
+    page = f"{{{{Infobox football club\n| manager = {name}<ref>{{{{cite web|title={title}}}}}</ref>\n}}}}"
+    times = [parse_timestamp(day) for day in DAYS[:3]]
+    before = parse_infoboxes(page.replace(name, "Alma Berg"))
+    dated = [Dated(when, None, before, str, str) for when in times[:2]]
+    dated.append(Dated(times[2], None, parse_infoboxes(page), str, lambda: "".join(references(page))))
+    assert {fact.value for fact in facts_of_page("X", dated, list(relations().values()))} == kept
+
+
+def test_a_number_in_a_reference_confirms_nothing() -> None:
+    boxes = [parse_infoboxes(f"{{{{Infobox company\n| num_employees = {number}\n}}}}") for number in (50, 7, 50)]
+    dated = [
+        Dated(parse_timestamp(day), None, box, str, lambda: "7 May") for day, box in zip(DAYS, boxes, strict=False)
+    ]
+    assert {fact.value for fact in facts_of_page("X", dated, list(relations().values()))} == {"50"}
 
 
 def test_redirects_and_moves_are_resolved() -> None:

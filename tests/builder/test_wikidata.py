@@ -14,6 +14,7 @@ from fresco.builder.config import BuildConfig
 from fresco.builder.facts import Fact
 from fresco.builder.facts.sparql import Sparql
 from fresco.builder.facts.wikidata import Wikidata
+from fresco.builder.pairs import Pair, pairs
 from fresco.builder.pipeline import build
 from fresco.builder.templates import choose
 from fresco.builder.wikipedia import Mirror
@@ -161,6 +162,25 @@ def test_statements_that_contradict_drop_the_pair(
     current = {value for subject, value, _, end in found if subject == "Northport United" and end is None}
     assert current == (set() if dropped else {"Carl Dorn"})
     assert {each for each in EXPECTED if each[0] == "Easthaven Rovers"} <= found
+
+
+@pytest.mark.parametrize(("end", "holds"), [("2026-06-30/11", True), ("2026-01-01/9", True), ("2024-12-01/11", False)])
+def test_who_ends_after_the_reference_date_holds_at_it(end: str, holds: bool, tmp_path: Path) -> None:
+    made = Statements()
+    made.subject("Q1", "Northport United")
+    made.label("Q11", "Alma Berg")
+    made.label("Q12", "Carl Dorn")
+    made.statement("Q1", COACH, "wd:Q12", P580="2020-07-01/11", P582="2021-06-30/11")
+    made.statement("Q1", COACH, "wd:Q11", P580="2021-07-01/11", P582=end)
+    with serve(made.turtle()) as service:
+        found = ask(service.url, tmp_path)
+    (pair,) = pairs(found, choose(["head_coach"]), SINCE, parse_timestamp("2025-01-01T23:59:59Z"))
+    if holds:
+        assert isinstance(pair, Pair)
+        assert [fact.value for fact in pair.current] == ["Alma Berg"]
+        assert [fact.value for fact in pair.earlier] == ["Carl Dorn"]
+    else:
+        assert not isinstance(pair, Pair)
 
 
 def test_values_at_a_point_in_time_hold_until_the_next(tmp_path: Path) -> None:

@@ -36,12 +36,14 @@ class Dated:
         until: When the next revision that was read was saved; None for the last.
         infoboxes: Of its lead.
         prose: Gives what else stands on the page; None where it cannot be had.
+        cited: Gives its references, those within infoboxes too: a source's title may name who is new.
     """
 
     when: datetime
     until: datetime | None
     infoboxes: tuple[Infobox, ...]
     prose: Callable[[], str] | None = field(default=None, compare=False)
+    cited: Callable[[], str] | None = field(default=None, compare=False)
 
 
 def _as_it_is(titles: Collection[str]) -> Mapping[str, str]:
@@ -134,7 +136,7 @@ def _facts_of_role(
 
 
 def _is_confirmed(stated: Sequence[tuple[Dated, tuple[Value, ...]]], place: int) -> bool:
-    """Whether every holder that a revision states is stated by another one too, or by the prose of its own.
+    """Whether every holder that a revision states is stated by another one too, or by its own prose or references.
 
     A name that stands alone is doubted only beside one that is established by two revisions. A number stands alone more
     often than not (each year's revenue in one revision): it is doubted only where both neighbours agree on another one,
@@ -151,7 +153,10 @@ def _is_confirmed(stated: Sequence[tuple[Dated, tuple[Value, ...]]], place: int)
             doubted = doubted or any(_is_slip(value, other) for other in (*before, *behind))
         else:
             doubted = any(_sightings(other, stated) > 1 for other in (*before, *behind))
-        if doubted and each.prose is not None and not _named(value, each.prose()):
+        if not doubted or each.prose is None or _named(value, each.prose()):
+            continue
+        # Numbers stand in every other reference: there they prove nothing.
+        if value.amount is not None or each.cited is None or not _named(value, each.cited()):
             return False
     return True
 

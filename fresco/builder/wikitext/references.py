@@ -26,10 +26,21 @@ class _Tag:
 
 def without_references(text: str) -> str:
     """Text without ``<ref>`` elements: named, grouped, nested, self-closing, unclosed, and stray closing tags."""
+    return "".join(_split(text)[0])
+
+
+def references(text: str) -> list[str]:
+    """The ``<ref>`` elements of a text, tags and all, in their order."""
+    return _split(text)[1]
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    """What stands outside of references, and the references."""
     if "<" not in text:
-        return text
+        return [text], []
     tags = _tags(text)
     kept: list[str] = []
+    dropped: list[str] = []
     place = number = 0
     while number < len(tags):
         tag = tags[number]
@@ -38,7 +49,8 @@ def without_references(text: str) -> str:
             continue  # inside what is dropped already
         kept.append(text[place : tag.start])
         place = _end(text, tags, number - 1) if tag.kind == "open" else tag.end
-    return "".join([*kept, text[place:]])
+        dropped.append(text[tag.start : place])
+    return [*kept, text[place:]], dropped
 
 
 def _tags(text: str) -> Sequence[_Tag]:
