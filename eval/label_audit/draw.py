@@ -19,7 +19,7 @@ from typing import Any
 from fresco.benchmarks import open_benchmark
 from fresco.records import Label, Pool
 
-SEED = "20250101"
+SEED = "20261129"
 INSTANCES = 80
 NEGATIVES = 3
 OUTDATED = 3

@@ -67,6 +67,16 @@ def test_the_audit_says_what_it_judged_and_its_table_counts_it() -> None:
     assert f"| everything | {whole} (" in table
 
 
+def test_the_check_of_recall_is_of_this_manifest_and_its_text_counts_it() -> None:
+    folder = ROOT / "eval" / "label_audit"
+    changes = [json.loads(line) for line in (folder / "recall.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len({(each["page"], each["change"]) for each in changes}) == len(changes) == 40
+    assert all(each["fact"] for each in changes if each["pair"])
+    subjects = {query["subject"] for query in read_manifest(MANIFEST).queries}
+    assert {each["page"] for each in changes if each["pair"]} <= subjects
+    assert f"**{sum(each['fact'] for each in changes)} (" in (folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_it_is_what_the_real_revisions_give(jsonl: Path, tmp_path: Path) -> None:
     began = _processor_seconds()
