@@ -1,60 +1,90 @@
-"""``fresco compare A B``: two runs side by side, with what can be told apart."""
+"""``fresco compare RUN...``: runs side by side, with what can be told apart."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fresco.metrics.catalog import PRIMARY
+from fresco.metrics.catalog import FEWEST_SUBJECTS, PRIMARY
 from fresco.terminal.options import add_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
 
 
 def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    compare = commands.add_parser("compare", help="the table of two runs with significance")
-    compare.add_argument("a", metavar="A", help="folder of a run")
-    compare.add_argument("b", metavar="B", help="folder of another run on the same benchmark")
-    compare.add_argument("--metric", default=PRIMARY, help=f"which to compare, as in nDCG@10 (default: {PRIMARY})")
+    compare = commands.add_parser("compare", help="runs side by side with significance")
+    compare.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folders of runs on the same benchmark")
+    compare.add_argument("--metric", default=PRIMARY, help=f"of the pairs, as in nDCG@10 (default: {PRIMARY})")
+    compare.add_argument(
+        "--unit",
+        default="subject",
+        choices=("subject", "relation"),
+        help="what comes and goes together: a page with its queries, or a whole relation (default: subject)",
+    )
+    compare.add_argument("--json", action="store_true", help="print one JSON object a pair on standard output")
     add_seed(compare, "the randomization test")
     compare.set_defaults(run=run_compare)
 
 
 def run_compare(options: argparse.Namespace) -> int:
-    """Print one row for each pair of re-rankers and each kind of query."""
+    """Print the table of all re-rankers with letters, and one row for each pair and each kind of query."""
+    from rich.markup import escape
+
+    from fresco.results.reader import read_run
+    from fresco.results.side_by_side import side_by_side
+    from fresco.results.table import results_table
+    from fresco.terminal.console import make_console
+
+    runs = [read_run(path) for path in options.runs]
+    found = side_by_side(runs, options.metric, unit=options.unit, seed=options.seed)
+    two = len(runs) == 2
+    pairs = runs[0].compare(runs[1], options.metric, unit=options.unit, seed=options.seed) if two else found.pairs
+    console = make_console(stderr=options.json)
+    title = f"{len(runs)} runs, {found.queries} queries"
+    console.print(results_table(found.rows, found.names, found.groups, title, console.width))
+    console.print(_table(pairs, options.metric, [escape(str(run.folder)) for run in runs] if two else []))
+    console.print(
+        f"[dim]unit: the {options.unit}, whose queries are drawn and flipped together; paired randomization, Holm over "
+        "the pairs of one kind of query that differ; re-rankers that share a letter cannot be told apart[/]"
+    )
+    if (pairs["units"] < FEWEST_SUBJECTS).any():
+        console.print(f"[yellow]no verdict[/] (-) where there are fewer than {FEWEST_SUBJECTS} {options.unit}s")
+    if options.json:
+        sys.stdout.writelines(f"{line}\n" for line in pairs.to_json(orient="records", lines=True).splitlines())
+    return 0
+
+
+def _table(pairs: pd.DataFrame, metric: str, folders: list[str]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from fresco.results.reader import read_run
-    from fresco.terminal.console import make_console
-
-    a, b = read_run(Path(options.a)), read_run(Path(options.b))
-    frame = a.compare(b, options.metric, seed=options.seed)
+    of = f": A = {folders[0]}, B = {folders[1]}" if folders else ""
     table = Table(
-        "A",
-        "B",
-        "queries",
-        "A's value",
-        "B's value",
-        "B - A [95 %]",
-        "p",
-        "p (Holm)",
-        title=f"{options.metric}: A = {escape(str(a.folder))}, B = {escape(str(b.folder))}",
+        *("A", "B", "queries", "A's value", "B's value", "B - A [95 %]", "p", "p (Holm)"),
+        title=f"{escape(metric)}{of}",
         title_justify="left",
         header_style="bold",
     )
-    for row in frame.to_dict("records"):
+    for row in pairs.to_dict("records"):
+        enough = row["units"] >= FEWEST_SUBJECTS
         table.add_row(
             escape(row["a"]),
             escape(row["b"]),
             f"{row['task']} {row['kind']} ({row['n']})",
             f"{row['value_a']:.3f}",
             f"{row['value_b']:.3f}",
-            escape(f"{row['difference']:+.3f} [{row['ci_low']:+.3f} {row['ci_high']:+.3f}]"),
-            f"{row['p']:.4f}",
-            f"{row['p_holm']:.4f}",
+            escape(_difference(row)),
+            f"{row['p']:.4f}" if enough else "-",
+            f"{row['p_holm']:.4f}" if enough else "-",
         )
-    console = make_console()
-    console.print(table)
-    console.print("[dim]paired randomization over subjects; Holm over the pairs of one kind of query[/]")
-    return 0
+    return table
+
+
+def _difference(row: Mapping[Any, Any]) -> str:
+    return f"{row['difference']:+.3f} [{row['ci_low']:+.3f} {row['ci_high']:+.3f}]"

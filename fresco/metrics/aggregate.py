@@ -31,14 +31,20 @@ def mean_of(frame: pd.DataFrame, measure: Measure) -> float:
 
 
 def mean_rows(
-    per_query: pd.DataFrame, measures: Sequence[Measure], *, seed: int = 0, resamples: int = 1000
+    per_query: pd.DataFrame,
+    measures: Sequence[Measure],
+    *,
+    unit: str = "subject",
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> list[dict[str, Any]]:
     """Every measure of every re-ranker in every scope that has queries.
 
     Args:
         per_query: ``Evaluation.per_query``; every re-ranker holds the same queries in the same order.
         measures: Those of its columns, and ratios of their means, in the order wanted.
-        seed: Of the bootstrap over subjects. The draws of a scope are shared by its re-rankers and measures.
+        unit: Column of what is drawn as one: ``subject``, or the coarser ``relation``.
+        seed: Of the bootstrap. The draws of a scope are shared by its re-rankers and measures.
         resamples: Of the bootstrap.
 
     Returns:
@@ -58,7 +64,7 @@ def mean_rows(
             with running(measure, f"the mean over {task}/{kind}"):
                 parts.append(measure.parts(own[name]))
                 counts.append(int(measure.defined(own[name]).sum()))
-        bootstrap = SubjectBootstrap(own[names[0]]["subject"].tolist(), resamples=resamples, seed=seed)
+        bootstrap = SubjectBootstrap(own[names[0]][unit].astype(str).tolist(), resamples=resamples, seed=seed)
         estimate = _estimate(bootstrap, [measure for _, measure in keys], *zip(*parts, strict=True))
         for column, (name, measure) in enumerate(keys):
             numbers = (estimate.value[column], estimate.low[column], estimate.high[column])

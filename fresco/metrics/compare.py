@@ -11,16 +11,17 @@ import pandas as pd
 
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_of, rounded_frame, select
-from fresco.metrics.catalog import PRIMARY, SCOPES
+from fresco.metrics.catalog import FEWEST_SUBJECTS, PRIMARY, SCOPES
 from fresco.metrics.measures import Measure, measures_among, parse_measure
 from fresco.stats.arrays import FloatArray
 from fresco.stats.intervals import SubjectBootstrap
 from fresco.stats.significance import ALPHA, holm, letters, randomization_test
 
-#: Columns of a table of differences; ``difference`` is ``value_b - value_a``, all three over the same ``n`` queries.
+#: Columns of a table of differences; ``difference`` is ``value_b - value_a``, all three over the same ``n`` queries of
+#: ``units`` subjects (or relations, where these are drawn).
 COLUMNS = (
     *("metric", "task", "kind", "a", "b", "value_a", "value_b"),
-    *("difference", "ci_low", "ci_high", "p", "p_holm", "n"),
+    *("difference", "ci_low", "ci_high", "p", "p_holm", "n", "units"),
 )
 
 
@@ -35,19 +36,19 @@ class _Paired:
 
 
 def compare_all(
-    per_query: pd.DataFrame, metric: str = PRIMARY, *, seed: int = 0, resamples: int = 1000
+    per_query: pd.DataFrame, metric: str = PRIMARY, *, unit: str = "subject", seed: int = 0, resamples: int = 1000
 ) -> pd.DataFrame:
-    """Every pair of re-rankers of one evaluation; the columns are :data:`COLUMNS`."""
+    """Every pair of re-rankers of one evaluation; the columns are :data:`COLUMNS`, ``unit`` as in :func:`compare`."""
     measure = _comparable(metric, per_query)
     metric = measure.name
     rows: list[dict[str, object]] = []
     for task, kind in _scopes(measure):
-        values = _by_reranker(select(per_query, task, kind), metric)
+        values = _by_reranker(select(per_query, task, kind), metric, unit)
         pairs = [
             _Paired(str(a), str(b), values[a].to_numpy(np.float64), values[b].to_numpy(np.float64))
             for a, b in itertools.combinations(values.columns, 2)
         ]
-        rows += _rows(pairs, _subjects(values), metric, task, kind, seed=seed, resamples=resamples)
+        rows += _rows(pairs, _units(values), metric, task, kind, seed=seed, resamples=resamples)
     return _table(rows)
 
 
@@ -57,6 +58,7 @@ def compare(
     metric: str = PRIMARY,
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
+    unit: str = "subject",
     seed: int = 0,
     resamples: int = 1000,
 ) -> pd.DataFrame:
@@ -69,6 +71,7 @@ def compare(
             defined, each with the same weight.
         pairs: Which re-ranker of A is set against which of B. By default each name that both runs hold against itself,
             and the names that only A holds against the names that only B holds.
+        unit: What is drawn and flipped as one: ``subject``, or ``relation``, the coarser one.
         seed: Of resampling and of sign flips.
         resamples: Of the bootstrap.
 
@@ -93,14 +96,14 @@ def compare(
             raise FrescoError(f"no re-ranker {missing[0]!r} in the run; it holds {', '.join(map(repr, names))}")
     rows: list[dict[str, object]] = []
     for task, kind in _scopes(measure):
-        left = _by_reranker(select(per_query_a, task, kind), metric)
-        right = _by_reranker(select(per_query_b, task, kind), metric)
+        left = _by_reranker(select(per_query_a, task, kind), metric, unit)
+        right = _by_reranker(select(per_query_b, task, kind), metric, unit)
         common = left.index.intersection(right.index, sort=False)
         left, right = left.loc[common], right.loc[common]
         paired = [
             _Paired(a, b, left[a].to_numpy(np.float64), right[b].to_numpy(np.float64)) for a, b in pairs if len(common)
         ]
-        rows += _rows(paired, _subjects(left), metric, task, kind, seed=seed, resamples=resamples)
+        rows += _rows(paired, _units(left), metric, task, kind, seed=seed, resamples=resamples)
     if not rows:
         what = " and ".join(sorted(measure.tasks)) if len(measure.tasks) == 1 else ""
         raise FrescoError(
@@ -109,17 +112,21 @@ def compare(
     return _table(rows)
 
 
-def groups(comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRIMARY) -> pd.DataFrame:
+def groups(
+    comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRIMARY, *, unit: str = "subject"
+) -> pd.DataFrame:
     """Letters for the groups that cannot be told apart.
 
     Args:
         comparisons: What :func:`compare_all` gave for the metric.
         per_query: What it was given.
         metric: The metric.
+        unit: As in :func:`compare`.
 
     Returns:
         ``metric``, ``task``, ``kind``, ``reranker``, ``value``, ``letters``, best first in each scope. Two re-rankers
-        of a scope share a letter if and only if their ``p_holm`` is at least 0.05.
+        of a scope share a letter if and only if their ``p_holm`` is at least 0.05; a scope with fewer than
+        :data:`~fresco.metrics.catalog.FEWEST_SUBJECTS` has no letters.
     """
     measure, rows = parse_measure(metric), []
     for task, kind in _scopes(measure):
@@ -130,7 +137,10 @@ def groups(comparisons: pd.DataFrame, per_query: pd.DataFrame, metric: str = PRI
         means = means.sort_values(ascending=measure.lower_is_better, kind="stable", na_position="last")
         own = comparisons[(comparisons["task"] == task) & (comparisons["kind"] == kind)]
         apart = own[own["p_holm"] < ALPHA]
-        display = letters([str(name) for name in means.index], list(zip(apart["a"], apart["b"], strict=True)))
+        names = [str(name) for name in means.index]
+        display = dict.fromkeys(names, "")
+        if scope[unit].nunique() >= FEWEST_SUBJECTS:
+            display = letters(names, list(zip(apart["a"], apart["b"], strict=True)))
         rows += [
             {"metric": metric, "task": task, "kind": kind, "reranker": name, "value": value, "letters": display[name]}
             for name, value in zip(display, means.tolist(), strict=True)
@@ -164,13 +174,14 @@ def _rows(
     differs = (counted != 0).any(axis=0)
     corrected = np.ones(len(p))
     corrected[differs] = holm(p[differs])
+    units = (bootstrap.sums(both.astype(np.float64)) > 0).sum(axis=0)
     rows: list[dict[str, object]] = []
     for column, pair in enumerate(pairs):
         seen = both[:, column]
         means = [float(value[seen].mean()) if seen.any() else float("nan") for value in (pair.value_a, pair.value_b)]
         numbers = (estimate.value, estimate.low, estimate.high, p, corrected)
         cells = (metric, task, kind, pair.a, pair.b, *means, *(float(array[column]) for array in numbers))
-        rows.append(dict(zip(COLUMNS, (*cells, int(seen.sum())), strict=True)))
+        rows.append(dict(zip(COLUMNS, (*cells, int(seen.sum()), int(units[column])), strict=True)))
     return rows
 
 
@@ -178,16 +189,16 @@ def _table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     return rounded_frame(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
-def _by_reranker(per_query: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values of the metric, a row for each (query, subject), a column for each re-ranker, in order of appearance."""
+def _by_reranker(per_query: pd.DataFrame, metric: str, unit: str) -> pd.DataFrame:
+    """Values of the metric, a row for each (query, unit), a column for each re-ranker, in order of appearance."""
     frames = {
-        name: own.set_index(["query_id", "subject"])[metric] for name, own in per_query.groupby("reranker", sort=False)
+        name: own.set_index(["query_id", unit])[metric] for name, own in per_query.groupby("reranker", sort=False)
     }
     return pd.DataFrame(frames)
 
 
-def _subjects(values: pd.DataFrame) -> list[str]:
-    return [str(subject) for _, subject in values.index]
+def _units(values: pd.DataFrame) -> list[str]:
+    return [str(unit) for _, unit in values.index]
 
 
 def _comparable(metric: str, *frames: pd.DataFrame) -> Measure:

@@ -13,7 +13,7 @@ import pandas as pd
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_rows, rounded, rounded_frame, select
 from fresco.metrics.bias import PreferenceRegression, differences
-from fresco.metrics.catalog import ALL, PRIMARY, SCOPES
+from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, HEADLINES, PRIMARY, SCOPES
 from fresco.metrics.compare import compare_all, groups
 from fresco.metrics.counterfactual import counterfactual, probe_pools
 from fresco.metrics.measures import Measure, parse_measure
@@ -45,7 +45,8 @@ class Evaluation:
         age_gap: ``reranker``, ``metric``, ``bin``, ``value``, ``ci_low``, ``ci_high``, ``n``; see
             :func:`fresco.metrics.staleness.by_age_gap`.
         comparisons: Pairs of re-rankers by the primary metric; see :func:`fresco.metrics.compare.compare_all`.
-        groups: Letters for each scope; see :func:`fresco.metrics.compare.groups`.
+        groups: Letters for each scope of the primary metric and of the headlines that a query has a value of; see
+            :func:`fresco.metrics.compare.groups`.
         bias: For each re-ranker ``regression`` and ``counterfactual`` (None where probes were not scored); empty where
             the benchmark holds no conflict.
         ties: For each re-ranker ``pools``, ``pools_with_ties``, ``pools_where_ties_matter``, ``tied_passages``,
@@ -160,11 +161,23 @@ def evaluate(
         rows=rows,
         age_gap=rounded_frame(pd.concat(gaps, ignore_index=True)),
         comparisons=comparisons,
-        groups=groups(comparisons, per_query, primary),
+        groups=_letters(per_query, primary, comparisons, seed=seed, resamples=resamples),
         bias=bias,
         ties=ties,
         warnings=_warnings(ties, per_query),
     )
+
+
+def _letters(
+    per_query: pd.DataFrame, primary: str, comparisons: pd.DataFrame, *, seed: int, resamples: int
+) -> pd.DataFrame:
+    """Letters by every measure that the table of results shows and that has a value for each query."""
+    found = [groups(comparisons, per_query, primary)]
+    for metric in HEADLINES:
+        if parse_measure(metric).per_query and metric in per_query and metric != primary:
+            pairs = compare_all(per_query, metric, seed=seed, resamples=resamples)
+            found.append(groups(pairs, per_query, metric))
+    return pd.concat([each for each in found if len(each)], ignore_index=True) if len(found) > 1 else found[0]
 
 
 def _primary(metric: str) -> list[Measure]:
@@ -275,8 +288,8 @@ def _warnings(ties: Mapping[str, Mapping[str, int]], per_query: pd.DataFrame) ->
                 "values are expectations under random order of the tied"
             )
     for task, kind in SCOPES:
-        if kind == ALL and 0 < (n := select(per_query, task, kind)["subject"].nunique()) < 20:
-            warnings.append(f"{task}: {n} subjects are few, read its intervals with care")
+        if kind == ALL and 0 < (n := select(per_query, task, kind)["subject"].nunique()) < FEWEST_SUBJECTS:
+            warnings.append(f"{task}: {n} subjects are few: no letters below {FEWEST_SUBJECTS}, and wide intervals")
     return warnings
 
 

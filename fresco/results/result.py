@@ -106,12 +106,21 @@ class Result:
         with plot_style():
             return PLOTS[name](self.evaluation)
 
-    def compare(self, other: Result, metric: str = PRIMARY, *, seed: int = 0, resamples: int = 1000) -> pd.DataFrame:
+    def compare(
+        self,
+        other: Result,
+        metric: str = PRIMARY,
+        *,
+        unit: str = "subject",
+        seed: int = 0,
+        resamples: int = 1000,
+    ) -> pd.DataFrame:
         """This run (A) against another one (B) on the same benchmark.
 
         Args:
             other: Another run.
             metric: One that each query has a value for.
+            unit: What is drawn and flipped as one: ``subject``, or the coarser ``relation``.
             seed: Of the randomization test and of resampling.
             resamples: Bootstrap samples for each interval.
 
@@ -122,14 +131,22 @@ class Result:
         Raises:
             FrescoError: they were scored on different content, or the metric is unknown.
         """
+        self.check_same_content(other)
+        a, b = self.evaluation.per_query, other.evaluation.per_query
+        return compare(a, b, metric, unit=unit, seed=seed, resamples=resamples)
+
+    def check_same_content(self, other: Result) -> None:
+        """Refuse a run on other content.
+
+        Raises:
+            FrescoError: names both.
+        """
         ours, theirs = self.record["benchmark"], other.record["benchmark"]
         if ours["fingerprint"] != theirs["fingerprint"]:
             raise FrescoError(
                 f"{self.folder or 'A'} was scored on {_edition(ours)} and {other.folder or 'B'} on {_edition(theirs)} "
                 "with other content; score both on one benchmark"
             )
-        a, b = self.evaluation.per_query, other.evaluation.per_query
-        return compare(a, b, metric, seed=seed, resamples=resamples)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the folder that ``fresco score --out`` writes.
