@@ -41,8 +41,30 @@ const spread = (values, { pad = 0.06, within = null } = {}) => {
   return within ? [Math.max(within[0], low), Math.min(within[1], high)] : [low, high];
 };
 
+/** Width of a figure in its own units: what is drawn for a desk would have letters too small to read on a phone. */
+const wide = () => Math.max(320, Math.min(1080, window.innerWidth - 84));
+
+/** Lines over named bins: {name, place, points: [{bin, value, ci_low, ci_high, n}]}. */
+const lines = (series, bins, { xlabel, ylabel, within = [0, 1], height = 340 }) => {
+  const shown = series.flatMap((each) => each.points.flatMap((point) => [point.value, point.ci_low, point.ci_high]));
+  const axes = frame({ width: wide(), height, xlabel, ylabel, y: { range: spread(shown, { within }) },
+    x: { range: [-0.5, bins.length - 0.5], ticks: bins.map((_, at) => at), text: (at) => bins[at] } });
+  series.forEach((each, place) => {
+    const shift = (place - (series.length - 1) / 2) * Math.min(0.12, 0.6 / series.length);
+    const at = (point) => axes.x(bins.indexOf(point.bin) + shift);
+    axes.svg.append(el("polyline", { fill: "none", stroke: colour(each.place), "stroke-width": each.strong ? 2.4 : 1.4, opacity: each.strong ? 0.95 : 0.6,
+      points: each.points.map((point) => `${at(point)},${axes.y(point.value)}`).join(" ") }));
+    for (const point of each.points) {
+      if (point.ci_low !== null) axes.svg.append(el("line", { stroke: colour(each.place), opacity: 0.35, x1: at(point), x2: at(point), y1: axes.y(point.ci_low), y2: axes.y(point.ci_high) }));
+      axes.svg.append(el("circle", { cx: at(point), cy: axes.y(point.value), r: 3.5, fill: colour(each.place) },
+        el("title", {}, `${brief(each.name, 80)}, ${point.bin}: ${figure(point.value)} ${interval(point.ci_low, point.ci_high)}, n = ${point.n}`)));
+    }
+  });
+  return axes.svg;
+};
+
 /** Points with intervals both ways: {name, place, x, xlow, xhigh, y, ylow, yhigh, size, label, strong, click}. */
-const scatter = (points, { xlabel, ylabel, within = [0, 1], width = 720, height = 420, path = null }) => {
+const scatter = (points, { xlabel, ylabel, within = [0, 1], width = wide(), height = 420, path = null }) => {
   const side = (name) => points.flatMap((each) => [each[name], each[`${name}low`], each[`${name}high`]]);
   const axes = frame({ width, height, xlabel, ylabel, x: { range: spread(side("x"), { within }) }, y: { range: spread(side("y"), { within }) } });
   if (path && path.length > 1) {

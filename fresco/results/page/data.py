@@ -13,13 +13,15 @@ from fresco.benchmarks.part import Part
 from fresco.benchmarks.trec import read_trec_run
 from fresco.errors import FrescoError
 from fresco.io.page.document import render_page
+from fresco.metrics.measures.stale import Stale
+from fresco.metrics.staleness import GAP_BINS
 from fresco.records import Benchmark, Pool, Task
 from fresco.results.result import Result
 from fresco.results.table import find, table_cells
 from fresco.results.writer import slug
 
-#: Re-rankers that read no text: what they reach needs no reading.
-BLIND = ("random", "newest", "oldest")
+#: Rules that know no more than dates, pages and BM25: what they reach is none of reading.
+BLIND = ("random", "newest", "oldest", "latest")
 #: How many of a re-ranker's worst queries are shown unless told otherwise.
 WORST = 50
 
@@ -48,11 +50,36 @@ def _run(result: Result) -> dict[str, Any]:
         "rerankers": result.rerankers,
         "named": list(result.named),
         "blind": [name for name in result.rerankers if name in BLIND],
+        "best": _best(result),
+        "gaps": _gaps(result),
+        "words": {name: result.verdict(name) for name in result.rerankers},
         "rows": cells.rows,
         "points": [
             {side.lower(): dict(found) for side in ("EK", "NEK") if (found := find(rows, name, side, "all", "MAP"))}
             for name in result.rerankers
         ],
+    }
+
+
+def _best(result: Result) -> str:
+    """What a reader wants to see first: of the re-rankers that read, asked for before others, the best on EK."""
+    readers = [name for name in result.rerankers if name not in BLIND] or result.rerankers
+    asked = [name for name in readers if name in result.named] or readers
+    values = {name: find(result.evaluation.rows, name, "EK", "all", "MAP") for name in asked}
+    return max(asked, key=lambda name: row["value"] if (row := values[name]) else -1.0)
+
+
+def _gaps(result: Result) -> dict[str, list[dict[str, Any]]]:
+    """For each re-ranker stale@1 by age of the conflict, empty bins left out."""
+    frame = result.evaluation.age_gap
+    own = frame[(frame["metric"] == Stale().name) & (frame["n"] > 0)]
+    columns = ["bin", "value", "ci_low", "ci_high", "n"]
+    return {
+        str(name): [
+            {str(key): _number(value) if isinstance(value, float) else value for key, value in row.items()}
+            for row in rows[columns].replace({"bin": {GAP_BINS[0]: "newer"}}).to_dict("records")
+        ]
+        for name, rows in own.groupby("reranker", sort=False)
     }
 
 

@@ -30,6 +30,21 @@ const against = (runs) => {
     scatter(points, { xlabel: "NEK MAP", ylabel: "EK MAP" })), commands(runs.map((run) => run.command)));
 };
 
+const byAge = (run) => {
+  const names = Object.keys(run.gaps);
+  const bins = [...new Set(names.flatMap((name) => run.gaps[name].map((point) => point.bin)))];
+  if (!bins.length) return null;
+  const series = names.map((name, place) => ({ name, place, strong: run.named.includes(name), points: run.gaps[name] }));
+  return el("div", { class: "figure" }, el("div", { class: "legend" }, series.map((each) => el("span", {},
+    el("span", { class: "swatch", style: { background: colour(each.place) } }), " ", foreign(each.name, 48)))),
+  lines(series, bins, { xlabel: "how much older the newest outdated passage is", ylabel: "outdated on top" }));
+};
+const inWords = (run) => {
+  const told = run.rerankers.filter((name) => run.words[name].length);
+  return told.length ? el("div", {}, told.map((name) => el("details", { open: name === run.best }, el("summary", {}, foreign(name, 120)),
+    el("ul", {}, run.words[name].map((line) => el("li", {}, clean(line.replace(/^\s*-\s*/, "")))))))) : null;
+};
+
 const pair = (data, query, name) => {
   const scores = query.by[name]?.scores ?? [];
   const best = (label) => query.passages.map((_, at) => at).filter((at) => query.labels[at] === label)
@@ -65,7 +80,7 @@ const failure = (data, query, names) => {
 };
 const browser = (run, data) => {
   const [host, count, controls] = [el("div", { class: "failures" }), el("p", { class: "quiet" }), el("div", { class: "bar" })];
-  const state = { name: run.named[0] ?? run.rerankers[0], second: "", relation: "", text: "" };
+  const state = { name: run.best, second: "", relation: "", text: "" };
   const fill = () => {
     const own = data.queries.filter((query) => query.by[state.name]);
     own.sort((a, b) => (a.by[state.name].wins ?? 2) - (b.by[state.name].wins ?? 2) || (b.by[state.name].rank ?? 0) - (a.by[state.name].rank ?? 0));
@@ -88,11 +103,16 @@ const browser = (run, data) => {
 start(async ({ title, runs }) => {
   const failures = await Promise.all(runs.map(async (run) => (run.block ? browser(run, await unpack(run.block)) : el("p", { class: "warn" }, foreign(run.why, 400)))));
   const blind = runs.filter((run) => run.blind.length);
+  const aged = runs.filter((run) => Object.keys(run.gaps).length);
+  const worded = runs.filter((run) => run.rerankers.some((name) => run.words[name].length));
   return [
     el("header", {}, el("h1", {}, foreign(title, 200)), themeButton()),
     section("board", "Leaderboard", "Value and 95 % interval over subjects; re-rankers that share a letter cannot be told apart within their run.",
       withRuns(runs, (run) => [board(run), run.notes.length ? el("ul", { class: "quiet" }, run.notes.map((each) => el("li", {}, foreign(each, 300)))) : null])),
     against(runs),
+    aged.length ? section("age", "By age of the conflict", "Share of questions with an outdated passage on top, by how much older that passage is than the current one (newer: it is not); bars are 95 % intervals.",
+      withRuns(aged, byAge)) : null,
+    worded.length ? section("words", "Bias in words", "A regression over pairs of an outdated and a current passage, and the same texts under exchanged dates.", withRuns(worded, inWords)) : null,
     blind.length ? section("blind", "Blind rules", "What is reached without reading any text: a figure near these is none of reading.", withRuns(blind, (run) => board(run, run.blind))) : null,
     section("failures", "Failures", "The EK queries in which most outdated passages stand before the current one.", withRuns(runs, (_, at) => failures[at])),
   ];
