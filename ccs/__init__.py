@@ -7,7 +7,8 @@ is left, and the similarity to the real question is the reward. See
 :mod:`ccs.rewards` for the reward and its audit, :mod:`ccs.retrieve` for the search engine.
 
 A function for each command stands here: :func:`index`, :func:`serve`, :func:`rollout`, :func:`reward`, :func:`audit`,
-:func:`evaluate`, :func:`warmup`, :func:`train`; see :mod:`ccs.api`, which is loaded when one of them is asked for.
+:func:`evaluate`, :func:`report`, :func:`warmup`, :func:`train`; see :mod:`ccs.api`, which is loaded when one of
+them is asked for.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccs.api import audit, evaluate, index, reward, rollout, serve, train, warmup
+    from ccs.reporting.run import report
 
-__all__ = ["audit", "evaluate", "index", "reward", "rollout", "serve", "train", "warmup"]
+__all__ = ["audit", "evaluate", "index", "report", "reward", "rollout", "serve", "train", "warmup"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "report":
+        from ccs.reporting.run import report
+
+        return report
     if name in __all__:
         from ccs import api
 

@@ -10,6 +10,7 @@ from ccs.commands.audit import add_audit
 from ccs.commands.evaluate import add_evaluate
 from ccs.commands.index import add_index
 from ccs.commands.parts import add_all_parts
+from ccs.commands.report import add_report
 from ccs.commands.reward import add_reward
 from ccs.commands.rollout import add_rollout
 from ccs.commands.serve import add_serve
@@ -28,6 +29,7 @@ _COMMANDS = (
     add_audit,
     add_warmup,
     add_train,
+    add_report,
     add_all_parts,
 )
 

@@ -1,0 +1,1 @@
+"""Rollouts, rewards, audits and training runs as one page to look at."""
