@@ -12,20 +12,16 @@ import json
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.auditing.audit import overlap
 from ccs.evaluation.answers import exact_match, token_f1
-from ccs.rewards.base import Reward
 from ccs.rewards.config import open_reward
+from ccs.training.scorer import Scorer
 from ccs.training.verl.settings import AGENT, RECORD, plain, read_rewards
 from fresco.errors import FrescoError
-
-_BATCH = 256
 
 
 async def compute_score(
@@ -81,59 +77,6 @@ def watched(trajectory: Trajectory, answers: Sequence[str]) -> dict[str, float]:
         figures |= {"em": exact_match(trajectory.answer, answers), "f1": token_f1(trajectory.answer, answers)}
     share = overlap(trajectory.question, [turn.query or "" for turn in trajectory.searches])
     return figures if math.isnan(share) else figures | {"query_overlap": share}
-
-
-class Scorer:
-    """One thread that rewards whatever waits as one batch, for callers of any event loop.
-
-    verl asks for one rollout at a time; encoders and language models want many, and tokenizers no two threads.
-
-    Args:
-        terms: Weight and reward.
-    """
-
-    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
-        self._terms = list(terms)
-        self._waiting: SimpleQueue[tuple[Trajectory, Question, Future[float | None]]] = SimpleQueue()
-        threading.Thread(target=self._work, name="reward", daemon=True).start()
-
-    def submit(self, trajectory: Trajectory, question: Question) -> Future[float | None]:
-        """Begin to reward; the result is the weighted sum, None where a part of it could not be had."""
-        future: Future[float | None] = Future()
-        self._waiting.put((trajectory, question, future))
-        return future
-
-    def _work(self) -> None:
-        while True:
-            batch = [self._waiting.get()]
-            while len(batch) < _BATCH:
-                try:
-                    batch.append(self._waiting.get_nowait())
-                except Empty:
-                    break
-            try:
-                totals = self._totals([each for each, _, _ in batch], {each.id: each for _, each, _ in batch})
-            # The thread must outlive whatever a model or a server's library raises: those who wait get it.
-            except Exception as error:
-                for _, _, future in batch:
-                    future.set_exception(error)
-            else:
-                for (_, _, future), total in zip(batch, totals, strict=True):
-                    future.set_result(total)
-
-    def _totals(self, batch: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[float | None]:
-        rows = zip(*(reward.score(batch, questions) for _, reward in self._terms), strict=True)
-        weights = [weight for weight, _ in self._terms]
-        return [_sum(weights, row) for row in rows]
-
-
-def _sum(weights: Sequence[float], values: Sequence[float | None]) -> float | None:
-    total = 0.0
-    for weight, value in zip(weights, values, strict=True):
-        if value is None or not math.isfinite(value):
-            return None
-        total += weight * value
-    return total
 
 
 def _answers(ground_truth: Any) -> tuple[str, ...]:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ccs.rewards.config import RewardConfig
-from ccs.training.config import TrainConfig
+from ccs.training.scorer import read_alone
 from ccs.training.settings import AgentBudget
 from fresco.errors import FrescoError
-from fresco.io.config_file import fill, read_yaml
+from fresco.io.config_file import fill
 
 #: Name of the agent loop: in verl's registry, in the configuration and in the data.
 AGENT = "ccs_search"
 #: Where a rollout's record lies in verl's ``extra_fields``, and so in the ``extra_info`` of the reward.
 RECORD = "ccs_trajectory"
-
-# verl asks for the reward of one rollout at a time, wherever it ran.
-_OF_WHOLE_GROUPS = ("majority-vote",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +61,7 @@ def read_rewards(rewards: Any) -> list[tuple[float, RewardConfig]]:
     Raises:
         FrescoError: an unknown key, a file that cannot be read, or a reward that compares the rollouts of a group.
     """
-    content = plain(rewards)
-    if isinstance(content, str):
-        content = [read_yaml(Path(content))]
-    if content is not None and (not isinstance(content, list) or not content):
-        raise FrescoError(f"ccs.rewards is {content!r:.60}; a list of at least one reward, or the path of a file")
-    terms = (TrainConfig() if content is None else TrainConfig(rewards=tuple(content))).reward_terms
-    for _, config in terms:
-        if config.reward in _OF_WHOLE_GROUPS:
-            raise FrescoError(
-                f"ccs.rewards: {config.reward} compares the rollouts of a question, and verl 0.9.1 has each scored "
-                "alone; train with it by `ccs train`, or choose another reward"
-            )
-    return terms
+    return read_alone(plain(rewards), "ccs.rewards", "verl 0.9.1")
 
 
 def plain(value: Any) -> Any:
