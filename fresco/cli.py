@@ -15,6 +15,7 @@ from fresco.commands.parts import add_all_parts, add_rerankers
 from fresco.commands.report import add_report
 from fresco.commands.score import add_score
 from fresco.commands.serve import add_serve
+from fresco.commands.timestamp_attention import add_attention
 from fresco.commands.tune import add_tune
 from fresco.terminal.parser import make_parser, run_command
 
@@ -30,6 +31,7 @@ _COMMANDS = (
     add_compare,
     add_report,
     add_parity,
+    add_attention,
     add_all_parts,
     add_rerankers,
 )

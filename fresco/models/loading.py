@@ -32,7 +32,15 @@ _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _WEIGHTS = (".safetensors", ".bin")
 #: Configs, vocabularies, templates, code, ColBERT's settings: they change scores too.
 _CONFIGS = (".json", ".txt", ".model", ".jinja", ".py", ".metadata")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spm.model",
+)
 _Model = TypeVar("_Model")
 
 
@@ -160,8 +168,9 @@ def load(files: ModelFiles, make: Callable[[], _Model], *, all_weights: bool = T
             a scoring head, with random numbers and only log it.
 
     Raises:
-        FrescoError: the loader failed, or weights are missing.
+        FrescoError: there is no tokenizer, the loader failed, or weights are missing.
     """
+    _check_tokenizer(files)
     from transformers.utils import logging as library_logging
 
     bars, verbosity = library_logging.is_progress_bar_enabled(), library_logging.get_verbosity()
@@ -210,13 +219,19 @@ def tokenizer(files: ModelFiles) -> Any:
     """
     from transformers import AutoTokenizer
 
-    if files.folder is not None and not any(files.has(name) for name in _TOKENIZERS):
-        raise FrescoError(
-            f"{files.family}:{files.model}: no tokenizer ({' or '.join(_TOKENIZERS)}) in folder {files.folder}; save "
-            "it beside the weights"
-        )
     return load(
         files, lambda: AutoTokenizer.from_pretrained(files.location, revision=files.revision, trust_remote_code=False)
+    )
+
+
+def _check_tokenizer(files: ModelFiles) -> None:
+    """Refuse a folder without one: the libraries make an empty one, to which every word is unknown, and say nothing."""
+    folder = files.folder
+    if folder is None or any([*folder.glob(name), *folder.glob(f"*/{name}")] for name in _TOKENIZERS):
+        return
+    raise FrescoError(
+        f"{files.family}:{files.model}: no tokenizer ({' or '.join(_TOKENIZERS[:5])}) in folder {folder}; save it "
+        "beside the weights"
     )
 
 

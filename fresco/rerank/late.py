@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FAMILY = "late"
 _SAVED_AS = ("MultiVectorEncoder", "ColBERT")  # the library's own; PyLate's
+_PYLATE = {"query_prefix", "document_prefix", "query_length"}  # by which PyLate's older saves are known
 _STANFORD = "HF_ColBERT"
 
 
@@ -51,8 +52,9 @@ class LateInteraction(EmbeddingReranker):
             FrescoError: the model cannot be found, or is no late-interaction model.
         """
         super().__init__(loading.find_or_hold(_FAMILY, model, settings, revision), settings)
-        saved = self._files.json("config_sentence_transformers.json").get("model_type")
-        if saved not in _SAVED_AS and self._files.architecture != _STANFORD:
+        config = self._files.json("config_sentence_transformers.json")
+        known = config.get("model_type") in _SAVED_AS or config.keys() >= _PYLATE
+        if not known and self._files.architecture != _STANFORD:
             # The library would project its tokens by random weights and only log that.
             raise FrescoError(
                 f"{self.name}: {self._files.architecture} was not saved by PyLate, ColBERT or as a MultiVectorEncoder; "

@@ -68,14 +68,30 @@ class PromptForm:
 
     def filled(self, instruction: str | None, query: str, document: str) -> list[str]:
         """The segments with their texts put in, the empty ones left out."""
+        return [text for text, _ in self.located(instruction, query, document)]
+
+    def located(
+        self, instruction: str | None, query: str, document: str
+    ) -> list[tuple[str, list[tuple[str, int, int]]]]:
+        """Each segment of :meth:`filled`, with the fields in it: name, start and end in characters."""
         told = _FIELD.sub(lambda _: instruction or "", self.lead) if instruction else ""
         texts = {"instruction": told, "query": query, "document": document}
-        filled = [_FIELD.sub(lambda match: texts[match.group(1)], segment) for segment in self.segments]
-        return [segment for segment in filled if segment]
+        segments = []
+        for segment in self.segments:
+            text, places, seen = "", [], 0
+            for match in _FIELD.finditer(segment):
+                text += segment[seen : match.start()]
+                own = texts[match.group(1)]
+                places.append((match.group(1), len(text), len(text) + len(own)))
+                text, seen = text + own, match.end()
+            text += segment[seen:]
+            if text:
+                segments.append((text, places))
+        return segments
 
     def encode(self, tokenizer: Any, instruction: str | None, texts: Sequence[tuple[str, str]]) -> list[list[int]]:
         """Token ids of each (query, document), however long."""
-        opening = self._opening(tokenizer)
+        opening = self.opens(tokenizer)
         rows = [self.filled(instruction, query, document) for query, document in texts]
         flat = [segment for row in rows for segment in row]
         encoded = iter(
@@ -96,7 +112,8 @@ class PromptForm:
             raise FrescoError(f"{spec}: its tokenizer has one token for both answers {self.answers!r}; name others")
         return ids
 
-    def _opening(self, tokenizer: Any) -> list[int]:
+    def opens(self, tokenizer: Any) -> list[int]:
+        """The token for the beginning of a text, where one comes first."""
         first = tokenizer.bos_token_id
         if first is None or self.begins is False or self.segments[0].startswith(tokenizer.bos_token):
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import string
 import subprocess
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_models_of_another_kind_are_one_line(splade, colbert, tmp_path):
         Sparse(str(embedding), CPU)
     with pytest.raises(FrescoError, match=f"was not saved by PyLate, .* is dense:{splade}"):
         LateInteraction(str(splade), CPU)
+
+
+def test_an_older_save_of_pylate_is_known_by_its_settings(splade, tmp_path):
+    """It names no kind of model; the refusal of other models must not meet it."""
+    folder = tmp_path / "saved"
+    shutil.copytree(splade, folder)
+    config = {"prompts": {}, "similarity_fn_name": "cosine", "query_length": 32, "document_length": 180}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(config))
+    with pytest.raises(FrescoError, match="was not saved by PyLate"):
+        LateInteraction(str(folder), CPU)
+    config |= {"query_prefix": "[Q] ", "document_prefix": "[D] "}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(config))
+    assert LateInteraction(str(folder), CPU).name == f"late:{folder}"
 
 
 _BY_PYLATE = """
