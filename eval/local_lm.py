@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from ccs.rewards.bottleneck import Trace
 from ccs.rewards.likelihood import PromptScorer, Request, Scored, cut
+from ccs.rewards.reconstruct import Candidates
 from fresco.clients.answer_cache import AnswerCache, request_key
 
 _MOST_CHARACTERS = 12_000  # of a trace; within every context here, and no study comes near it
@@ -167,7 +168,7 @@ class LocalReconstructor:
         self._model, self._prompt, self._chat, self._characters = model, prompt, chat, characters
         self.name, self.fingerprint = f"local:{model.name}", f"{model.identity}|{prompt}|{chat}|{characters}"
 
-    def reconstruct(self, traces: Sequence[Trace]) -> list[list[str] | None]:
+    def reconstruct(self, traces: Sequence[Trace]) -> list[Candidates]:
         """See :class:`ccs.rewards.reconstruct.Reconstructor`."""
         return [
             [self._model.line(self._prompt.replace("{trace}", trace.render(self._characters)), chat=self._chat)]

@@ -19,6 +19,8 @@ from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+#: The cause where there is nothing to reward.
+NO_ROLLOUT = "the rollout ended with an error"
 _FINAL = (400, 413, 422)  # what is wrong is the request; 401, 403 and 404 are for the user to mend
 
 
@@ -79,12 +81,14 @@ class RewardRow:
         parts: What the value was made of, by name.
         cause: Why there is no value.
         final: Whether asking again would change nothing: a server that works has refused this one.
+        seen: Texts that it was made of, for a reader: the ``trace`` behind the bottleneck, a ``reconstruction``.
     """
 
     value: float | None
     parts: Mapping[str, float] = field(default_factory=dict)
     cause: str = ""
     final: bool = False
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_rows(

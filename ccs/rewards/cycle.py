@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
+from ccs.rewards.base import NO_ROLLOUT, RewardRow, is_final
 from ccs.rewards.bottleneck import Bottleneck, Trace, open_bottleneck
 from ccs.rewards.evidence import Evidence
 from ccs.rewards.reconstruct import Identity, LlmReconstructor, Reconstructor
@@ -92,24 +93,41 @@ class CycleReward:
 
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         """See :class:`ccs.rewards.base.Reward`; a trajectory that found nothing to compare earns 0."""
+        return [row.value for row in self.rows(batch, questions)]
+
+    def rows(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[RewardRow]:
+        """See :func:`ccs.rewards.base.score_rows`; the reconstructions are those of a model."""
         del questions
         alive = [number for number, trajectory in enumerate(batch) if trajectory.stop != "error"]
         traces = self._bottleneck([batch[number] for number in alive])
-        asked = [batch[number].question for number in alive]
-        scores: list[float | None] = [None] * len(batch)
-        for number, value in zip(alive, self._compare(asked, traces), strict=True):
-            scores[number] = value
-        return scores
+        rows = [RewardRow(None, cause=NO_ROLLOUT)] * len(batch)
+        for number, row in zip(alive, self._compare([batch[number].question for number in alive], traces), strict=True):
+            rows[number] = row
+        return rows
 
-    def _compare(self, questions: Sequence[str], traces: Sequence[Trace]) -> list[float | None]:
+    def _compare(self, questions: Sequence[str], traces: Sequence[Trace]) -> list[RewardRow]:
+        seen = [{"trace": trace.render()} for trace in traces]
         if isinstance(self._similarity, Evidence):
-            return list(self._similarity.score_traces(list(zip(questions, traces, strict=True))))
+            values = self._similarity.score_traces(list(zip(questions, traces, strict=True)))
+            return [RewardRow(value, seen=own) for value, own in zip(values, seen, strict=True)]
         candidates = self._reconstructor.reconstruct(traces)
         pairs = [
-            (question, text) for question, texts in zip(questions, candidates, strict=True) for text in texts or ()
+            (question, text)
+            for question, texts in zip(questions, candidates, strict=True)
+            if not isinstance(texts, FrescoError)
+            for text in texts
         ]
-        values = iter(self._similar(pairs, self._similarity))
-        return [None if texts is None else self._one([next(values) for _ in texts]) for texts in candidates]
+        compared = iter(self._similar(pairs, self._similarity))
+        rows = []
+        for texts, own in zip(candidates, seen, strict=True):
+            if isinstance(texts, FrescoError):
+                rows.append(RewardRow(None, cause=str(texts), final=is_final(texts), seen=own))
+                continue
+            value = self._one([next(compared) for _ in texts])
+            cause = "" if value is not None else "the similarity could not compare it"
+            written = {} if isinstance(self._reconstructor, Identity) else {"reconstruction": "\n".join(texts)}
+            rows.append(RewardRow(value, cause=cause, seen={**own, **written}))
+        return rows
 
     def _similar(self, pairs: Sequence[tuple[str, str]], similarity: Similarity) -> list[float | None]:
         # A group's members read the same pages, and an audit compares every page a dozen times.

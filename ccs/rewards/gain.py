@@ -24,7 +24,7 @@ from pathlib import Path
 from ccs.agent.protocol import one_line
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.base import RewardRow
+from ccs.rewards.base import NO_ROLLOUT, RewardRow
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Step, Trace, open_bottleneck, psi_trace
 from ccs.rewards.likelihood import BEFORE_QUESTION, PromptScorer, Request, gain_row
 from ccs.rewards.mask.queries import BLANK
@@ -104,7 +104,7 @@ class GainReward:
         }
         pairs = [pair for pair in (*asked.values(), *answered.values()) if pair[0].trace.steps]
         found = self._scorer.score((each for pair in pairs for each in pair), self._characters)
-        rows = [RewardRow(None, cause="the rollout ended with an error")] * len(batch)
+        rows = [RewardRow(None, cause=NO_ROLLOUT)] * len(batch)
         for number, pair in asked.items():
             rows[number] = gain_row(found, *pair, "with evidence", "without evidence")
             if number in answered:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ccs.agent.protocol import one_line
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from ccs.rewards.base import RewardRow, ask_or_fail, is_final
+from ccs.rewards.base import NO_ROLLOUT, RewardRow, ask_or_fail, is_final
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, Trace, open_bottleneck
 from ccs.rewards.registry import REWARDS
 from ccs.rewards.settings import RewardConfig
@@ -266,7 +266,7 @@ class LikelihoodReward:
         return [
             gain_row(found, *pairs[number], "given the trajectory", "given nothing")
             if number in pairs
-            else RewardRow(None, cause="the rollout ended with an error")
+            else RewardRow(None, cause=NO_ROLLOUT)
             for number in range(len(batch))
         ]
 
@@ -276,15 +276,17 @@ class LikelihoodReward:
 
 
 def gain_row(found: Mapping[Request, Scored], more: Request, less: Request, with_: str, without: str) -> RewardRow:
-    """The difference of two scores with its parts; 0 where the first has no search."""
+    """The difference of two scores with its parts and the trace; 0 where the first has no search."""
     if not more.trace.steps:
         return RewardRow(0.0)
+    seen = {"trace": more.trace.render()}
     one, other = found[more], found[less]
     for each in (one, other):
         if isinstance(each, FrescoError):
-            return RewardRow(None, cause=str(each), final=is_final(each))
+            return RewardRow(None, cause=str(each), final=is_final(each), seen=seen)
     assert isinstance(one, tuple) and isinstance(other, tuple)
-    return RewardRow(one[0] - other[0], {with_: one[0], without: other[0], "tokens": float(one[1])})
+    parts = {with_: one[0], without: other[0], "tokens": float(one[1])}
+    return RewardRow(one[0] - other[0], parts, seen=seen)
 
 
 def cut(trace: Trace, total: int, characters: int) -> str:

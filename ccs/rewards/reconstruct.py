@@ -11,10 +11,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from ccs.agent.protocol import one_line
-from ccs.rewards.base import ask_each
+from ccs.rewards.base import ask_or_fail
 from ccs.rewards.bottleneck import CHARACTERS, Trace
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
@@ -24,6 +24,9 @@ _PLACE = "{trace}"
 _MAX_TOKENS = 2048  # one sentence, and what a reasoning model thinks before it
 _LONGEST = 600  # characters of a reconstruction; a model that copies passages must not be matched on all of them
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
+
+#: What the question may have been, or why nothing was written.
+Candidates: TypeAlias = "list[str] | FrescoError"
 
 
 @runtime_checkable
@@ -40,8 +43,8 @@ class Reconstructor(Protocol):
         """Identity of everything that can change a candidate."""
         ...
 
-    def reconstruct(self, traces: Sequence[Trace]) -> list[list[str] | None]:
-        """Candidates for each trace; none for one without a search, None where it failed."""
+    def reconstruct(self, traces: Sequence[Trace]) -> list[Candidates]:
+        """Candidates for each trace; none for one without a search, the error where it failed."""
         ...
 
 
@@ -51,7 +54,7 @@ class Identity:
     name = "identity (stand-in)"
     fingerprint = "identity-1"
 
-    def reconstruct(self, traces: Sequence[Trace]) -> list[list[str] | None]:
+    def reconstruct(self, traces: Sequence[Trace]) -> list[Candidates]:
         """See :class:`Reconstructor`."""
         return [
             list(
@@ -98,7 +101,7 @@ class LlmReconstructor:
         options = f"{samples}|{temperature}|{characters}|{seed}"
         self.fingerprint = f"llm-1|{self._client.identity}|{digest}|{options}"
 
-    def reconstruct(self, traces: Sequence[Trace]) -> list[list[str] | None]:
+    def reconstruct(self, traces: Sequence[Trace]) -> list[Candidates]:
         """See :class:`Reconstructor`; a trace that several trajectories share is asked for once.
 
         Raises:
@@ -106,13 +109,14 @@ class LlmReconstructor:
         """
         rendered = [trace.render(self._characters) if trace.steps else "" for trace in traces]
         asked = [(text, sample) for text in dict.fromkeys(rendered) if text for sample in range(self._samples)]
-        answers = dict(zip(asked, ask_each(self._client, self._ask, asked), strict=True))
+        answers = dict(zip(asked, ask_or_fail(self._client, self._ask, asked), strict=True))
         return [self._collect([answers[text, n] for n in range(self._samples)]) if text else [] for text in rendered]
 
     @staticmethod
-    def _collect(candidates: Sequence[str | None]) -> list[str] | None:
-        found = [each for each in candidates if each is not None]
-        return found or None
+    def _collect(written: Sequence[str | FrescoError]) -> Candidates:
+        found = [each for each in written if isinstance(each, str)]
+        failed = next((each for each in written if isinstance(each, FrescoError)), None)
+        return failed if failed is not None and not found else found
 
     def _ask(self, item: tuple[str, int]) -> str:
         text, sample = item

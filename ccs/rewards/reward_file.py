@@ -1,18 +1,22 @@
 """The file of ``ccs reward``: a line a trajectory, appended as groups are rewarded, so that a killed run goes on.
 
 Each line names the trajectory by question, sample and content, and the reward by its fingerprint: what was rewarded
-otherwise, or is another trajectory now, is rewarded again. At the end the lines stand in the trajectories' order.
+otherwise, or is another trajectory now, is rewarded again. At the end the lines stand in the trajectories' order, and
+the texts that the rewards were made of (traces, reconstructions) move to a Parquet file beside them, which has a row a
+trajectory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ccs.agent.protocol import well_formed
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import RewardRow
 from fresco.errors import FrescoError
@@ -20,6 +24,7 @@ from fresco.io.files import locked_file, write_atomically
 from fresco.io.jsonlines import parse_json
 
 SCHEMA_VERSION = 1
+_TEXTS = ("trace", "reconstruction")
 
 
 def digest(trajectory: Trajectory) -> str:
@@ -73,14 +78,47 @@ class RewardFile:
         self._lines |= fresh
 
     def finish(self, trajectories: Sequence[Trajectory]) -> list[float | None]:
-        """Put the lines in order, those of other trajectories left out.
+        """Put the lines in order, those of other trajectories left out, and write the Parquet file beside them.
 
         Returns:
             The rewards, in order.
         """
-        lines = [self._lines[digest(each)] for each in trajectories]
-        write_atomically(self._path, "".join(f"{line}\n" for line in lines))
-        return [json.loads(line)["reward"] for line in lines]
+        rows = [json.loads(self._lines[digest(each)]) for each in trajectories]
+        self._write_table(trajectories, rows)
+        for row in rows:
+            row.pop("seen", None)
+        write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in rows))
+        return [row["reward"] for row in rows]
+
+    def _write_table(self, trajectories: Sequence[Trajectory], rows: Sequence[Mapping[str, Any]]) -> None:
+        """All that is known of each reward; texts of an earlier run stand in the file that it wrote."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = table_path(self._path)
+        kept = _read_texts(path)
+        parts = dict.fromkeys(name for row in rows for name in row.get("parts", ()))
+        table = [
+            {
+                **{name: row.get(name) for name in ("question_id", "sample", "reward", "cause")},
+                "question": well_formed(trajectory.question),
+                "answer": None if trajectory.answer is None else well_formed(trajectory.answer),
+                **{f"part: {name}": value for name, value in row.get("parts", {}).items()},
+                **(row.get("seen") or kept.get(self._of(row), {})),
+                "of": self._of(row),
+            }
+            for trajectory, row in zip(trajectories, rows, strict=True)
+        ]
+        columns = {"question_id": pa.string(), "sample": pa.int64(), "question": pa.string(), "answer": pa.string()}
+        columns |= {"reward": pa.float64(), **{f"part: {name}": pa.float64() for name in parts}}
+        columns |= {name: pa.string() for name in ("cause", *_TEXTS, "of")}
+        content = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(table, schema=pa.schema(list(columns.items()))), content)
+        write_atomically(path, content.getvalue())
+
+    @staticmethod
+    def _of(row: Mapping[str, Any]) -> str:
+        return f"{row['fingerprint']} {row['trajectory']}"
 
     def _read(self, line: bytes, where: str) -> None:
         try:
@@ -107,6 +145,8 @@ class RewardFile:
             row["parts"] = {name: round(value, 6) for name, value in earned.parts.items()}
         if earned.cause:
             row |= {"cause": earned.cause, "final": earned.final}
+        if earned.seen:
+            row["seen"] = dict(earned.seen)
         return json.dumps(row)
 
 
@@ -114,6 +154,22 @@ def _is_row(row: Mapping[str, Any]) -> bool:
     reward = row.get("reward")
     number = isinstance(reward, int | float) and not isinstance(reward, bool) and abs(reward) < 1e300
     return isinstance(row.get("trajectory"), str) and (reward is None or number)
+
+
+def table_path(path: Path) -> Path:
+    """The Parquet file beside a file of rewards: ``rewards.rows.parquet`` beside ``rewards.jsonl``."""
+    return path.with_name(f"{path.stem}.rows.parquet")
+
+
+def _read_texts(path: Path) -> dict[str, dict[str, str]]:
+    """The texts of a file that an earlier run wrote; none where it is missing, or is something else."""
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, columns=["of", *_TEXTS]).to_pylist()
+    except (OSError, ValueError, KeyError):  # pyarrow's own errors are of these
+        return {}
+    return {row["of"]: {name: row[name] for name in _TEXTS} for row in rows if row["of"]}
 
 
 @contextmanager

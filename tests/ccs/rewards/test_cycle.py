@@ -178,8 +178,10 @@ def test_one_failure_is_none_and_all_failures_are_an_error(tmp_path):
     with chat_api.serve(lambda body: QUESTION) as api:
         api.faults.extend([status(400)])
         reward = CycleReward(Bottleneck(None), LlmReconstructor(f"{api.url}#tiny/chat&retries=0"), TokenF1())
-        values = reward.score(group)
-        assert sorted(values, key=str) == [1.0, None]
+        good, refused = sorted(reward.rows(group), key=lambda row: row.value is None)
+        assert good.value == 1.0 and good.seen["reconstruction"] == QUESTION and good.cause == ""
+        assert refused.value is None and refused.final and "400" in refused.cause
+        assert all("<search>[QUERY]</search>" in row.seen["trace"] for row in (good, refused))
         api.faults.extend([status(400)] * 2)
         with pytest.raises(FrescoError, match="400"):
             CycleReward(Bottleneck(None), LlmReconstructor(f"{api.url}#tiny/chat&retries=0"), TokenF1()).score(group)

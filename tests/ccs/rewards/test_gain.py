@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ccs.cli import main
@@ -134,7 +135,14 @@ def test_a_refusal_is_final_and_a_dead_server_is_not(tmp_path, capsys):
         assert one["reward"] > 0 and {"with evidence", "without evidence", "tokens"} == set(one["parts"])
         assert other["reward"] is None and other["final"] and "No rocks, please" in other["cause"]
         asked = len(api.requests)
+        table = pd.read_parquet(out.with_name("rewards.rows.parquet"))
         assert main(arguments) == 1 and len(api.requests) == asked  # final: not asked again
+    good, refused = table.to_dict("records")
+    assert good["reward"] == one["reward"] and good["part: with evidence"] == one["parts"]["with evidence"]
+    assert FILM.splitlines()[1] in good["trace"] and good["question"] == QUESTION and pd.isna(good["cause"])
+    assert "Basalt" in refused["trace"] and "No rocks, please" in refused["cause"]
+    assert "seen" not in one  # texts stand in the Parquet file alone
+    pd.testing.assert_frame_equal(pd.read_parquet(out.with_name("rewards.rows.parquet")), table)
     out.unlink()
     assert main(arguments) == 2 and "no server answers" in capsys.readouterr().err
 

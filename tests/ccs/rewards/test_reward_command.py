@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ccs.agent.trajectory import Trajectory
@@ -48,9 +49,13 @@ def test_default_reward(rollouts, tmp_path, capsys):
     assert [(row["question_id"], row["sample"]) for row in found] == [(f"q{n}", s) for n in range(40) for s in range(3)]
     assert found[0]["reward"] > 0.5 > found[1]["reward"] > -1e-9 and found[2]["reward"] == 0.0
     assert "stand-in" in found[0]["name"] and "120 rewards by cycle: identity (stand-in)" in capsys.readouterr().out
-    first = out.read_bytes()
+    first, table = out.read_bytes(), tmp_path / "rewards.rows.parquet"
+    inspected = pd.read_parquet(table)
+    assert inspected["reward"].tolist() == [row["reward"] for row in found]
+    assert OFF_TOPIC.splitlines()[-1] in inspected["trace"][1] and "<search>" not in inspected["trace"][2]
+    kept = table.read_bytes()
     assert main(["reward", "--trajectories", str(rollouts), "--out", str(out)]) == 0
-    assert out.read_bytes() == first
+    assert out.read_bytes() == first and table.read_bytes() == kept
 
 
 def test_gold_baseline_needs_questions(rollouts, tmp_path, capsys):
