@@ -129,6 +129,7 @@ def rollout(
     limit: int | None = None,
     agent: str = "search",
     prompt: Place | None = None,
+    format: str = "ccs",  # noqa: A002 - the option's name
     samples: int = 1,
     max_turns: int = 4,
     top_k: int = 3,
@@ -149,12 +150,13 @@ def rollout(
     Args:
         questions: See :data:`Questions`.
         model: ``URL#MODEL`` of an OpenAI-compatible server, or a client of one.
-        retriever: URL of a server of ``/retrieve``, folder of an index, or a retriever; None where the agent is
-            ``direct``.
+        retriever: URL of a server of ``/retrieve``, folder of an index, or a retriever; None where the agent
+            does not search.
         out: File of the trajectories; a run that was stopped goes on from it. None keeps them in memory alone.
         limit: Only the first so many questions of each source.
         agent: One of :data:`ccs.agent.protocol.AGENTS`.
         prompt: File of another prompt, with ``{question}`` in it.
+        format: How turns are written and read: ``ccs``, or ``search-r1`` for its published checkpoints.
         samples: Trajectories of each question.
         max_turns: Turns that may search; one more may only answer.
         top_k: Passages that a search returns.
@@ -174,6 +176,7 @@ def rollout(
         FrescoError: bad input, or servers that are gone; what was done is kept in ``out``.
     """
     from ccs.agent.environment import Limits
+    from ccs.agent.formats import open_format
     from ccs.agent.protocol import read_template
     from ccs.questions import as_questions
     from ccs.retrieve.open import as_retriever
@@ -189,6 +192,7 @@ def rollout(
         observation_characters=observation_characters,
     )
     sampling = Sampling(api, max_tokens, temperature, seed)
+    open_format(format, agent)
     template = read_template(Path(prompt)) if prompt else None
     asked, sources = as_questions(questions, limit=limit)
     with ExitStack() as stack:
@@ -200,7 +204,7 @@ def rollout(
         path = Path(out) if out else Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rollouts.jsonl"
         found = as_retriever(retriever, agent=agent, timeout=timeout)
         tell = stack.enter_context(bars(progress))
-        plan = RolloutPlan(agent, samples, limits, sampling, template)
+        plan = RolloutPlan(agent, samples, limits, sampling, template, format)
         return run_rollouts(asked, client, found, plan, path, sources=sources, keep=out is not None, progress=tell)
 
 

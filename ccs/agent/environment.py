@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ccs.agent import protocol
+from ccs.agent.formats import open_format
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, Turn
 from fresco.errors import FrescoError
@@ -103,11 +104,12 @@ class Environment:
     """One rollout at a time: :meth:`reset`, then :meth:`step` until :attr:`done`.
 
     Args:
-        retriever: Searches; None where the agent is ``direct``.
+        retriever: Searches; None where the agent is one of :data:`ccs.agent.protocol.UNSEARCHING_AGENTS`.
         limits: The budget.
-        agent: One of :data:`ccs.agent.protocol.AGENTS`; ``rag`` searches once for the question, and neither it nor
-            ``direct`` may search further; a reply of theirs without tags is their answer.
+        agent: One of :data:`ccs.agent.protocol.AGENTS`; ``rag`` searches once for the question, ``cot`` and
+            ``direct`` not at all; a reply of theirs without tags is their answer.
         template: Text of another prompt, of :func:`ccs.agent.protocol.read_template`.
+        form: One of :data:`ccs.agent.formats.FORMATS`.
     """
 
     def __init__(
@@ -117,9 +119,11 @@ class Environment:
         *,
         agent: str = "search",
         template: str | None = None,
+        form: str = "ccs",
     ) -> None:
         protocol.check_agent(agent)
-        if retriever is None and agent != "direct":
+        self._form = open_format(form, agent)
+        if retriever is None and agent not in protocol.UNSEARCHING_AGENTS:
             raise FrescoError(f"the {agent} agent needs a retriever")
         limits = limits or Limits()
         self._retriever = retriever
@@ -170,7 +174,7 @@ class Environment:
         self._pending: Turn | None = None
         self._spoken = self._passages = 0
         self._stop = self._error = ""
-        prompt = protocol.write_prompt(self._agent, question.text, self._template)
+        prompt = protocol.write_prompt(self._agent, self._form.question(question.text), self._template)
         if self._agent != "rag":
             return prompt
         query = protocol.one_line(question.text)[: self._limits.query_characters]
@@ -194,7 +198,7 @@ class Environment:
         """The first half of :meth:`step`: None where a search is wanted, :attr:`query`, for :meth:`receive`."""
         assert self._question is not None and not self._stop and self._pending is None, "no turn is awaited"
         generation = generation or Generation()
-        reply = protocol.read_reply(text)
+        reply = self._form.read(text)
         if self._agent in protocol.PLAIN_AGENTS and not generation.cut:
             plain = protocol.plain_answer(reply)
             reply = reply if plain is None else replace(reply, answer=plain, fault=None)
@@ -250,7 +254,7 @@ class Environment:
         self._pending = None
         self._turns.append(turn)
         self._passages += len(kept)
-        return self._told(turn, protocol.write_information(kept, self._limits.observation_characters))
+        return self._told(turn, self._form.information(kept, self._limits.observation_characters))
 
     def overflow(self) -> None:
         """End the rollout because its context is longer than the engine takes; it ends as at the limit of tokens."""
@@ -272,7 +276,7 @@ class Environment:
         return self.receive(found[0], time.perf_counter() - started)
 
     def _told(self, turn: Turn, observation: str) -> Step:
-        note = protocol.last_call() if self._agent == "search" and not self.done and self._is_last() else ""
+        note = self._form.last_call if self._agent == "search" and not self.done and self._is_last() else ""
         return Step(turn.text, observation + note if observation else "", self.done)
 
     def _is_last(self) -> bool:

@@ -17,10 +17,12 @@ from fresco.errors import FrescoError
 
 #: Give these to the engine as stop strings: a turn ends with the first of them.
 TURN_ENDS = ("</search>", "</answer>")
-#: What an agent may be: it searches as it likes; one search with the question itself; no search.
-AGENTS = ("search", "rag", "direct")
+#: What an agent may be: it searches as it likes; one search with the question itself; no search, after a thought or not.
+AGENTS = ("search", "rag", "cot", "direct")
+#: Agents that need no retriever.
+UNSEARCHING_AGENTS = ("cot", "direct")
 #: Agents that were published without tags: a reply without them is their answer.
-PLAIN_AGENTS = ("rag", "direct")
+PLAIN_AGENTS = ("rag", "cot", "direct")
 #: Characters of an information block that each passage needs at least, to say anything.
 SHORTEST_PASSAGE = 80
 
@@ -126,10 +128,14 @@ def write_information(hits: Sequence[Hit], characters: int) -> str:
     Returns:
         The block with its tags, and line breaks around it.
     """
-    lines = [f"Doc {number}: {one_line(hit.contents)}" for number, hit in enumerate(hits, 1)]
-    longest = _longest(sorted(map(len, lines)), characters - len(lines))
-    body = "\n".join(line if len(line) <= longest else line[: longest - len(_CUT)] + _CUT for line in lines)
+    body = fit_lines([f"Doc {number}: {one_line(hit.contents)}" for number, hit in enumerate(hits, 1)], characters)
     return f"\n\n<information>\n{body or 'The search engine found nothing for this query.'}\n</information>\n\n"
+
+
+def fit_lines(lines: Sequence[str], characters: int) -> str:
+    """Lines as one text of at most so many characters; the longest are cut, visibly, and none is left out."""
+    longest = _longest(sorted(map(len, lines)), characters - len(lines))
+    return "\n".join(line if len(line) <= longest else line[: longest - len(_CUT)] + _CUT for line in lines)
 
 
 def correction(fault: str) -> str:
@@ -152,7 +158,7 @@ def read_reply(text: str) -> Reply:
     a fault.
     """
     text = well_formed(text)
-    thought = _thought_end(text)
+    thought = thought_end(text)
     end = min((at + len(tag) for tag in TURN_ENDS if (at := text.find(tag, thought)) >= 0), default=len(text))
     kept, rest = text[:end], text[end:]
     if own := _OWN_INFORMATION.search(kept):
@@ -172,12 +178,12 @@ def plain_answer(reply: Reply) -> str | None:
     """
     if reply.fault not in ("no action", "unclosed answer") or in_thought(reply.text):
         return None
-    said = reply.text[_thought_end(reply.text) :]
+    said = reply.text[thought_end(reply.text) :]
     said = said[said.rfind("<answer>") + len("<answer>") :] if reply.fault == "unclosed answer" else said
     lines = list(_ANSWER_LINE.finditer(said))
     if lines:
         said = said[lines[-1].end() :].partition("\n")[0]
-    return " ".join(_CONTROL.sub(" ", said).split()).strip("*` ") or None
+    return spoken(said).strip("*` ") or None
 
 
 def in_thought(text: str) -> bool:
@@ -188,7 +194,7 @@ def in_thought(text: str) -> bool:
     return text.rfind("<think>") > text.rfind("</think>")
 
 
-def _thought_end(text: str) -> int:
+def thought_end(text: str) -> int:
     """Where the thought of a turn ends: after its last ``</think>``; 0 where there is none.
 
     Templates of reasoning models open the thought in the prompt, so a ``</think>`` needs no opening tag. The turn is
@@ -207,6 +213,11 @@ def _thought_end(text: str) -> int:
         elif tag in TURN_ENDS:
             acted = acted or not opened
     return end
+
+
+def spoken(text: str) -> str:
+    """What a model wrote between two tags: no control characters, all white space as single spaces."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def escape(text: str) -> str:
@@ -238,7 +249,7 @@ def _read_action(text: str, start: int) -> Reply:
     if tags[:-2]:
         return Reply(text, fault="tags out of place")
     opening, closing = matches[-2:]
-    body = " ".join(_CONTROL.sub(" ", text[opening.end() : closing.start()]).split())
+    body = spoken(text[opening.end() : closing.start()])
     name = opening.group()[1:-1]
     if not body:
         return Reply(text, fault=f"empty {name}")

@@ -46,11 +46,19 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
     agent = rollout.add_argument_group("agent")
     agent.add_argument(
         "--agent",
-        choices=("search", "rag", "direct"),
+        choices=("search", "rag", "cot", "direct"),
         default="search",
-        help="search as it likes (default); one search with the question, then answer; no search",
+        help="search as it likes (default); rag: one search with the question, then answer; cot: think, then answer; "
+        "direct: answer at once",
     )
     agent.add_argument("--prompt", metavar="FILE", help="another prompt, with {question} in it")
+    agent.add_argument(
+        "--format",
+        choices=("ccs", "search-r1"),
+        default="ccs",
+        help="how turns are written and read: ours, or as published Search-R1 checkpoints were trained (give their "
+        "prompt with --prompt, and --api continue)",
+    )
     agent.add_argument("--samples", type=positive, default=1, metavar="G", help="trajectories of each question")
     agent.add_argument(
         "--max-turns", type=positive, default=4, metavar="N", help="turns that may search; one more may only answer"

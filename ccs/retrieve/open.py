@@ -6,21 +6,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ccs.agent.protocol import UNSEARCHING_AGENTS
 from ccs.retrieve.base import Retriever
 from ccs.retrieve.registry import RETRIEVERS
 from fresco.errors import FrescoError
 
 
 def as_retriever(value: Any, *, agent: str = "search", timeout: float = 60.0) -> Retriever | None:
-    """A retriever from what a caller has: what :func:`open_retriever` opens, or a retriever; None for ``direct``.
+    """A retriever from what a caller has: what :func:`open_retriever` opens, or a retriever; None for an
+    agent that does not search.
 
     Raises:
         FrescoError: the agent searches and there is none, or it cannot be opened.
     """
-    if agent == "direct":
+    if agent in UNSEARCHING_AGENTS:
         return None
     if value is None or value == "":
-        raise FrescoError(f"the {agent} agent needs --retriever URL or DIR; --agent direct needs none")
+        raise FrescoError(f"the {agent} agent needs --retriever URL or DIR; --agent cot and direct need none")
     if isinstance(value, str | PathLike):
         return open_retriever(str(value), timeout=timeout)
     return RETRIEVERS.adopt("the retriever", lambda: value)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ccs.agent import protocol
 from ccs.agent.environment import Environment, Generation, Limits
+from ccs.agent.formats import open_format
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from fresco.clients.llm import ChatAnswer, ChatClient
@@ -94,25 +95,27 @@ def roll_out(
     limits: Limits | None = None,
     sampling: Sampling | None = None,
     template: str | None = None,
+    form: str = "ccs",
 ) -> Trajectory:
     """Let an agent work on a question.
 
     Args:
         client: The model.
-        retriever: None where the agent is ``direct``.
+        retriever: None where the agent does not search.
         question: Only its text reaches the model.
         sample: Which of the question's group.
         agent: One of :data:`ccs.agent.protocol.AGENTS`.
         limits: The budget.
         sampling: How turns are generated.
         template: Another prompt, of :func:`ccs.agent.protocol.read_template`.
+        form: One of :data:`ccs.agent.formats.FORMATS`.
 
     Returns:
         The record. Where the model's server or the retriever fails for good, ``stop`` is ``error`` and the record is
         no result.
     """
     limits, sampling = limits or Limits(), sampling or Sampling()
-    environment = Environment(retriever, limits, agent=agent, template=template)
+    environment = Environment(retriever, limits, agent=agent, template=template, form=form)
     seed = sampling.seed_of(question, sample)
     left = limits.tokens
     try:
@@ -121,7 +124,7 @@ def roll_out(
         while not environment.done:
             most = sampling.max_tokens if left is None else max(1, min(sampling.max_tokens, left))
             try:
-                text, generation = _generate(client, context, sampling, seed, most)
+                text, generation = _generate(client, context, sampling, seed, most, open_format(form).is_open)
             except FrescoError as error:
                 if _TOO_LONG not in str(error):
                     raise
@@ -137,7 +140,12 @@ def roll_out(
 
 
 def _generate(
-    client: ChatClient, context: _Context, sampling: Sampling, seed: int, most: int
+    client: ChatClient,
+    context: _Context,
+    sampling: Sampling,
+    seed: int,
+    most: int,
+    is_open: Callable[[str], bool],
 ) -> tuple[str, Generation]:
     options: dict[str, Any] = {
         "temperature": sampling.temperature,
@@ -149,7 +157,7 @@ def _generate(
     answer = _ask(client, context, sampling, options)
     text, usage = _closed(answer), dict(answer.usage)
     # A stop string that a thought quotes is not the end of the turn, where the server can go on from a text.
-    while sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and protocol.in_thought(text):
+    while sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and is_open(text):
         written = usage.get("completion_tokens", most)
         if written >= most:
             break

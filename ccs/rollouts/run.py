@@ -38,6 +38,7 @@ class RolloutPlan:
         limits: The budget of each.
         sampling: How turns are generated.
         template: Another prompt, of :func:`ccs.agent.protocol.read_template`.
+        form: One of :data:`ccs.agent.formats.FORMATS`.
     """
 
     agent: str
@@ -45,12 +46,14 @@ class RolloutPlan:
     limits: Limits
     sampling: Sampling
     template: str | None = None
+    form: str = "ccs"
 
     def identity(self, model: str) -> dict[str, Any]:
         """The same as a mapping, for the record. Addresses are left out: servers move."""
         prompt = hashlib.sha256(write_prompt(self.agent, "", self.template).encode()).hexdigest()
         settings = {"agent": self.agent, "model": model, **asdict(self.limits), **asdict(self.sampling)}
-        return {**settings, "prompt_sha256": prompt}
+        own = {} if self.form == "ccs" else {"format": self.form}  # files that are older than formats go on
+        return {**settings, **own, "prompt_sha256": prompt}
 
 
 class Rollouts:
@@ -146,7 +149,7 @@ def run_rollouts(
     Args:
         questions: To work on.
         client: The model.
-        retriever: None where the agent is ``direct``.
+        retriever: None where the agent does not search.
         plan: Everything else that decides a trajectory.
         path: Of the trajectories; its record stands beside it.
         sources: Where the questions came from, for the record.
@@ -159,7 +162,7 @@ def run_rollouts(
     identity = plan.identity(client.identity)
 
     def roll(question: Question, sample: int) -> Trajectory:
-        settings = {"agent": plan.agent, "limits": plan.limits, "sampling": plan.sampling, "template": plan.template}
+        settings = {name: getattr(plan, name) for name in ("agent", "limits", "sampling", "template", "form")}
         return roll_out(client, retriever, question, sample, **settings)  # type: ignore[arg-type]
 
     with open_rollouts(path, questions, identity) as file:

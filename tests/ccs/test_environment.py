@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs.agent.environment import Environment, Generation, Limits, step_all
+from ccs.agent.protocol import AGENTS, write_prompt
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, parse_trajectory
 from fresco.errors import FrescoError
@@ -122,7 +124,7 @@ def test_the_rag_agent_searches_once_for_the_question() -> None:
     assert (trajectory.stop, len(trajectory.searches)) == ("turns", 1)
 
 
-@pytest.mark.parametrize("agent", ["rag", "direct"])
+@pytest.mark.parametrize("agent", ["rag", "cot", "direct"])
 @pytest.mark.parametrize(
     ("said", "answer"),
     [
@@ -153,10 +155,17 @@ def test_a_plain_reply_that_was_cut_is_no_answer_and_the_search_agent_has_none()
     assert not searching.step("Lake Victoria").done
 
 
-def test_the_direct_agent_searches_not_at_all() -> None:
-    trajectory, told = play(Environment(None, agent="direct"), ANSWER.format("Lake Victoria"))
+@pytest.mark.parametrize(("agent", "thinks"), [("cot", True), ("direct", False)])
+def test_the_baselines_without_a_search(agent: str, thinks: bool) -> None:
+    trajectory, told = play(Environment(None, agent=agent), ANSWER.format("Lake Victoria"))
     assert (len(trajectory.turns), trajectory.searches) == (1, ())
-    assert "<search>" not in told[0]
+    assert "<search>" not in told[0] and ("<think>" in told[0]) is thinks
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_no_prompt_shows_an_answer_that_a_small_model_could_give_for_its_own(agent: str) -> None:
+    shown = re.findall(r"<answer>(.*?)</answer>", write_prompt(agent, NILE.text).replace("<answer> and </answer>", ""))
+    assert set(shown) <= {"the answer"}
 
 
 def test_a_retriever_that_fails_is_no_empty_result() -> None:

@@ -172,7 +172,7 @@ def test_searches_that_find_nothing_are_said(tmp_path: Path, questions: Path) ->
 
 def test_the_baselines_leave_the_same_records(tmp_path: Path, questions: Path) -> None:
     with servers() as (model, retriever):
-        for agent in ("rag", "direct"):
+        for agent in ("rag", "cot", "direct"):
             out = tmp_path / f"{agent}.jsonl"
             assert ccs(*options(model, retriever, questions, out), "--agent", agent)[0] == 0
             searches = {len(trajectory.searches) for trajectory in read_trajectories(out)}
