@@ -17,7 +17,7 @@ from fresco.errors import FrescoError
 
 #: Give these to the engine as stop strings: a turn ends with the first of them.
 TURN_ENDS = ("</search>", "</answer>")
-#: What an agent may be: it searches as it likes; one search with the question itself; no search, after a thought or not.
+#: What an agent may be: it searches as it likes; one search with the question itself; no search, with a thought or not.
 AGENTS = ("search", "rag", "cot", "direct")
 #: Agents that need no retriever.
 UNSEARCHING_AGENTS = ("cot", "direct")

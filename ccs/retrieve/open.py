@@ -13,8 +13,7 @@ from fresco.errors import FrescoError
 
 
 def as_retriever(value: Any, *, agent: str = "search", timeout: float = 60.0) -> Retriever | None:
-    """A retriever from what a caller has: what :func:`open_retriever` opens, or a retriever; None for an
-    agent that does not search.
+    """A retriever from what a caller has: what :func:`open_retriever` opens, or one; none for some agents.
 
     Raises:
         FrescoError: the agent searches and there is none, or it cannot be opened.
