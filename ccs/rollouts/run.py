@@ -163,7 +163,7 @@ def run_rollouts(
 
     def roll(question: Question, sample: int) -> Trajectory:
         settings = {name: getattr(plan, name) for name in ("agent", "limits", "sampling", "template", "form")}
-        return roll_out(client, retriever, question, sample, **settings)  # type: ignore[arg-type]
+        return roll_out(client, retriever, question, sample, **settings)
 
     with open_rollouts(path, questions, identity) as file:
         started = time.perf_counter()
