@@ -276,7 +276,6 @@ def audit(
     """
     from ccs.auditing.audit import audit as audit_reward
     from ccs.auditing.report import report
-    from ccs.auditing.variants import VARIANTS
     from ccs.questions import as_questions
     from ccs.rewards.config import open_bottleneck
     from ccs.rollouts.file import as_trajectories
@@ -286,14 +285,7 @@ def audit(
     rewarded = as_trajectories(trajectories)
     asked, sources = as_questions(questions)
     started = time.perf_counter()
-    passes = 0
     with bars(progress, one_bar=True) as tell:
-
-        def on_pass(name: str) -> None:
-            nonlocal passes
-            passes += 1
-            tell(name, passes, len(VARIANTS) + 2)
-
         found = audit_reward(
             chosen,
             rewarded,
@@ -302,7 +294,7 @@ def audit(
             variant_questions=cheats_on,
             resamples=resamples,
             seed=seed,
-            on_pass=on_pass,
+            progress=tell,
             kept=Path(out) / "scores.sqlite" if out else None,
         )
     circumstances = {

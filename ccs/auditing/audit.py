@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ccs.rewards.base import Reward
 from ccs.rewards.bottleneck import Bottleneck, psi_trace
 from ccs.rewards.mask.text import FUNCTION_WORDS, WORD
 from fresco.errors import FrescoError
+from fresco.terminal.progress import Progress, no_progress
 
 _Floats = npt.NDArray[np.float64]
 #: A group is flat where its standard deviation is below this share of that of all rewards.
@@ -75,7 +76,7 @@ def audit(
     variant_questions: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    on_pass: Callable[[str], None] | None = None,
+    progress: Progress = no_progress,
     kept: Path | None = None,
 ) -> Audit:
     """Audit a reward.
@@ -88,24 +89,30 @@ def audit(
         variant_questions: Play the cheats on the first so many questions only; None on all. Each costs another pass.
         resamples: Bootstrap samples for each interval.
         seed: Of them.
-        on_pass: Told the name of each pass over the trajectories before it begins.
+        progress: Told the name of each pass, and how many trajectories are rewarded of those that all passes together
+            cost; before the first one, so that what is too much can be stopped.
         kept: SQLite file of the scores, from which an audit that was stopped goes on; None keeps them in memory.
 
     Raises:
         FrescoError: a trajectory's question is missing, or no trajectory could be rewarded.
     """
-    tell = on_pass or (lambda _: None)
     measured = measure(match(trajectories, questions), resamples=2).per_trajectory
     rewarded = [each for each in trajectories if each.stop != "error"]
-    scorer = KeptScores(reward, kept)
     known = match_questions(trajectories, questions)
     correct, recall, f1 = (measured[name].to_numpy(float) for name in ("exact match", "gold recall", "f1"))
     statistics = Statistics([each.question_id for each in rewarded], resamples=resamples, seed=seed)
-    tell("as recorded")
+    # The cheats are played on whole groups.
+    few = list(dict.fromkeys(each.question_id for each in rewarded))[:variant_questions]
+    chosen = [number for number, each in enumerate(rewarded) if each.question_id in set(few)]
+    part = [rewarded[number] for number in chosen]
+    played = {name: variant.make(part, known) for name, variant in VARIANTS.items()}
+    passes = _Passes(progress)
+    scorer = KeptScores(reward, kept, passes.add)
+    passes.total = scorer.cost([rewarded, *played.values()])
+    passes.begin("as recorded")
     scores = _floats(scorer.score(rewarded, known))
     if np.isnan(scores).all():
         raise FrescoError(f"the reward {reward.name} rewarded none of the {len(rewarded)} trajectories")
-    tell("masked queries")
     deviation = float(np.nanstd(scores))
     spread = statistics.spread(scores)
     figures = {
@@ -121,18 +128,13 @@ def audit(
         "spread": Figure(float(spread.mean()) if len(spread) else None, n=len(spread)),
         "flat groups": Figure(float((spread < FLAT * deviation).mean()) if len(spread) else None, n=len(spread)),
     }
-    # The cheats are played on whole groups.
-    few = list(dict.fromkeys(each.question_id for each in rewarded))[:variant_questions]
-    chosen = [number for number, each in enumerate(rewarded) if each.question_id in set(few)]
-    part = [rewarded[number] for number in chosen]
     of_part = Statistics([each.question_id for each in part], resamples=resamples, seed=seed)
     variants = {}
-    for name, variant in VARIANTS.items():
-        tell(name)
-        made = variant.make(part, known)
+    for name, made in played.items():
+        passes.begin(name)
         changed = np.array([one != other for one, other in zip(made, part, strict=True)])
-        played = np.where(changed, _floats(scorer.score(made, known)), np.nan)
-        variants[name] = {"mean": of_part.mean(played), "gain": of_part.mean(played - scores[chosen])}
+        earned = np.where(changed, _floats(scorer.score(made, known)), np.nan)
+        variants[name] = {"mean": of_part.mean(earned), "gain": of_part.mean(earned - scores[chosen])}
     counts = {
         "trajectories": len(rewarded),
         "questions": len({each.question_id for each in rewarded}),
@@ -142,6 +144,23 @@ def audit(
     }
     scorer.close()
     return Audit(reward.name, figures, variants, scores, correct, recall, counts)
+
+
+class _Passes:
+    """Adds up what is rewarded, over all passes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._name, self._done = progress, "", 0
+        self.total = 0
+
+    def begin(self, name: str) -> None:
+        self._name = name
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        self._done += count
+        self.total = max(self.total, self._done)  # what failed is tried again by the next pass
+        self._progress(self._name, self._done, self.total)
 
 
 def _floats(scores: Sequence[float | None]) -> _Floats:

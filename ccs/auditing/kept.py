@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ccs.agent.question import Question
@@ -21,17 +21,24 @@ class KeptScores:
     Args:
         reward: Which.
         path: SQLite file; None keeps them in memory.
+        tell: Told how many trajectories were rewarded just now.
     """
 
-    def __init__(self, reward: Reward, path: Path | None = None) -> None:
-        self._reward, self._store = reward, AnswerCache(path) if path else None
+    def __init__(self, reward: Reward, path: Path | None = None, tell: Callable[[int], None] = lambda _: None) -> None:
+        self._reward, self._store, self._tell = reward, AnswerCache(path) if path else None, tell
         self._known: dict[bytes, list[float | None]] = {}
+
+    def cost(self, parts: Iterable[Sequence[Trajectory]]) -> int:
+        """How many trajectories there are to reward before all of these are known; a failure may be tried again."""
+        wanted = {}
+        for trajectories in parts:
+            groups = _groups(trajectories)
+            wanted |= {self._key([trajectories[number] for number in each]): len(each) for each in groups.values()}
+        return sum(size for key, size in wanted.items() if not self._has(key))
 
     def score(self, trajectories: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[float | None]:
         """See :meth:`ccs.rewards.base.Reward.score`; a group with a failure is not kept for the next run."""
-        groups: dict[str, list[int]] = {}
-        for number, each in enumerate(trajectories):
-            groups.setdefault(each.question_id, []).append(number)
+        groups = _groups(trajectories)
         keys = {name: self._key([trajectories[number] for number in group]) for name, group in groups.items()}
         missing = [name for name in groups if not self._has(keys[name])]
         for batch in _batches(missing, groups):
@@ -42,6 +49,7 @@ class KeptScores:
                 self._known[keys[name]] = values
                 if self._store is not None and None not in values:
                     self._known[keys[name]] = self._store.put(keys[name], values)
+            self._tell(len(numbers))
         found: list[float | None] = [None] * len(trajectories)
         for name, group in groups.items():
             for number, value in zip(group, self._known[keys[name]], strict=True):
@@ -60,6 +68,13 @@ class KeptScores:
 
     def _key(self, group: Sequence[Trajectory]) -> bytes:
         return hashlib.sha256("|".join([self._reward.fingerprint, *map(digest, group)]).encode()).digest()
+
+
+def _groups(trajectories: Sequence[Trajectory]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for number, each in enumerate(trajectories):
+        groups.setdefault(each.question_id, []).append(number)
+    return groups
 
 
 def _batches(names: Sequence[str], groups: Mapping[str, Sequence[int]]) -> Iterator[list[str]]:

@@ -185,18 +185,41 @@ def test_masking_is_measured(audits):
 
 def test_fewer_questions_for_the_cheats():
     trajectories, questions = _set(6)
-    passes: list[str] = []
+    told: list[tuple[str, int, int]] = []
+    reward = Scored("x", covered)
     found = audit(
-        Scored("x", covered),
+        reward,
         trajectories,
         questions,
         Bottleneck(None),
         variant_questions=2,
         resamples=10,
-        on_pass=passes.append,
+        progress=lambda *each: told.append(each),
     )
     assert found.counts["played cheats on"] == 6
-    assert len(passes) == len(VARIANTS) + 2
+    assert {name for name, _, _ in told} == {"as recorded", *VARIANTS}
+    # What it costs is said before anything is rewarded, and is what is rewarded in the end.
+    first, *_, last = told
+    assert first == ("as recorded", 0, last[2]) and last[1] == last[2]
+    assert 18 + 6 * 3 < last[2] < 18 + 6 * len(VARIANTS)  # groups that a cheat leaves as they were cost nothing
+
+
+def test_what_an_audit_that_was_stopped_has_kept_is_no_cost_of_the_next(tmp_path):
+    trajectories, questions = _set(6)
+    costs = []
+    for _ in range(2):
+        told: list[tuple[str, int, int]] = []
+        audit(
+            Scored("x", covered),
+            trajectories,
+            questions,
+            Bottleneck(None),
+            resamples=10,
+            progress=lambda *each, told=told: told.append(each),
+            kept=tmp_path / "scores.sqlite",
+        )
+        costs.append(told[0][2])
+    assert costs[0] > 18 and costs[1] == 0
 
 
 def test_failures_are_left_out_and_counted():
