@@ -30,7 +30,7 @@ class KeptScores:
 
     def cost(self, parts: Iterable[Sequence[Trajectory]]) -> int:
         """How many trajectories there are to reward before all of these are known; a failure may be tried again."""
-        wanted = {}
+        wanted: dict[bytes, int] = {}
         for trajectories in parts:
             groups = _groups(trajectories)
             wanted |= {self._key([trajectories[number] for number in each]): len(each) for each in groups.values()}
