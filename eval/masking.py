@@ -3,8 +3,10 @@
     pip install -e ".[ccs]" && OMP_NUM_THREADS=1 python eval/masking.py
 
 measures maskers on the test part of WikiGold (``eval/ner_data.py`` says how it is drawn; nothing was trained or chosen
-on it), as written and lower-cased, and writes ``eval/results/masking.json`` and ``.md``. ``--part development`` is for
-trying things out and writes nothing. Sentences stand in for queries: entities by hand, which no set of queries has.
+on it), as written and lower-cased, and writes ``eval/results/masking.json`` and ``.md``. ``--peer NAME=SPEC`` adds a
+masker of others to what is recorded (``"spaCy en_core_web_sm=spacy:FOLDER"``), which then is all that is measured.
+``--part development`` is for trying things out and writes nothing. Sentences stand in for queries: entities by hand,
+which no set of queries has.
 
 A token survives where a letter or digit of it is not covered; tokens without letters and digits do not count. The
 interval is a bootstrap over articles. The gazetteer is the titles of the Wikipedia passages in ``../shared/data/qa``.
@@ -12,10 +14,12 @@ interval is a bootstrap over articles. The gazetteer is the titles of the Wikipe
 
 from __future__ import annotations
 
+import argparse
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,6 +139,8 @@ def table(record: dict[str, Any]) -> str:
     for row in record["rows"]:
         cells = " | ".join(f"{row[f'leak_{kind}'][0]:.1%}" for kind in _ENTITY_TYPES)
         lines.append(f"| {row['masker']} | {row['text']} | {cells} |")
+    peers = {row["masker"]: row["made_by"] for row in record["rows"] if "made_by" in row}
+    lines += ["", *(f"`{name}` was added later: {made}." for name, made in peers.items())] if peers else []
     return "\n".join(lines) + "\n"
 
 
@@ -142,9 +148,20 @@ def _share(values: Sequence[float]) -> str:
     return f"{values[0]:.1%} ({values[1]:.1%} to {values[2]:.1%})"
 
 
+def rows_of(
+    name: str, masker: Masker, written: Sequence[Sentence], articles: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one masker: the sentences as written, and lower-cased."""
+    for form, sentences in (("as written", written), ("lower-cased", [each.lowered() for each in written])):
+        row = {"masker": name, "text": form, **measure(masker, sentences, articles)}
+        print(f"{name}, {form}: survive {_share(row['leak'])}, others {_share(row['other_masked'])}")
+        yield row
+
+
 def main() -> None:
     """Measure and write."""
     parser = study.make_parser(__doc__, reads_data=True)
+    parser.add_argument("--peer", action="append", metavar="NAME=SPEC", help="add this masker alone; repeatable")
     parser.add_argument("--part", choices=("development", "test"), default="test")
     options = parser.parse_args()
     made = study.begin(options)
@@ -155,6 +172,9 @@ def main() -> None:
             break
         written += sentences
         articles += [name] * len(sentences)
+    if options.peer:
+        _add_peers(options, made, written, articles)
+        return
     record: dict[str, Any] = {
         "made": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "part": options.part,
@@ -168,16 +188,26 @@ def main() -> None:
         titles = gazetteer(Path(folder), options.data)
         for spec in (*_SPECS, f"embedded+gazetteer:{titles}", f"gazetteer:{titles}"):
             masker = open_masker(spec)
-            for form, sentences in (("as written", written), ("lower-cased", [each.lowered() for each in written])):
-                row: dict[str, Any] = {"masker": spec.replace(f"gazetteer:{titles}", "titles"), "text": form}
-                if "gazetteer" not in spec:
-                    row["fingerprint"] = masker.fingerprint
-                row |= measure(masker, sentences, articles)
-                record["rows"].append(row)
-                print(f"{row['masker']}, {form}: survive {_share(row['leak'])}, others {_share(row['other_masked'])}")
+            own = {} if "gazetteer" in spec else {"fingerprint": masker.fingerprint}
+            name = spec.replace(f"gazetteer:{titles}", "titles")
+            record["rows"] += [row | own for row in rows_of(name, masker, written, articles)]
     if options.part == "test":
         record["environment"] = made
         study.record(options, "masking", record, table(record))
+
+
+def _add_peers(
+    options: argparse.Namespace, made: Mapping[str, Any], written: Sequence[Sentence], articles: Sequence[str]
+) -> None:
+    """Add maskers of others to the record; their rows say when and where they were measured."""
+    record = study.recorded(options, "masking", None)
+    if record is None or record["sentences"] != len(written):
+        sys.exit("there is no record of the same sentences to add to; run the study without --peer first")
+    for each in options.peer:
+        name, _, spec = each.partition("=")
+        rows = [row | {"made_by": study.made_by(made)} for row in rows_of(name, open_masker(spec), written, articles)]
+        record["rows"] = [row for row in record["rows"] if row["masker"] != name] + rows
+    study.record(options, "masking", record, table(record))
 
 
 if __name__ == "__main__":

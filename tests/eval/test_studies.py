@@ -85,6 +85,22 @@ def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_peer_is_added_to_the_record_of_the_maskers(tmp_path: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared/data beside the project")
+    out = tmp_path / "out"
+    run("masking", "--out", str(out))
+    before = json.loads((out / "masking.json").read_text())["rows"]
+    for _ in range(2):  # again in place of itself
+        run("masking", "--peer", "words of a peer=words", "--out", str(out))
+    rows = json.loads((out / "masking.json").read_text())["rows"]
+    assert rows[: len(before)] == before and len(rows) == len(before) + 2
+    same = {row["text"]: row["leak"] for row in before if row["masker"] == "words"}
+    assert {row["text"]: row["leak"] for row in rows[len(before) :]} == same
+    assert "words of a peer" in (out / "masking.md").read_text()
+
+
+@pytest.mark.slow
 def test_the_rewards_of_a_language_model_are_measured_on_any(tmp_path):
     pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
     if not SHARED.is_dir():
