@@ -15,7 +15,8 @@ def table(record: Mapping[str, Any]) -> str:
         "",
         "Made by `eval/gain_audit.py`. Within-question AUROC, 95 % intervals over questions; nats a token but for the",
         "paper's (cosine) and `evidence` (0 to 1). The answers of the scripted agents are scripted, too: `sufficiency`",
-        "is there what the passages do for the right answer (perfect), a half-way one (half) or a title (the others).",
+        "is there what the right answer (perfect), a half-way one (half) or a title (the others) owes to passages and",
+        "question.",
         "",
     ]
     for name, row in record.items():

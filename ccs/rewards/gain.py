@@ -5,11 +5,13 @@ that a vLLM server gives of a prompt: the masked reconstruction of the question,
 the queries, their number and the layout are the same, and only what was found is missing from the second: a question
 pasted into the queries is as likely without the passages, and a trajectory that found nothing earns exactly 0.
 
-``sufficiency`` adds, with a weight, how much likelier the agent's own answer becomes by the passages:
-``log P(answer | passages, question) - log P(answer | question)``, a token. Queries are blank in it, so an answer that
-was pasted into one gains nothing, and gold is never read. A trajectory without an answer has none of it. Its prompt
-goes on where that of the question ends: with queries blanked (``mask: {blank: true}``), a server that keeps prefixes
-reads the passages once for both.
+``sufficiency`` adds, with a weight, what the agent's own answer owes to the passages and to the question, whichever is
+less: ``log P(answer | passages, question)`` less ``log P(answer | question)``, and less ``log P(answer | passages)``, a
+token, and at least 0. Only both together mean that the answer is what the question asks of these passages: any string
+that a passage holds becomes likely by the passages alone, for a model can copy it, and the question itself, given as
+an answer, by the question alone. Queries are blank in it, so an answer that was pasted into one gains nothing, and gold
+is never read. A trajectory without an answer has none of it. The prompts go on where that of the question ends: with
+queries blanked (``mask: {blank: true}``), a server that keeps prefixes reads the passages once.
 
 Limits: a passage that repeats the question is taken for evidence, and passages of the topic alone earn something.
 """
@@ -32,8 +34,9 @@ from ccs.rewards.registry import REWARDS
 from ccs.rewards.settings import RewardConfig
 from fresco.clients.llm import ChatClient
 
-_VERSION = 2
-_BEFORE_ANSWER = BEFORE_QUESTION + "{question}\n\nThe answer was:\n"
+_VERSION = 3
+_ASKED = BEFORE_QUESTION + "{question}\n\nThe answer was:\n"
+_UNASKED = BEFORE_QUESTION.replace("The question was:", "The answer was:")
 _LONGEST_ANSWER = 2000  # characters
 
 
@@ -62,7 +65,7 @@ class GainReward:
         bottleneck: How the queries are masked.
         client: Of a vLLM server with a frozen model.
         characters: Of the passages of one search.
-        sufficiency: Weight of what the passages do for the agent's own answer; 0 does not ask for it.
+        sufficiency: Weight of what the agent's own answer owes to passages and question; 0 does not ask for it.
         cache: SQLite file of the numbers.
         scorer: Of log-probabilities, in place of the server's.
     """
@@ -83,7 +86,7 @@ class GainReward:
         self._bottleneck, self._characters, self._weight = bottleneck, characters, sufficiency
         self._scorer = scorer or PromptScorer(client, cache=cache)
         self.name = f"gain:{client.model}"
-        digest = hashlib.sha256((BEFORE_QUESTION + _BEFORE_ANSWER).encode()).hexdigest()[:16]
+        digest = hashlib.sha256((_ASKED + _UNASKED).encode()).hexdigest()[:16]
         options = f"{characters}|{sufficiency}"
         self.fingerprint = f"gain-{_VERSION}|{client.identity}|{digest}|{options}|{bottleneck.fingerprint}"
 
@@ -102,22 +105,27 @@ class GainReward:
             for number in alive
             if self._weight and one_line(batch[number].answer or "")
         }
-        pairs = [pair for pair in (*asked.values(), *answered.values()) if pair[0].trace.steps]
-        found = self._scorer.score((each for pair in pairs for each in pair), self._characters)
+        wanted = [each for each in (*asked.values(), *answered.values()) if each[0].trace.steps]
+        found = self._scorer.score((request for each in wanted for request in each), self._characters)
         rows = [RewardRow(None, cause=NO_ROLLOUT)] * len(batch)
         for number, pair in asked.items():
             rows[number] = gain_row(found, *pair, "with evidence", "without evidence")
             if number in answered:
-                more = gain_row(found, *answered[number], "answer with evidence", "answer without evidence")
-                rows[number] = self._sum(rows[number], more)
+                with_both, without_pages, without_question = answered[number]
+                by_pages = gain_row(found, with_both, without_pages, "answer", "answer without evidence")
+                by_question = gain_row(found, with_both, without_question, "answer", "answer without question")
+                rows[number] = self._sum(rows[number], by_pages, by_question)
         return rows
 
-    def _sum(self, gain: RewardRow, sufficiency: RewardRow) -> RewardRow:
-        if gain.value is None or sufficiency.value is None:
-            return gain if gain.value is None else sufficiency
-        answer = {name: value for name, value in sufficiency.parts.items() if name != "tokens"}
-        parts = {**gain.parts, "gain": gain.value, **answer, "sufficiency": sufficiency.value}
-        return replace(gain, value=gain.value + self._weight * sufficiency.value, parts=parts)
+    def _sum(self, gain: RewardRow, by_pages: RewardRow, by_question: RewardRow) -> RewardRow:
+        for each in (gain, by_pages, by_question):
+            if each.value is None:
+                return each
+        assert gain.value is not None and by_pages.value is not None and by_question.value is not None
+        sufficiency = max(0.0, min(by_pages.value, by_question.value))
+        answer = {name: value for name, value in (by_pages.parts | by_question.parts).items() if name != "tokens"}
+        parts = {**gain.parts, "gain": gain.value, **answer, "sufficiency": sufficiency}
+        return replace(gain, value=gain.value + self._weight * sufficiency, parts=parts)
 
     def close(self) -> None:
         """End the connections."""
@@ -129,11 +137,16 @@ def _of_question(trajectory: Trajectory, trace: Trace) -> tuple[Request, Request
     return Request(BEFORE_QUESTION, trace, question), Request(BEFORE_QUESTION, _without_pages(trace), question)
 
 
-def _of_answer(trajectory: Trajectory) -> tuple[Request, Request]:
+def _of_answer(trajectory: Trajectory) -> tuple[Request, Request, Request]:
+    """The answer given both, without the passages, and without the question."""
     answer = one_line(trajectory.answer or "")[:_LONGEST_ANSWER]
     trace = Trace(tuple(Step(BLANK, step.hits) for step in psi_trace(trajectory).steps))
-    template = _BEFORE_ANSWER.replace("{question}", one_line(trajectory.question).replace("{trace}", "{ trace}"))
-    return Request(template, trace, answer), Request(template, _without_pages(trace), answer)
+    asked = _ASKED.replace("{question}", one_line(trajectory.question).replace("{trace}", "{ trace}"))
+    return (
+        Request(asked, trace, answer),
+        Request(asked, _without_pages(trace), answer),
+        Request(_UNASKED, trace, answer),
+    )
 
 
 def _without_pages(trace: Trace) -> Trace:

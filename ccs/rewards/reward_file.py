@@ -100,7 +100,9 @@ class RewardFile:
         parts = dict.fromkeys(name for row in rows for name in row.get("parts", ()))
         table = [
             {
-                **{name: row.get(name) for name in ("question_id", "sample", "reward", "cause")},
+                "question_id": well_formed(trajectory.question_id),
+                "sample": trajectory.sample,
+                **{name: row.get(name) for name in ("reward", "cause")},
                 "question": well_formed(trajectory.question),
                 "answer": None if trajectory.answer is None else well_formed(trajectory.answer),
                 **{f"part: {name}": value for name, value in row.get("parts", {}).items()},
@@ -151,9 +153,20 @@ class RewardFile:
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:
-    reward = row.get("reward")
-    number = isinstance(reward, int | float) and not isinstance(reward, bool) and abs(reward) < 1e300
-    return isinstance(row.get("trajectory"), str) and (reward is None or number)
+    parts, seen = row.get("parts", {}), row.get("seen", {})
+    return (
+        isinstance(row.get("trajectory"), str)
+        and (row.get("reward") is None or _is_number(row["reward"]))
+        and isinstance(row.get("cause", ""), str)
+        and isinstance(parts, Mapping)
+        and all(map(_is_number, parts.values()))
+        and isinstance(seen, Mapping)
+        and all(seen.get(name) is None or isinstance(seen[name], str) for name in _TEXTS)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def table_path(path: Path) -> Path:

@@ -44,7 +44,7 @@ class RewardConfig:
         evidence: For the similarity ``evidence``.
         characters: Of the passages of one search that a model reads.
         prompt: For constitution: file of other rules.
-        sufficiency: For gain: weight of what the passages do for the agent's own answer.
+        sufficiency: For gain: weight of what the own answer owes to passages and question.
         gates: Their weights. None is the default of :class:`ccs.rewards.gates.Gates` for cycle, gain and likelihood,
             which do not look at the answer, and no gate for the others, which are then as published.
     """

@@ -78,16 +78,38 @@ def test_it_is_a_reward_and_its_masks_are_options(api):
     assert read_config(Path("paper")).reconstruct.kind == "llm"  # the paper's own form, by name
 
 
-def test_sufficiency_is_the_gain_of_ones_own_answer(api):
-    good = trail(("x", [TOWN]), answer="county of Wexmere.")
-    bad = trail(("x", [TOWN]), answer="somewhere else entirely", sample=1)
-    pasted = trail(("somewhere else entirely", [TOWN]), answer="somewhere else entirely", sample=2)
-    silent = trail(("x", [TOWN]), answer=None, sample=3)
-    rows = gain(api, sufficiency=2.0).rows([good, bad, pasted, silent])
-    assert rows[0].parts["sufficiency"] == pytest.approx(4 / 3)  # "county of" stands in the question, too
-    assert rows[1].parts["sufficiency"] == rows[2].parts["sufficiency"] == 0.0
-    assert "sufficiency" not in rows[3].parts
-    assert rows[0].value == pytest.approx(rows[0].parts["gain"] + 2 * rows[0].parts["sufficiency"])
+def test_sufficiency_is_what_ones_own_answer_owes_to_passages_and_question():
+    """A word is likely once it was read; the county is, where the question asks for a county of the passage."""
+
+    def reading(body: dict[str, Any]) -> dict[str, Any]:
+        answer = copying(body)
+        choice = answer["choices"][0]
+        if "prompt_logprobs" in choice:
+            asked = "Which county" in body["prompt"]
+            ids, rows = choice["prompt_token_ids"], choice["prompt_logprobs"]
+            county = zlib.crc32(b"Wexmere.")
+            for at, one in enumerate(ids):
+                if one == county and rows[at] is not None and one in ids[:at]:
+                    rows[at] = {str(one): {"logprob": -0.5 if asked else -3.0}}
+        return answer
+
+    with chat_api.serve(reading) as api:
+        good = trail(("x", [TOWN]), answer="Wexmere.")
+        copied = trail(("x", [TOWN]), answer="market town", sample=1)  # stands in the passage, asked or not
+        restated = trail(("x", [TOWN]), answer=QUESTION, sample=2)  # stands in the question, with passages or without
+        absent = trail(("x", [TOWN]), answer="somewhere else entirely", sample=3)
+        pasted = trail(("somewhere else entirely", [TOWN]), answer="somewhere else entirely", sample=4)
+        silent = trail(("x", [TOWN]), answer=None, sample=5)
+        rows = gain(api, sufficiency=2.0).rows([good, copied, restated, absent, pasted, silent])
+    parts = rows[0].parts
+    assert parts["answer"] - parts["answer without evidence"] == pytest.approx(4.5)
+    assert parts["answer"] - parts["answer without question"] == pytest.approx(2.5)
+    assert parts["sufficiency"] == pytest.approx(2.5)  # the lesser of the two
+    assert rows[1].parts["answer"] - rows[1].parts["answer without evidence"] == pytest.approx(4.0)
+    assert rows[2].parts["answer"] > rows[2].parts["answer without question"]
+    assert [row.parts["sufficiency"] for row in rows[1:5]] == [0.0] * 4
+    assert "sufficiency" not in rows[5].parts
+    assert rows[0].value == pytest.approx(parts["gain"] + 2 * parts["sufficiency"])
 
 
 def test_repeats_are_asked_once_and_kept_on_disk_as_numbers(api, tmp_path):
