@@ -123,7 +123,7 @@ class GainReward:
                 return each
         assert gain.value is not None and by_pages.value is not None and by_question.value is not None
         sufficiency = max(0.0, min(by_pages.value, by_question.value))
-        answer = {name: value for name, value in (by_pages.parts | by_question.parts).items() if name != "tokens"}
+        answer = {name: value for name, value in {**by_pages.parts, **by_question.parts}.items() if name != "tokens"}
         parts = {**gain.parts, "gain": gain.value, **answer, "sufficiency": sufficiency}
         return replace(gain, value=gain.value + self._weight * sufficiency, parts=parts)
 
