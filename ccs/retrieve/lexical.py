@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
 from fresco.io.files import write_atomically
+from fresco.io.state import read_array
 from fresco.stats.words import words
 
 K1, B, EPSILON = 1.5, 0.75, 0.25  # rank-bm25's defaults
@@ -131,7 +132,7 @@ class Bm25Index:
 
     def __init__(self, folder: Path) -> None:
         starts, documents, counts, lengths = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
+            read_array(folder / f"{name}.npy", "run `ccs index` again", mapped=True) for name in _ARRAYS
         )
         self._starts, self._documents, self._counts = starts, documents, counts
         vocabulary = json.loads((folder / _WORDS).read_text(encoding="utf-8"))

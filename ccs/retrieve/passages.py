@@ -15,7 +15,7 @@ import numpy as np
 from ccs.retrieve.corpus import Document
 from fresco.errors import FrescoError
 from fresco.io.files import sync
-from fresco.io.state import read_state, write_state
+from fresco.io.state import read_array, read_state, write_state
 
 _LINES = "passages.jsonl"
 _PLACES = "passages.npy"
@@ -109,13 +109,17 @@ class Passages:
     def __init__(self, folder: Path) -> None:
         try:
             state = _read_state(folder)
-            self._places = np.load(folder / _PLACES, mmap_mode="r", allow_pickle=False)
+            self._places = read_array(folder / _PLACES, "run `ccs index` again", mapped=True)
             with (folder / _LINES).open("rb") as stream:
                 self._lines = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, EOFError) as error:
             raise FrescoError(f"{folder}: holds no whole index ({error}); run `ccs index` again") from error
         self.sha256: str = state["sha256"]
-        if len(self._places) != state["count"] + 1 or len(self._lines) != state["bytes"]:
+        if (
+            self._places.shape != (state["count"] + 1,)
+            or self._places.dtype.kind != "i"
+            or len(self._lines) != state["bytes"]
+        ):
             raise FrescoError(f"{folder / _LINES}: was changed since the index was made; run `ccs index` again")
 
     def __len__(self) -> int:

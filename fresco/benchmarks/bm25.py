@@ -1,22 +1,20 @@
 """Rank a whole corpus for many queries by BM25.
 
-The statistics and the formula are rank-bm25's ``BM25Okapi`` (k1 1.5, b 0.75). Its ``get_scores`` looks at every passage
-for every word of every query: 302 questions over 2,981 HotpotQA passages took 5.5 s. Here each word's passages are
-gathered once and a query touches only those: the same additions without the zeros, so the scores are equal to the bit
-(tested), in 0.1 s after 0.5 s of indexing. Still, rank-bm25 keeps a dictionary for each passage in memory, a few kB:
-corpora of millions of passages need a search engine.
+The statistics and the formula are rank-bm25's ``BM25Okapi`` (see :mod:`fresco.stats.bm25`). Its ``get_scores`` looks at
+every passage for every word of every query. Here each word's passages are gathered once, for the words that are asked
+for, and a query touches only those: the same additions without the zeros, so the scores are equal to the bit (tested).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rank_bm25 import BM25Okapi
 
+from fresco.stats.bm25 import K1, WordStatistics, word_statistics
 from fresco.stats.words import words
 
 
@@ -24,8 +22,7 @@ class CorpusRanking:
     """BM25 over a corpus.
 
     Attributes:
-        reference: The ``BM25Okapi`` of the corpus; its ``get_scores(words(query))`` is what :meth:`scores` must equal.
-            None where no passage has a word.
+        statistics: Of its words; None where no passage has one.
     """
 
     def __init__(self, passages: Mapping[str, str], queries: Sequence[str]) -> None:
@@ -35,33 +32,45 @@ class CorpusRanking:
             passages: Text by passage id.
             queries: All queries that will be asked: only their words are indexed.
         """
-        # Sorted, so that neither ties nor the sums inside BM25Okapi depend on the order of the file.
+        # Sorted, so that neither ties nor the sums of the statistics depend on the order of the file.
         self._ids = sorted(passages)
-        documents = [words(passages[passage_id]) for passage_id in self._ids]
-        self.reference: Any = BM25Okapi(documents) if any(documents) else None  # it divides by the number of words
-        self._postings: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
-        if self.reference is None:
+        self.statistics: WordStatistics | None = word_statistics(passages[own] for own in self._ids)
+        self._postings: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]] = {}
+        if self.statistics is None:
             return
         asked = {word for query in queries for word in words(query)}
-        found: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-        for place, counts in enumerate(self.reference.doc_freqs):
-            for word in counts.keys() & asked:
-                found[word][0].append(place)
-                found[word][1].append(counts[word])
-        self._postings = {word: (np.array(places), np.array(counts)) for word, (places, counts) in found.items()}
-        bm25 = self.reference
-        self._norms = bm25.k1 * (1 - bm25.b + bm25.b * np.array(bm25.doc_len) / bm25.avgdl)
+        found: dict[str, tuple[array[int], array[int]]] = {}
+        lengths = np.zeros(len(self._ids), np.int64)
+        for place, own in enumerate(self._ids):
+            tokens = words(passages[own])
+            lengths[place] = len(tokens)
+            for word, count in Counter(token for token in tokens if token in asked).items():
+                places, counts = found.setdefault(word, (array("i"), array("i")))
+                places.append(place)
+                counts.append(count)
+        self._postings = {
+            word: (np.frombuffer(places, np.int32), np.frombuffer(counts, np.int32))
+            for word, (places, counts) in found.items()
+        }
+        self._norms = self.statistics.norms(lengths)
 
     def scores(self, query: str) -> npt.NDArray[np.float64]:
         """One score for each passage, in the order of the sorted ids."""
         scores = np.zeros(len(self._ids))
         for word in words(query):
-            if word in self._postings:
+            if self.statistics is not None and word in self._postings:
                 places, counts = self._postings[word]
-                share = counts * (self.reference.k1 + 1) / (counts + self._norms[places])
-                scores[places] += self.reference.idf[word] * share
+                share = counts * (K1 + 1) / (counts + self._norms[places])
+                scores[places] += self.statistics.idf[word] * share
         return scores
 
     def ranking(self, query: str, limit: int) -> list[str]:
         """The ids of the best passages, best first; equal scores by id."""
-        return [self._ids[place] for place in np.argsort(-self.scores(query), kind="stable")[:limit]]
+        scores = self.scores(query)
+        best = np.arange(len(scores))
+        if limit < len(
+            scores
+        ):  # only what can be among the best is sorted, all that tie with the last of them included
+            last = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+            best = np.flatnonzero(scores >= last)
+        return [self._ids[best[place]] for place in np.argsort(-scores[best], kind="stable")[:limit]]

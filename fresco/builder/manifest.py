@@ -26,10 +26,12 @@ from fresco.builder.tables import attribution, corpus_row, write_tables
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import locked, write_atomically
+from fresco.io.names import short
 from fresco.records import SCHEMA_VERSION, Label, format_timestamp
 
 #: Without any passage of these labels, where it had some, a query asks nothing any more.
 _NEEDED = (Label.POSITIVE, Label.OUTDATED)
+_SAID = {str: "text", int: "whole number", dict: "mapping"}
 _QUERY = ("_id", "text", "timestamp", "task", "kind", "subject", "relation", "answer")
 
 
@@ -160,7 +162,9 @@ def read_manifest(path: Path) -> Manifest:
         if kind != "benchmark":
             row.timestamp("timestamp")
         if kind == "revision":
-            _check_places(row)
+            _check_revision(row)
+        if kind == "query":
+            _check_query(row)
         found[kind].append(row.fields)
     if len(found["benchmark"]) != 1 or not found["query"]:
         raise FrescoError(f"{path}: is no manifest; one row of type benchmark and rows of type query are expected")
@@ -172,7 +176,26 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(edition, found["benchmark"][0], found["revision"], found["query"])
 
 
-def _check_places(row: FileRow) -> None:
+def _check_query(row: FileRow) -> None:
+    for name in ("_id", "text", "task", "kind", "subject", "relation", "answer"):
+        if not isinstance(row.fields[name], str):
+            raise row.error(name, f"{short(row.fields[name])} is no text")
+    pool, conflicts = row.fields["pool"], row.fields["conflicts"]
+    if not isinstance(pool, dict) or not all(isinstance(ids, list) for ids in pool.values()):
+        raise row.error("pool", f"{short(pool)} is no mapping of labels to lists of passages")
+    if not all(isinstance(own, str) for ids in pool.values() for own in ids):
+        raise row.error("pool", "a passage is no text")
+    if not isinstance(conflicts, dict):
+        raise row.error("conflicts", f"{short(conflicts)} is no mapping of passages to conflicts")
+
+
+def _check_revision(row: FileRow) -> None:
+    for name, kind in (("title", str), ("page_id", int), ("revision_id", int), ("sha1", str), ("passages", dict)):
+        if not isinstance(row.fields[name], kind) or isinstance(row.fields[name], bool):
+            raise row.error(name, f"{short(row.fields[name])} is no {_SAID[kind]}")
+    for section in row.fields["passages"].values():
+        if not isinstance(section, list) or len(section) != 2 or not all(isinstance(each, str) for each in section):
+            raise row.error("passages", f"{short(section)} is no heading with a SHA-1")
     for place in row.fields["passages"]:
         try:
             read_place(place)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.io.files import write_record
@@ -18,6 +18,9 @@ from fresco.io.jsonlines import parse_json
 from fresco.io.names import one_line, short
 from fresco.io.packed import Limits
 from fresco.io.secrets import redacted
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _SUM = "checksum"
 
@@ -73,6 +76,28 @@ def read_state(path: Path, shape: Shape, mend: str) -> dict[str, Any]:
         if not _is(content[name], kind):
             raise FrescoError(f"{path}: is damaged ({name} is {short(content[name])}); {mend}")
     return content
+
+
+def read_array(path: Path, mend: str, *, mapped: bool = False) -> npt.NDArray[Any]:
+    """An array that numpy saved, never one of Python's own objects.
+
+    Args:
+        path: The file.
+        mend: How to go on without it.
+        mapped: Leave it on disk.
+
+    Raises:
+        FrescoError: it is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        found: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except Exception as error:  # its header is parsed as Python, which fails in a dozen ways
+        raise FrescoError(f"{path}: cannot be read as an array ({one_line(str(error), 120)}); {mend}") from error
+    if not isinstance(found, np.ndarray):
+        raise FrescoError(f"{path}: is an archive, and an array is wanted; {mend}")
+    return found
 
 
 def _is(value: Any, kind: Any) -> bool:

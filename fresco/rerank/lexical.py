@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from rank_bm25 import BM25Okapi
 
 from fresco.errors import FrescoError
 from fresco.records import Passage, Query
 from fresco.rerank.registry import RERANKERS
+from fresco.stats.bm25 import K1, B, WordStatistics, word_statistics
 from fresco.stats.words import words
 
 
@@ -28,28 +26,32 @@ class Bm25:
     pointwise = True
 
     def __init__(self) -> None:
-        self._corpus: BM25Okapi | None = None
+        self._corpus: WordStatistics | None = None
         self.fingerprint = ""
 
     def fit(self, passages: Iterable[Passage]) -> None:
         """Count the words of the benchmark's passages."""
-        texts = [passage.text for passage in passages]
-        self._corpus = BM25Okapi([words(text) for text in texts])
-        # Scores only need the counts per word; those per passage would double the memory for nothing.
-        self._corpus.doc_freqs, self._corpus.doc_len = [], []
-        digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-        self.fingerprint = f"bm25:okapi:k1={self._corpus.k1}:b={self._corpus.b}:corpus={digest}"
+        digest = hashlib.sha256()
+
+        def texts() -> Iterator[str]:
+            for number, passage in enumerate(passages):
+                text = passage.text
+                digest.update(f"\0{text}".encode() if number else text.encode())
+                yield text
+
+        # Where no passage has a word no query can find one: all weights are zero.
+        self._corpus = word_statistics(texts()) or WordStatistics({}, 1.0)
+        self.fingerprint = f"bm25:okapi:k1={K1}:b={B}:corpus={digest.hexdigest()}"
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
         if self._corpus is None:
             raise FrescoError("bm25 has no word statistics yet: call fit(passages) with the benchmark's passages first")
-        pool = copy.copy(self._corpus)
         tokens = [words(passage.text) for passage in passages]
-        pool.doc_freqs = [Counter(passage) for passage in tokens]
-        pool.doc_len = [len(passage) for passage in tokens]
-        pool.corpus_size = len(tokens)
-        return [float(score) for score in np.asarray(pool.get_scores(words(query.text)))]
+        asked = words(query.text)
+        counts = [np.array([own.count(word) for own in tokens], np.int64) for word in asked]
+        lengths = np.array([len(own) for own in tokens], np.int64)
+        return [float(score) for score in self._corpus.scores(asked, counts, lengths)]
 
 
 @RERANKERS.register("bm25", "BM25 over words", instruction="no")

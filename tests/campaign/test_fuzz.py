@@ -1,0 +1,191 @@
+"""Mutated files before every reader, and nasty words behind every option: no traceback, no hang, one line each."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from tests.campaign import how_many, seed
+from tests.campaign.material import REFERENCE, make, run
+from tests.campaign.mutation import NASTY, mutated
+from tests.test_canaries import BASES, subcommands
+
+_SECONDS = 60  # that one case may take; each takes well below one
+
+_SMALL = "--resamples 2 --no-baselines --store {at}/s.sqlite --out {at}/out --overwrite"
+_SCORE = f"fresco score {_SMALL} --reranker random --benchmark"
+_BUILD = f"fresco build --out {{at}}/out --workers 1 --reference {REFERENCE} --mirror {{at}}"
+_ROLLOUT = "ccs rollout --model http://127.0.0.1:9/v1#m --retries 0 --timeout 1 --agent direct --out {at}/out.jsonl"
+#: Files by their path in the material, and a command that reads each. A line of several is several readers of one file.
+READERS: dict[str, list[str]] = {
+    "beir/corpus.jsonl": [f"{_SCORE} {{at}}/beir", "ccs index --corpus {file} --out {at}/out"],
+    "beir/queries.jsonl": [f"{_SCORE} {{at}}/beir"],
+    "beir/qrels/test.tsv": [f"{_SCORE} {{at}}/beir", f"{_SCORE} {{at}}/beir --strict"],
+    "beir/candidates.trec": [f"{_SCORE} {{at}}/beir", f"fresco score {_SMALL} --benchmark {{at}}/own --reranker run:{{file}}"],
+    "own/corpus.jsonl": [f"{_SCORE} {{at}}/own", "fresco audit {at}/own --resamples 2"],
+    "own/queries.jsonl": [f"{_SCORE} {{at}}/own", "fresco audit {at}/own --resamples 2"],
+    "own/pools.jsonl": [f"{_SCORE} {{at}}/own", "fresco audit {at}/own --resamples 2"],
+    "parquet/corpus.parquet": [f"{_SCORE} {{at}}/parquet"],
+    "parquet/queries.parquet": [f"{_SCORE} {{at}}/parquet"],
+    "parquet/pools.parquet": [f"{_SCORE} {{at}}/parquet"],
+    "instructions.txt": [f"{_SCORE} {{at}}/own --instructions {{file}}", f"{_SCORE} {{at}}/own --instruction @{{file}}"],
+    "instructions.json": [f"{_SCORE} {{at}}/own --instructions {{file}}"],
+    "clauses.toml": ["fresco optimize --reranker bm25 --benchmark {at}/own --clauses {file} --out {at}/out"],
+    "template.txt": [f"fresco score {_SMALL} --benchmark {{at}}/own --reranker causal-lm:{{at}}/none --template {{file}}"],
+    "cure.json": [f"fresco score {_SMALL} --benchmark {{at}}/own --reranker recency:bm25,{{file}}"],
+    "dump.jsonl": [f"{_BUILD}/dump.jsonl"],
+    "dump.xml": [f"{_BUILD}/dump.xml"],
+    "titles.txt": [f"{_BUILD}/dump.jsonl --titles {{file}}"],
+    "built/manifest.jsonl": [f"{_BUILD}/dump.jsonl --manifest {{file}}", "fresco score --benchmark {at}/built --limit 2 --resamples 2 --store {at}/s --out {at}/out"],
+    "built/benchmark.json": [f"{_SCORE} {{at}}/built"],
+    "built/stages/state.json": ["fresco build --out {at}/built --status", f"fresco build --out {{at}}/built --workers 1 --reference {REFERENCE} --mirror {{at}}/dump.jsonl"],
+    "run/run.json": ["fresco compare {at}/run {at}/other", "fresco report {at}/run --out {at}/page.html"],
+    "run/metrics.json": ["fresco compare {at}/run {at}/other", "fresco report {at}/run --out {at}/page.html"],
+    "run/per_query.parquet": ["fresco compare {at}/run {at}/other"],
+    "scores.sqlite": [f"fresco score --benchmark {{at}}/own --reranker bm25 --resamples 2 --no-baselines --store {{file}} --out {{at}}/out"],
+    "questions.jsonl": [f"{_ROLLOUT} --questions {{file}}", "ccs evaluate --trajectories {at}/rollouts.jsonl --questions {file} --resamples 2"],
+    "questions.parquet": [f"{_ROLLOUT} --questions {{file}}"],
+    "passages.jsonl": ["ccs index --corpus {file} --out {at}/out"],
+    "passages.tsv": ["ccs index --corpus {file} --out {at}/out"],
+    "passages.parquet": ["ccs index --corpus {file} --out {at}/out"],
+    "rollouts.jsonl": ["ccs reward --trajectories {file} --out {at}/out.jsonl", "ccs evaluate --trajectories {file} --questions {at}/questions.jsonl --resamples 2", "ccs audit --trajectories {file} --questions {at}/questions.jsonl --resamples 2"],
+    "rewards.jsonl": ["ccs reward --trajectories {at}/rollouts.jsonl --out {file}"],
+    "reward.yaml": ["ccs reward --config {file} --print-config", "ccs reward --trajectories {at}/rollouts.jsonl --out {at}/out.jsonl --config {file}"],
+    "train.yaml": ["ccs train --config {file} --print-config"],
+    "prompt.txt": [f"{_ROLLOUT} --questions {{at}}/questions.jsonl --prompt {{file}}"],
+    "index/manifest.json": ["ccs rollout --questions {at}/questions.jsonl --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"],
+    "index/passages.json": ["ccs rollout --questions {at}/questions.jsonl --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"],
+    "index/.claim.json": ["ccs index --corpus {at}/passages.jsonl --out {at}/index"],
+    "index/passages.npy": ["ccs rollout --questions {at}/questions.jsonl --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"],
+    "index/passages.jsonl": ["ccs rollout --questions {at}/questions.jsonl --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"],
+    "index/bm25/words.json": ["ccs rollout --questions {at}/questions.jsonl --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"],
+}  # fmt: skip
+
+
+class HungError(Exception):
+    """A command that did not end."""
+
+
+@contextmanager
+def bounded(seconds: int) -> Iterator[None]:
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise HungError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("material")
+    make(folder)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of their own, where the commands stand and write; nothing of a case is a path outside it."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("FRESCO_LOGS", str(tmp_path / "logs"))
+    monkeypatch.setenv("FRESCO_STORE", str(tmp_path / "default.sqlite"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("FRESCO_DEBUG", raising=False)
+    return tmp_path
+
+
+def fault_of(command: list[str], place: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """What is wrong with how a command ended; empty where nothing is."""
+    try:
+        with bounded(_SECONDS):
+            code = run(command[0], *command[1:])
+    except HungError:
+        return "hung"
+    finally:
+        printed = capfd.readouterr()
+    logs = sorted((place / "logs").glob("*")) if (place / "logs").exists() else []
+    if logs:
+        text = logs[-1].read_text()
+        shutil.rmtree(place / "logs")
+        return f"crashed: {text[-1500:]}"
+    if code not in (0, 1, 2):
+        return f"code {code}: {printed.err[-500:]}"
+    if "Traceback" in printed.err or "\x1b[31m" in printed.err + printed.out:
+        return f"showed what it should not: {printed.err[-500:]}"
+    if code == 2 and not printed.err.strip():
+        return "refused without a word"
+    last = printed.err.rstrip().rpartition("\n")[2] if code == 2 else ""
+    return f"a line of {len(last)} characters" if len(last) > 1700 else ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_no_mutated_file_crashes_its_readers(
+    name: str, material: Path, place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(f"{seed()} {name}")
+    faults = []
+    for number in range(how_many(6, 125)):
+        at = place / "at"
+        shutil.copytree(material, at)
+        target = at / name
+        change, content = mutated(target.read_bytes(), draw)
+        target.write_bytes(content)
+        for reader in READERS[name]:
+            command = reader.format(at=at, file=target).split()
+            if fault := fault_of(command, place, capfd):
+                faults.append(f"case {number} ({change}), {' '.join(command[:2])}: {fault}\n{content[:300]!r}")
+        shutil.rmtree(at)
+    assert not faults, f"{len(faults)}\n" + "\n\n".join(faults[:12])
+
+
+def words() -> list[tuple[str, str, str]]:
+    drawn = random.Random(seed())
+    cases = [
+        (command, action.option_strings[0], str(word))
+        for command, parser in subcommands()
+        for action in parser._actions
+        if action.option_strings and action.nargs != 0
+        for word in NASTY
+        if "/dev/" not in str(word)
+    ]
+    drawn.shuffle(cases)
+    return cases
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", BASES)
+def test_no_word_behind_an_option_crashes(command: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mine = [case for case in words() if case[0] == command][: how_many(10, 150)]
+    faults = []
+    for _, option, word in mine:
+        at = place / "at"
+        at.mkdir()
+        given = [
+            *command.split(),
+            *BASES[command].format(out=at).split(),
+            option,
+            word.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape").replace("\0", ""),
+        ]
+        if command.endswith("serve") or "optimize" in command or "tune" in command:
+            given += (
+                ["--resamples", "0"] if "serve" not in command else ["--port", "70000"]
+            )  # ends at the parser, or before the work
+        if fault := fault_of(given, place, capfd):
+            faults.append(f"{command} {option} {word[:80]!r}: {fault}")
+        shutil.rmtree(at)
+        for left in (place / "here").iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    assert not faults, f"{len(faults)} of {len(mine)}\n" + "\n\n".join(faults[:12])
