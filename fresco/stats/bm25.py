@@ -49,8 +49,7 @@ class WordStatistics:
 
     def norms(self, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What a passage's length adds below the line."""
-        norms: npt.NDArray[np.float64] = K1 * (1 - B + B * lengths / self.average)
-        return norms
+        return np.asarray(K1 * (1 - B + B * lengths / self.average), np.float64)
 
 
 def word_statistics(texts: Iterable[str]) -> WordStatistics | None:
