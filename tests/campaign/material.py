@@ -89,9 +89,11 @@ def _own(folder: Path) -> None:
         queries.append({"_id": f"q{n}", "text": text, "timestamp": stamp.format(9), "task": task, "kind": kind}
                        | {"subject": f"s{n}", "relation": "r", "answer": "a"})  # fmt: skip
     _lines(folder / "queries.jsonl", queries)
-    labels = ("positive", "outdated", "near-topic")
-    pools = [{"query-id": f"q{n}", "corpus-id": f"p{m}", "label": labels[0 if m == 2 * n + 1 else 1 if m == 2 * n and n % 2 else 2]}
-             for n in range(4) for m in range(8)]  # fmt: skip
+    pools = []
+    for n in range(4):
+        for m in range(8):
+            label = "positive" if m == 2 * n + 1 else "outdated" if m == 2 * n and n % 2 else "near-topic"
+            pools.append({"query-id": f"q{n}", "corpus-id": f"p{m}", "label": label})
     _lines(folder / "pools.jsonl", pools)
     for name, table in (("corpus", rows), ("queries", queries), ("pools", pools)):
         (folder.parent / "parquet").mkdir(exist_ok=True)
