@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ccs.auditing.audit import Audit
+from fresco.io.names import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ def draw_plots(audit: Audit, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     # Text kept as text, and fixed ids inside SVG files.
-    with mpl.rc_context({"svg.hashsalt": "ccs", "svg.fonttype": "none", "font.size": 9}):
+    with mpl.rc_context({"svg.hashsalt": "ccs", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}):
         for name, draw in (("rewards", _rewards), ("recall", _recall), ("cheats", _cheats)):
             figure = draw(audit)
             figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
@@ -47,7 +48,7 @@ def _rewards(audit: Audit) -> Figure:
         scores = audit.scores[known & here]
         if len(scores):
             axis.hist(scores, bins=edges, density=True, alpha=0.55, color=colour, label=f"{label} ({len(scores)})")
-    axis.set(xlabel=f"reward: {audit.reward}", ylabel="density")
+    axis.set(xlabel=f"reward: {printable(audit.reward)}", ylabel="density")
     axis.legend(fontsize=8)
     return figure
 

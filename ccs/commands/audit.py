@@ -57,26 +57,25 @@ def run_audit(options: argparse.Namespace) -> int:
 
 
 def _print_tables(found: Audit, verdict: str, checks: list[Check]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from ccs.auditing.audit import FIGURES
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
 
     console = make_console()
-    figures = Table(title=escape(found.reward), title_justify="left", title_style="bold")
+    figures = Table(title=literal(found.reward), title_justify="left", title_style="bold")
     for header in ("figure", "value [95 %]", "what it is"):
         figures.add_column(header)
     for name, figure in found.figures.items():
-        figures.add_row(name, escape(_shown(figure)), FIGURES[name])
+        figures.add_row(name, literal(_shown(figure)), FIGURES[name])
     console.print(figures)
     table = Table(title="checks", title_justify="left", title_style="bold")
     for header in ("check", "", "found"):
         table.add_column(header)
     for check in checks:
-        table.add_row(check.name, check.grade, escape(check.words))
+        table.add_row(check.name, check.grade, literal(check.words))
     console.print(table)
-    console.print(escape(verdict), style="bold", soft_wrap=True)
+    console.print(literal(verdict), style="bold", soft_wrap=True)
 
 
 def _shown(figure: Figure) -> str:

@@ -52,10 +52,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _print_table(evaluation: Evaluation) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
     from fresco.terminal.figures import interval
 
     cells = {(row["dataset"], row["metric"]): row for row in evaluation.rows}
@@ -69,5 +68,5 @@ def _print_table(evaluation: Evaluation) -> None:
         figures = [cells[dataset, name] for name in metrics]
         asked = cells[dataset, "answered"]["questions"]
         shown = [interval(row if row["value"] is not None else None) for row in figures]
-        table.add_row(escape(dataset), str(asked), *map(escape, shown))
+        table.add_row(literal(dataset), str(asked), *map(literal, shown))
     make_console().print(table)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fresco.terminal.arguments import address, count, positive
+from fresco.terminal.arguments import address, count, number_in, positive, seconds
 
 if TYPE_CHECKING:
     from ccs.rollouts.run import Rollouts
@@ -81,13 +81,13 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         help="chat: observations are the user's turns; continue: one assistant message that vLLM goes on with, as in "
         "training; completions: plain text, for base models",
     )
-    sampling.add_argument("--temperature", type=_temperature, default=1.0, metavar="T")
+    sampling.add_argument("--temperature", type=number_in(0, 2), default=1.0, metavar="T")
     sampling.add_argument("--seed", type=count, default=0, metavar="S", help="every rollout derives its own from it")
 
     server = rollout.add_argument_group("servers")
     server.add_argument("--concurrency", type=positive, default=16, metavar="N", help="rollouts at once (default: 16)")
-    server.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="seconds for one request")
-    server.add_argument("--retries", type=_count, default=5, metavar="N", help="of a request, before its rollout fails")
+    server.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="seconds for one request")
+    server.add_argument("--retries", type=count, default=5, metavar="N", help="of a request, before its rollout fails")
 
 
 def run_rollout(options: argparse.Namespace) -> int:
@@ -113,24 +113,3 @@ def _report(rollouts: Rollouts, out: str) -> None:
     if stops.get("error"):
         first = f" (the first with: {rollouts.error})" if rollouts.error else ""
         sys.stderr.write(f"ccs: {stops['error']} rollouts failed{first}; the same command tries them again\n")
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below zero")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above zero")
-    return number
-
-
-def _temperature(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 2:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2")
-    return number

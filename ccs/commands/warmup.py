@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from fresco.terminal.arguments import address, positive
+from fresco.terminal.arguments import address, number_in, positive
 
 
 def add_warmup(commands: argparse._SubParsersAction[Any]) -> None:
@@ -36,10 +36,15 @@ def add_warmup(commands: argparse._SubParsersAction[Any]) -> None:
     warmup.add_argument("--out", required=True, metavar="DIR", help="folder; the policy will be DIR/model")
     warmup.add_argument("--best", type=positive, default=1, metavar="N", help="traces of a question at most (1)")
     warmup.add_argument(
-        "--least", type=float, metavar="REWARD", help="what a trace must earn more than (default: the mean of all)"
+        "--least",
+        type=number_in(-1e9, 1e9),
+        metavar="REWARD",
+        help="what a trace must earn more than (default: the mean of all)",
     )
     warmup.add_argument("--epochs", type=positive, default=2, metavar="N", help="passes over the traces (2)")
-    warmup.add_argument("--learning-rate", type=float, default=1e-5, metavar="R", help="at its highest (1e-5)")
+    warmup.add_argument(
+        "--learning-rate", type=number_in(0, 1, above=True), default=1e-5, metavar="R", help="at its highest (1e-5)"
+    )
     warmup.add_argument("--batch", type=positive, default=16, metavar="N", help="traces of an update (16)")
 
 

@@ -76,25 +76,24 @@ def run_audit(options: argparse.Namespace) -> int:
 
 
 def _print(audit: Audit) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from fresco.auditing.shown import figure_rows, rule_rows
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
 
     console = make_console()
     header, rows = rule_rows(audit, intervals=console.width >= 160)
     title = f"{audit.benchmark['name']}: {audit.benchmark['queries']} queries, solved without reading"
-    table = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=literal(title), title_justify="left", title_style="bold", header_style="bold")
     for place, name in enumerate(header):
         table.add_column(name, justify="left" if place < 2 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(literal(cell) for cell in row))
     console.print(table)
     figures = Table("figure", "what it is", "value", header_style="bold")
     for row in figure_rows(audit):
-        figures.add_row(*(escape(cell) for cell in row))
+        figures.add_row(*(literal(cell) for cell in row))
     console.print(figures)
-    console.print(f"[dim]tokens counted by {escape(audit.lengths['counted_by'])}[/]")
+    console.print(f"[dim]tokens counted by {literal(audit.lengths['counted_by'])}[/]")
     for line in audit.verdict:
-        console.print(escape(line))
+        console.print(literal(line))

@@ -34,7 +34,7 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_compare(options: argparse.Namespace) -> int:
     """Print the table of all re-rankers with letters, and one row for each pair and each kind of query."""
-    from rich.markup import escape
+    from fresco.terminal.console import literal
 
     from fresco.results.reader import read_run
     from fresco.results.side_by_side import side_by_side
@@ -48,7 +48,7 @@ def run_compare(options: argparse.Namespace) -> int:
     console = make_console(stderr=options.json)
     title = f"{len(runs)} runs, {found.queries} queries"
     console.print(results_table(found.rows, found.names, found.groups, title, console.width))
-    console.print(_table(pairs, options.metric, [escape(str(run.folder)) for run in runs] if two else []))
+    console.print(_table(pairs, options.metric, [literal(str(run.folder)) for run in runs] if two else []))
     console.print(
         f"[dim]unit: the {options.unit}, whose queries are drawn and flipped together; paired randomization, Holm over "
         "the pairs of one kind of query that differ; re-rankers that share a letter cannot be told apart[/]"
@@ -61,25 +61,25 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 def _table(pairs: pd.DataFrame, metric: str, folders: list[str]) -> Table:
-    from rich.markup import escape
+    from fresco.terminal.console import literal
     from rich.table import Table
 
     of = f": A = {folders[0]}, B = {folders[1]}" if folders else ""
     table = Table(
         *("A", "B", "queries", "A's value", "B's value", "B - A [95 %]", "p", "p (Holm)"),
-        title=f"{escape(metric)}{of}",
+        title=f"{literal(metric)}{of}",
         title_justify="left",
         header_style="bold",
     )
     for row in pairs.to_dict("records"):
         enough = row["units"] >= FEWEST_SUBJECTS
         table.add_row(
-            escape(row["a"]),
-            escape(row["b"]),
+            literal(row["a"]),
+            literal(row["b"]),
             f"{row['task']} {row['kind']} ({row['n']})",
             f"{row['value_a']:.3f}",
             f"{row['value_b']:.3f}",
-            escape(_difference(row)),
+            literal(_difference(row)),
             f"{row['p']:.4f}" if enough else "-",
             f"{row['p_holm']:.4f}" if enough else "-",
         )

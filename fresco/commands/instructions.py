@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from fresco.metrics.catalog import ALL, PRIMARY
 from fresco.records import Task
 from fresco.results.table import find
+from fresco.terminal.console import literal
 from fresco.terminal.figures import interval
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def print_transfer(console: Console, evaluation: Evaluation, record: Mapping[str, Any]) -> None:
     """What :meth:`fresco.optimizer.transfer.Transfer.record` holds, as one table for each re-ranker."""
     for name, effects in record["rerankers"].items():
-        table = Table(title=escape(f"{name} under the instructions of {record['file']}"), title_justify="left")
+        table = Table(title=literal(f"{name} under the instructions of {record['file']}"), title_justify="left")
         table.add_column("instruction", no_wrap=True)
         tasks = [str(task) for task in Task if find(evaluation.rows, name, task, ALL, PRIMARY)]
         for task in tasks:
@@ -34,13 +34,13 @@ def print_transfer(console: Console, evaluation: Evaluation, record: Mapping[str
             for task in tasks:
                 gain = effects["gain"].get(key, {}).get(task)
                 cells += [interval(find(evaluation.rows, row, task, ALL, PRIMARY)), interval(gain)]
-            table.add_row(escape(key), *(escape(cell) for cell in cells))
+            table.add_row(literal(key), *(literal(cell) for cell in cells))
         console.print()
         console.print(table)
         kept = effects["carries_over"]
         console.print(
-            f"{len(kept)} of {len(record['legend'])} instructions carry over to {escape(name)}: they gain EK over its "
-            f"default without a loss of NEK beyond the interval{': ' * bool(kept)}{escape(', '.join(kept))}"
+            f"{len(kept)} of {len(record['legend'])} instructions carry over to {literal(name)}: they gain EK over its "
+            f"default without a loss of NEK beyond the interval{': ' * bool(kept)}{literal(', '.join(kept))}"
         )
         for task, spread in effects["sensitivity"].items():
             console.print(
@@ -48,4 +48,4 @@ def print_transfer(console: Console, evaluation: Evaluation, record: Mapping[str
             )
     console.print()
     for key, text in record["legend"].items():
-        console.print(escape(f"[{key}] {text}"))
+        console.print(literal(f"[{key}] {text}"))

@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from fresco.terminal.arguments import address, positive
+from fresco.terminal.arguments import address, number_in, positive
 from fresco.terminal.options import add_benchmark, add_models, add_seed, add_store
 
 
@@ -26,7 +26,7 @@ def add_parity(commands: argparse._SubParsersAction[Any]) -> None:
     add_benchmark(parity)
     parity.add_argument("--limit", type=positive, default=10, metavar="N", help="about N queries (default: 10)")
     parity.add_argument("--instruction", metavar="TEXT", help="for those that take one")
-    parity.add_argument("--tolerance", type=float, metavar="T", help="relative to the larger score and 1")
+    parity.add_argument("--tolerance", type=number_in(0, 1e9), metavar="T", help="relative to the larger score and 1")
     parity.add_argument("--json", action="store_true", help="print one JSON object")
     add_models(parity)
     add_store(parity)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fresco.terminal.arguments import count
+
 
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     report = commands.add_parser("report", help="runs as one HTML page, with a browser of failures")
     report.add_argument("runs", metavar="RUN", nargs="+", help="folder of `fresco score`")
     report.add_argument("--out", metavar="FILE", default="report.html", help="default: report.html")
-    report.add_argument("--worst", metavar="N", type=int, default=50, help="queries per re-ranker (default: 50)")
+    report.add_argument("--worst", metavar="N", type=count, default=50, help="queries per re-ranker (default: 50)")
     report.set_defaults(run=run_report)
 
 
 def run_report(options: argparse.Namespace) -> int:
     """Write the page and say where."""
-    from rich.markup import escape
-
     from fresco.api import report
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
 
     out = report(*options.runs, out=options.out, worst=options.worst)
-    make_console().print(f"wrote {escape(str(out))}")
+    make_console().print(f"wrote {literal(str(out))}")
     return 0

@@ -138,35 +138,34 @@ def _text(instruction: str | None) -> str | None:
 
 
 def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
-    from rich.markup import escape
 
     from fresco.results.result import LEGEND
     from fresco.results.table import draw_cells
     from fresco.terminal.console import literal
 
     console.print(result.table(console.width))
-    console.print(f"[dim]{escape(LEGEND)}[/]")
+    console.print(f"[dim]{literal(LEGEND)}[/]")
     for table in result.further(console.width):
         console.print(draw_cells(table.cells, result.rerankers, table.title))
-        console.print(f"[dim]{escape(table.legend)}[/]")
+        console.print(f"[dim]{literal(table.legend)}[/]")
     for note in result.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {literal(note)}")
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
+        console.print(f"[yellow]warning:[/] {literal(warning)}")
     for name in result.named if verdicts else ():
         console.print()
         for line in result.verdict(name):
-            console.print(escape(line))
+            console.print(literal(line))
     console.print()
     for own in result.record["rerankers"]:
         passing = "" if own["scores_kept"] else "; it has no fingerprint of its own, so these scores end with this run"
         console.print(
-            f"[dim]{escape(own['name'])}: scored {own['pairs_scored']}, reused {own['pairs_from_store']}{passing}[/]"
+            f"[dim]{literal(own['name'])}: scored {own['pairs_scored']}, reused {own['pairs_from_store']}{passing}[/]"
         )
         if used := own.get("used"):
             console.print(f"[dim]{literal(own['name'])}: {literal(str(used))}[/]")
     console.print(
-        f"\nresults: {escape(str(result.folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)"
+        f"\nresults: {literal(str(result.folder))}  (metrics.json, per_query.parquet, runs/, plots/, run.json)"
     )
 
 

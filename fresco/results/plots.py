@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.io.names import printable
 from fresco.metrics.catalog import PRIMARY
 from fresco.metrics.evaluate import Evaluation
 from fresco.metrics.measures import parse_measure
@@ -36,17 +37,23 @@ def plots_of(evaluation: Evaluation) -> list[str]:
 
 
 def plot_style() -> AbstractContextManager[None]:
-    """What every plot is drawn under: fixed ids inside SVG files, and text kept as text."""
+    """What every plot is drawn under: fixed ids inside SVG files, text kept as text, and no name read as a formula."""
     import matplotlib as mpl
 
     # svg.hashsalt is what makes two files the same bytes.
-    return mpl.rc_context({"svg.hashsalt": "fresco", "svg.fonttype": "none", "font.size": 9})
+    return mpl.rc_context({"svg.hashsalt": "fresco", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False})
 
 
 def save_figure(figure: Figure, stem: Path) -> None:
     """Write a figure as ``stem.png`` and ``stem.svg``."""
     figure.savefig(stem.with_suffix(".png"), dpi=150, metadata={"Software": None})
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+
+
+def shown_name(name: str) -> str:
+    """A foreign name as a plot shows it; matplotlib leaves what begins with an underscore out of legends."""
+    shown = printable(name)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -65,7 +72,7 @@ def _quality(evaluation: Evaluation) -> Figure:
         for place, name in enumerate(names):
             _point(axis, find(evaluation.rows, name, task, kind, PRIMARY), place, horizontal=True)
         axis.set(title=title, xlabel=f"{PRIMARY} [95 %]", xlim=parse_measure(PRIMARY).bounds)
-        axis.set_yticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), [shown_name(name) for name in names])
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
     return figure
@@ -85,7 +92,14 @@ def _stale_by_age(evaluation: Evaluation) -> Figure:
         places = [place + shift for place, label in enumerate(bins) if label in rows]
         axis.plot(places, [rows[label]["value"] for label in bins if label in rows], alpha=0.35, color=colour)
         for place, label in enumerate(bins):
-            _point(axis, rows.get(label), place + shift, fmt=mark, color=colour, label=name if place == 0 else None)
+            _point(
+                axis,
+                rows.get(label),
+                place + shift,
+                fmt=mark,
+                color=colour,
+                label=shown_name(name) if place == 0 else None,
+            )
     axis.set_xticks(range(len(bins)), bins)
     axis.set(
         xlabel="age gap between the current passage and the newest outdated one",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 
 from fresco.errors import FrescoError
 from fresco.io.files import locked
@@ -23,7 +22,7 @@ from fresco.results.plots import PLOTS, plot_style, plots_of
 from fresco.results.table import draw_cells, results_table, table_cells, verdict
 from fresco.results.writer import claim, copy_run, write_run
 from fresco.scoring.pipeline import Run
-from fresco.terminal.console import WIDE
+from fresco.terminal.console import WIDE, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -174,7 +173,7 @@ class Result:
 
     def table(self, width: int = WIDE) -> Table:
         """The table of ``fresco score`` for a console of ``width`` characters; a narrow one gets no intervals."""
-        return results_table(self.evaluation.rows, self.rerankers, self.evaluation.groups, escape(self.title), width)
+        return results_table(self.evaluation.rows, self.rerankers, self.evaluation.groups, literal(self.title), width)
 
     def further(self, width: int = WIDE) -> list[Further]:
         """The tables beside it: by kind of conflict, of the measures asked for; see :mod:`fresco.results.further`."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
 
 from fresco.metrics.catalog import HEADLINES, PRIMARY
 from fresco.metrics.measures import parse_measure
-from fresco.terminal.console import WIDE
+from fresco.terminal.console import WIDE, literal
 from fresco.terminal.figures import interval
 
 #: Header, task, kind, measure.
@@ -57,7 +56,7 @@ def draw_cells(cells: Cells, rerankers: Sequence[str], title: str) -> Table:
     for header in cells.headers:
         table.add_column(header, justify="right", no_wrap=True)
     for name, row in zip(rerankers, cells.rows, strict=True):
-        table.add_row(escape(name), *(escape(f"{figure} {letters}".rstrip()) for figure, letters in row))
+        table.add_row(literal(name), *(literal(f"{figure} {letters}".rstrip()) for figure, letters in row))
     return table
 
 

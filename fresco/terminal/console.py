@@ -28,6 +28,6 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def literal(text: str, most: int = 400) -> str:
+def literal(text: str, most: int = 1500) -> str:
     """Foreign text for a console: shown as it is, not read as markup, without escape sequences, of bounded length."""
     return escape(printable(text, most))

@@ -87,15 +87,14 @@ def _run(options: argparse.Namespace, kinds: Mapping[str, MakeListing], chosen: 
 
 
 def _print(listings: Sequence[Listing]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
 
     console = make_console()
     for listing in listings:
         title = f"{listing.kind} ({listing.named_by})"
-        table = Table(*listing.columns, header_style="bold", title=escape(title), title_justify="left")
+        table = Table(*listing.columns, header_style="bold", title=literal(title), title_justify="left")
         for row in listing.rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(literal(cell) for cell in row))
         console.print(table)

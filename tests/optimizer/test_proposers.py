@@ -151,7 +151,7 @@ def test_every_form_of_a_file(tmp_path, content, ids):
         (b'{"members": [{"id": "i1"}]}', "member 1: None is no instruction"),
         (b"fine\nbad \x07 bell\n", "line 2: holds characters"),
         (b"fine\n" + b"long " * 1000, "line 2: 4999 characters"),
-        (b"\xff\xfe", "cannot read instructions"),
+        (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path, content, said):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.jsonlines import parse_json
+from fresco.io.names import one_line, short
+from fresco.io.packed import read_text
 from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
 from fresco.optimizer.proposers.registry import PROPOSERS
 
@@ -37,10 +41,10 @@ def read_instructions(path: Path) -> list[NamedInstruction]:
         FrescoError: the file cannot be read, holds no instruction, or one that is no line of text; with its line.
     """
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FrescoError(f"{path}: cannot read instructions from it: {error}") from error
-    rows = _from_json(path, content) if content.lstrip()[:1] in ("[", "{") else _from_lines(content)
+        content = read_text(path)
+    except FrescoError as error:
+        raise FrescoError(f"{error}; instructions were to be read from it") from None
+    rows = _from_json(path, content) if content.lstrip()[:1] in ("[", "{") else _from_lines(path, content)
     found = _distinct(str(path), rows)
     if not found:
         raise FrescoError(f"{path}: holds no instruction; write one a line, or a JSON list of strings")
@@ -81,7 +85,10 @@ def _distinct(source: str, rows: Iterable[tuple[str, str, Any]]) -> list[NamedIn
     return list(found.values())
 
 
-def _from_lines(content: str) -> Iterator[tuple[str, str, str]]:
+def _from_lines(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
+    with suppress(ValueError):  # what a program wrote where it had no instruction
+        value = parse_json(content)
+        raise FrescoError(f"{path}: holds {short(value)} and no list; write one instruction a line, or a JSON list")
     for number, line in enumerate(content.splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield f"line {number}", "", line
@@ -89,10 +96,10 @@ def _from_lines(content: str) -> Iterator[tuple[str, str, str]]:
 
 def _from_json(path: Path, content: str) -> Iterator[tuple[str, str, Any]]:
     try:
-        read = json.loads(content)
+        read = parse_json(content)
     except ValueError as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise FrescoError(f"{path}{line}: begins like JSON and is none: {error}") from error
+        raise FrescoError(f"{path}{line}: begins like JSON and is none: {one_line(str(error), 200)}") from error
     if isinstance(read, dict):
         members = read.get("members")
         if not isinstance(members, list):
@@ -107,7 +114,7 @@ def _from_json(path: Path, content: str) -> Iterator[tuple[str, str, Any]]:
 
 def _checked(where: str, text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise FrescoError(f"{where}: {text!r} is no instruction; it must be a text that is not empty")
+        raise FrescoError(f"{where}: {short(text)} is no instruction; it must be a text that is not empty")
     cleaned = " ".join(text.split())
     if not cleaned.isprintable():
         raise FrescoError(f"{where}: holds characters that cannot be printed; write plain text")

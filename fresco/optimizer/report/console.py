@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fresco.optimizer.search.rounds import RoundReport
 from fresco.optimizer.search.study import without_password
+from fresco.terminal.console import literal
 from fresco.terminal.figures import interval
 from fresco.terminal.progress import Progress, no_progress, progress_bars
 
@@ -53,7 +53,7 @@ class ConsoleWatcher:
             instead = "; clauses were tried instead" if report.refilled else ""
             self._console.print(
                 f"[yellow]warning:[/] seed {seed} round {report.round}: no usable proposal "
-                f"({escape(reasons or 'nothing was proposed')}){instead}"
+                f"({literal(reasons or 'nothing was proposed')}){instead}"
             )
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ def front_rows(front: Mapping[str, Any], *, all_members: bool = False) -> list[t
 def front_table(front: Mapping[str, Any]) -> Table:
     """The front with its proof; ``front`` is the content of ``front.json``."""
     table = Table(
-        title=escape(f"{front['reranker']['name']} on {front['benchmark']['name']}: MAP [95 %]"),
+        title=literal(f"{front['reranker']['name']} on {front['benchmark']['name']}: MAP [95 %]"),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -86,8 +86,8 @@ def front_table(front: Mapping[str, Any]) -> Table:
         table.add_column(f"{part}\n{name}", justify="right", no_wrap=True)
     for name, row in front_rows(front):
         star = "*" if row.get("on_front") else ""
-        cells = [escape(interval(row[part].get(column))) for part, column in (*COLUMNS, *GAINS)]
-        table.add_row(escape(f"{name}{star}"), *cells)
+        cells = [literal(interval(row[part].get(column))) for part, column in (*COLUMNS, *GAINS)]
+        table.add_row(literal(f"{name}{star}"), *cells)
     return table
 
 
@@ -104,7 +104,7 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
     console.print(front_table(front))
     console.print("[dim]* on the front of validation; gains are paired with the base instruction's[/]")
     for member in kept:
-        console.print(f"{member['id']}: {escape(member['text'])}")
+        console.print(f"{member['id']}: {literal(member['text'])}")
     for part, area in front["hypervolume"].items():
         seeds = area["over_seeds"]
         console.print(
@@ -115,8 +115,8 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
     scored, spared = (sum(seed[f"pairs_{what}"] for seed in front["seeds"]) for what in ("scored", "spared"))
     console.print(f"the searches scored {scored} pairs; racing spared {spared}")
     for warning in front["warnings"]:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
-    console.print(f"\nresults: {escape(str(folder))}  (front.json, proposals.jsonl, plots/, run.json)")
+        console.print(f"[yellow]warning:[/] {literal(warning)}")
+    console.print(f"\nresults: {literal(str(folder))}  (front.json, proposals.jsonl, plots/, run.json)")
     url = without_password(storage or f"sqlite:///{folder / 'study.db'}")
-    console.print(f"next: fresco score --instructions {escape(str(folder / 'front.json'))} --reranker ANOTHER")
-    console.print(f"      optuna-dashboard {escape(url)}")
+    console.print(f"next: fresco score --instructions {literal(str(folder / 'front.json'))} --reranker ANOTHER")
+    console.print(f"      optuna-dashboard {literal(url)}")
