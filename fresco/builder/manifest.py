@@ -9,6 +9,7 @@ sentences.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from fresco.records import SCHEMA_VERSION, Label, format_timestamp
 
 #: Without any passage of these labels, where it had some, a query asks nothing any more.
 _NEEDED = (Label.POSITIVE, Label.OUTDATED)
-_SAID = {str: "text", int: "whole number", dict: "mapping"}
+_SAID: dict[type, str] = {str: "text", int: "whole number", bool: "truth value", dict: "mapping"}
 _QUERY = ("_id", "text", "timestamp", "task", "kind", "subject", "relation", "answer")
 
 
@@ -185,14 +186,23 @@ def _check_query(row: FileRow) -> None:
         raise row.error("pool", f"{short(pool)} is no mapping of labels to lists of passages")
     if not all(isinstance(own, str) for ids in pool.values() for own in ids):
         raise row.error("pool", "a passage is no text")
-    if not isinstance(conflicts, dict):
+    if not isinstance(conflicts, dict) or not all(isinstance(own, str) for own in conflicts.values()):
         raise row.error("conflicts", f"{short(conflicts)} is no mapping of passages to conflicts")
 
 
 def _check_revision(row: FileRow) -> None:
-    for name, kind in (("title", str), ("page_id", int), ("revision_id", int), ("sha1", str), ("passages", dict)):
-        if not isinstance(row.fields[name], kind) or isinstance(row.fields[name], bool):
-            raise row.error(name, f"{short(row.fields[name])} is no {_SAID[kind]}")
+    for name, kind in (
+        ("title", str),
+        ("page_id", int),
+        ("revision_id", int),
+        ("superseded", bool),
+        ("passages", dict),
+    ):
+        value = row.fields[name]
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < 2**63):
+            raise row.error(name, f"{short(value)} is no {_SAID[kind]}")
+    if not isinstance(row.fields["sha1"], str) or not re.fullmatch("[0-9a-f]{40}|", row.fields["sha1"]):
+        raise row.error("sha1", f"{short(row.fields['sha1'])} is no SHA-1 in hexadecimal")
     for section in row.fields["passages"].values():
         if not isinstance(section, list) or len(section) != 2 or not all(isinstance(each, str) for each in section):
             raise row.error("passages", f"{short(section)} is no heading with a SHA-1")

@@ -76,6 +76,12 @@ def test_nothing_left_is_an_error(built: Path, tmp_path: Path) -> None:
         (lambda row: row.update(type="thing"), "'thing'"),
         (lambda row: row.update(schema_version=99), "schema version 99"),
         (lambda row: row.update(timestamp="yesterday"), "yesterday"),
+        (lambda row: row.update(title=7), "7 is no text"),
+        (lambda row: row.update(superseded="a"), "'a' is no truth value"),
+        (lambda row: row.update(page_id=True), "True is no whole number"),
+        (lambda row: row.update(revision_id=2**63), "is no whole number"),
+        (lambda row: row.update(sha1="%s"), "'%s' is no SHA-1"),
+        (lambda row: row.update(passages=[]), "[] is no mapping"),
     ],
 )
 def test_a_wrong_manifest_is_named_with_its_line(built: Path, tmp_path: Path, change: object, message: str) -> None:
