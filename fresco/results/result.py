@@ -70,7 +70,7 @@ class Result:
     @property
     def notes(self) -> list[str]:
         """What the benchmark's reader must know."""
-        return list(self.record["benchmark"]["notes"])
+        return list(self.record["benchmark"].get("notes", []))
 
     @property
     def warnings(self) -> list[str]:
