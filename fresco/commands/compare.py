@@ -34,12 +34,10 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run_compare(options: argparse.Namespace) -> int:
     """Print the table of all re-rankers with letters, and one row for each pair and each kind of query."""
-    from fresco.terminal.console import literal
-
     from fresco.results.reader import read_run
     from fresco.results.side_by_side import side_by_side
     from fresco.results.table import results_table
-    from fresco.terminal.console import make_console
+    from fresco.terminal.console import literal, make_console
 
     runs = [read_run(path) for path in options.runs]
     found = side_by_side(runs, options.metric, unit=options.unit, seed=options.seed)
@@ -61,8 +59,9 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 def _table(pairs: pd.DataFrame, metric: str, folders: list[str]) -> Table:
-    from fresco.terminal.console import literal
     from rich.table import Table
+
+    from fresco.terminal.console import literal
 
     of = f": A = {folders[0]}, B = {folders[1]}" if folders else ""
     table = Table(
