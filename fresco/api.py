@@ -317,6 +317,7 @@ def build(
     maxlag: int = 5,
     cache: str | Path | None = None,
     keep_damaged: bool = False,
+    include: Sequence[str] = (),
     progress: bool | Progress = True,
     **options: Any,
 ) -> Built:
@@ -327,13 +328,14 @@ def build(
     Args:
         out: Folder of the benchmark.
         wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
-        mirror: a dump: MediaWiki XML or JSON Lines, packed or not.
+        mirror: a dump: MediaWiki XML or JSON Lines, packed or not; or files under git: ``git:PATH[@BRANCH]``.
         manifest: Hydrate this manifest instead of building.
         contact: Mail address or URL for the operator; Wikimedia's hosts require it.
         rate: Most requests a second to the wiki.
         maxlag: Wait while the wiki lags by so many seconds.
         cache: File of revisions; in ``out`` where None.
         keep_damaged: Use what can be read of a damaged dump.
+        include: Of files under git, patterns over their paths (``docs/**/*.md``).
         progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
         **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
             ``relations``, ``titles``, ``reference``, ``since``, ``pool_size``, ``embedder``, ...).
@@ -347,7 +349,7 @@ def build(
     """
     from fresco.builder.job import Source, run_build
 
-    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged)
+    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include))
     with shown_progress(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 

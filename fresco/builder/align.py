@@ -18,7 +18,7 @@ from datetime import datetime
 from fresco.builder.facts.holders import State, read_state
 from fresco.builder.facts.values import Value, fold, same
 from fresco.builder.folding import Candidate, Source, fold_windows
-from fresco.builder.infobox_text import INFOBOX, infobox_section
+from fresco.builder.infobox_text import infobox_sections
 from fresco.builder.pairs import Pair, value_of
 from fresco.builder.queries import spoken
 from fresco.builder.reading import Reading, Sought
@@ -149,9 +149,9 @@ def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, in
             if key not in readings:
                 readings[key] = Reading(sought, section)
             yield Source(revision, section.index, readings[key], revision.timestamp >= since, revision == newest)
-        box = infobox_section(page) if infobox else None
-        if box is not None:
-            yield Source(revision, INFOBOX, Reading(sought, box, page), revision.timestamp >= since, revision == newest)
+        for box in infobox_sections(page) if infobox else ():
+            reading = Reading(sought, box, page)
+            yield Source(revision, box.index, reading, revision.timestamp >= since, revision == newest)
 
 
 def _current_revisions(

@@ -171,7 +171,7 @@ def _counts(
     members = [member for _, pool in pools for member in pool]
     labels = Counter(member.label for member in members)
     conflicts = Counter(member.conflict for member in members if member.conflict)
-    boxes = Counter(member.label for member in members if read_place(place_of(member.passage_id))[0] == INFOBOX)
+    boxes = Counter(member.label for member in members if read_place(place_of(member.passage_id))[0] <= INFOBOX)
     shares = [sum(member.label is Label.OUTDATED for member in pool) / len(pool) for _, pool in pools]
     return {
         "queries": len(pools),
@@ -210,7 +210,7 @@ def _corpus(config: BuildConfig, revisions: Sequence[Row], own: set[str], parser
         wanted.setdefault(each.rpartition("#")[0], []).append(each)
     for row in revisions:
         revision = row_revision(row)
-        page = parser.known(revision.sha1, whole=True)
+        page = parser.known(revision.sha1, whole=True, markup=revision.markup)
         for section in sections_of(page, infobox=config.infobox) if page else ():
             for window in windows_of(section, whole=config.like_paper) if row["near_topic"] else ():
                 passage = make_passage(revision, section, window)

@@ -7,10 +7,10 @@ from fresco.builder.funnel import Funnel
 from fresco.records import format_timestamp
 
 _HEAD = """---
-pretty_name: FRESCO benchmark built from dated Wikipedia revisions
+pretty_name: FRESCO benchmark built from dated {what}
 language:
 - en
-license: cc-by-sa-4.0
+license: {licence}
 task_categories:
 - text-ranking
 size_categories:
@@ -71,9 +71,7 @@ Infoboxes among the candidates: {infoboxes}.
 
 ## Licence and attribution
 
-The passages are text of the wiki's authors, CC BY-SA (4.0; revisions from before 7 June 2023: 3.0); references,
-pictures and layout were removed. `attribution.tsv` names every revision used, with its address, where its history names
-the authors. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs.
+{terms}
 
 ## Limits
 
@@ -109,6 +107,14 @@ decide them.
 Sections are whole. {without_outdated} queries have no outdated passage."""
 
 
+_WIKIMEDIA = """The passages are text of the wiki's authors, CC BY-SA (4.0; revisions from before 7 June 2023: 3.0);
+references, pictures and layout were removed. `attribution.tsv` names every revision used, with its address, where its
+history names the authors. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs."""
+
+_OTHER = """The passages are text of the documents' authors; licence: {licence}. `attribution.tsv` names every revision
+used. Facts, ids and labels (`manifest.jsonl`) hold no text of theirs."""
+
+
 def card(config: BuildConfig, funnel: Funnel) -> str:
     """The text of ``README.md``."""
     total = sum(funnel.candidates.values())
@@ -117,7 +123,13 @@ def card(config: BuildConfig, funnel: Funnel) -> str:
     relations = ["| relation | pairs |", "|---|---|"]
     relations += [f"| {name} | {count} |" for name, count in funnel.relations.items()]
     dropped = [f"- {count} pairs: {reason}" for reason, count in funnel.dropped.items()] or ["- nothing"]
-    return _HEAD.format(size="n<1K" if funnel.queries < 1000 else "1K<n<10K") + _BODY.format(
+    head = _HEAD.format(
+        size="n<1K" if funnel.queries < 1000 else "1K<n<10K",
+        licence="other" if config.licence else "cc-by-sa-4.0",
+        what="documents" if config.licence else "Wikipedia revisions",
+    )
+    return head + _BODY.format(
+        terms=_OTHER.format(licence=config.licence) if config.licence else _WIKIMEDIA,
         source=config.source,
         facts=config.facts,
         reference=format_timestamp(config.reference),

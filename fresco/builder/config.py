@@ -40,6 +40,7 @@ class BuildConfig:
         workers: Processes that parse.
         time_limit: Seconds for parsing one page.
         attribution: Address of a revision for readers, with ``{revision_id}``.
+        licence: Of the passages, in words; None: that of Wikimedia's wikis.
     """
 
     out: Path
@@ -65,3 +66,4 @@ class BuildConfig:
     workers: int = 2
     time_limit: float = 30.0
     attribution: str = "https://en.wikipedia.org/w/index.php?oldid={revision_id}"
+    licence: str | None = None

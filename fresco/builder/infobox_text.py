@@ -1,16 +1,21 @@
-"""An infobox as a passage: ``Field: value`` lines, and what a part of it states."""
+"""Infoboxes as passages: ``Field: value`` lines, and what a part of one states.
+
+The infoboxes of a page are one section; each entry of a list of structured data is one of its own, headed by its key.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fresco.builder.wikitext import Entry, Infobox, Page, Section
 
-#: Number of the section that holds the infoboxes of a page; those of the text count from 0.
+#: Number of the section that holds the infoboxes of a page; those of the text count from 0, those of entries of lists
+#: down from here.
 INFOBOX = -1
 HEADING = "Infobox"
+FIELDS_HEADING = "Fields"
 
 #: Fields that a reader does not see as words.
 _LAYOUT = re.compile(
@@ -40,18 +45,23 @@ class Line:
     field: str
 
 
-def infobox_section(page: Page) -> Section | None:
-    """The infoboxes of a page as a section of plain text; None where none says anything."""
-    text = "\n".join(line for _, _, line in _lines(page.infoboxes))
-    return Section(INFOBOX, HEADING, text) if text else None
+def infobox_sections(page: Page) -> list[Section]:
+    """The infoboxes of a page as sections of plain text; those that say nothing are left out."""
+    found = []
+    for number, boxes in _grouped(page.infoboxes):
+        if text := "\n".join(line for _, _, line in _lines(boxes)):
+            found.append(Section(number, _heading(boxes[0][1]), text))
+    return found
 
 
-def infobox_lines(page: Page) -> list[Line]:
-    """The lines of :func:`infobox_section`, with the fields they come from."""
+def infobox_lines(page: Page, section: int = INFOBOX) -> list[Line]:
+    """The lines of one of :func:`infobox_sections`, with the fields they come from."""
     found, start = [], 0
-    for box, field, text in _lines(page.infoboxes):
-        found.append(Line(start, start + len(text), box, field))
-        start += len(text) + 1
+    for number, boxes in _grouped(page.infoboxes):
+        if number == section:
+            for box, field, text in _lines(boxes):
+                found.append(Line(start, start + len(text), box, field))
+                start += len(text) + 1
     return found
 
 
@@ -61,13 +71,32 @@ def part_of(page: Page, lines: Sequence[Line], start: int, end: int) -> list[Inf
     for line in lines:
         if start <= line.start and line.end <= end:
             kept.setdefault(line.box, {})[line.field] = page.infoboxes[line.box].fields[line.field]
-    return [Infobox(page.infoboxes[box].kind, fields) for box, fields in kept.items()]
+    return [replace(page.infoboxes[box], fields=fields) for box, fields in kept.items()]
 
 
-def _lines(boxes: Sequence[Infobox]) -> Iterator[tuple[int, str, str]]:
-    for number, box in enumerate(boxes):
+_Numbered = Sequence[tuple[int, Infobox]]
+
+
+def _grouped(boxes: Sequence[Infobox]) -> Iterator[tuple[int, _Numbered]]:
+    """The boxes of each section, with its number and their places on the page."""
+    of_page = [(place, box) for place, box in enumerate(boxes) if not box.subject]
+    if of_page:
+        yield INFOBOX, of_page
+    entries = [(place, box) for place, box in enumerate(boxes) if box.subject]
+    for number, entry in enumerate(entries, 1):
+        yield INFOBOX - number, [entry]
+
+
+def _heading(box: Infobox) -> str:
+    if box.subject is None:
+        return HEADING
+    return f"{_title(box.kind)}: {box.subject}" if box.subject else FIELDS_HEADING
+
+
+def _lines(boxes: _Numbered) -> Iterator[tuple[int, str, str]]:
+    for number, box in boxes:
         for field, entries in box.fields.items():
-            if _LAYOUT.fullmatch(field):
+            if box.subject is None and _LAYOUT.fullmatch(field):
                 continue
             text = "; ".join(f"{each.text} ({each.note})" if each.note else each.text for each in entries)
             if text := " ".join(text.split()):

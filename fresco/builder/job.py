@@ -13,6 +13,10 @@ from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
 from fresco.terminal.progress import Progress
 
+#: Where a revision of a file under git is found: its number is the beginning of the commit's.
+COMMIT = "commit {revision_id:015x}"
+UNKNOWN_LICENCE = "that of the repository"
+
 if TYPE_CHECKING:
     from fresco.builder.funnel import Funnel
     from fresco.builder.manifest import Hydrated
@@ -46,7 +50,8 @@ class Source:
 
     Attributes:
         wiki: Address of a live MediaWiki; or
-        mirror: a dump.
+        mirror: a dump, or ``git:PATH[@BRANCH]``.
+        include: Of files under git: patterns over their paths; none: all of a known markup.
         contact: For the wiki's operator.
         rate: Most requests a second.
         maxlag: Wait while the wiki lags by so many seconds.
@@ -61,10 +66,18 @@ class Source:
     maxlag: int = 5
     cache: str | Path | None = None
     keep_damaged: bool = False
+    include: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.wiki) == bool(self.mirror):
             raise FrescoError("give either --wiki URL or --mirror FILE: where revisions come from")
+        if self.include and not self.is_git:
+            raise FrescoError("--include names files of a repository: it needs --mirror git:PATH")
+
+    @property
+    def is_git(self) -> bool:
+        """Whether it is a repository."""
+        return str(self.mirror or "").startswith("git:")
 
     @property
     def words(self) -> str:
@@ -82,6 +95,12 @@ class Source:
             from fresco.builder.wikipedia import Mirror, Wiki
         except ImportError as error:
             raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
+        if self.is_git:
+            from fresco.builder.git import GitSource, parse_spec
+
+            with GitSource(*parse_spec(str(self.mirror)), self.include) as repository:
+                yield repository
+            return
         cache = Path(self.cache) if self.cache else out / "stages" / "revisions.sqlite"
         cache.parent.mkdir(parents=True, exist_ok=True)
         if self.wiki:
@@ -120,6 +139,9 @@ def run_build(
             workers = {"workers": chosen["workers"]} if "workers" in chosen else {}
             hydrated = hydrate(manifest, opened, out, **workers)
             return Built(out, None, hydrated, dict(opened.report.counts()))
-        config = BuildConfig(out=out, source=source.words, contact=source.contact, **chosen)
+        if source.is_git:
+            chosen = {"attribution": COMMIT, "licence": UNKNOWN_LICENCE, **chosen}
+        words = getattr(opened, "words", source.words)  # a repository's are those of its commit
+        config = BuildConfig(out=out, source=words, contact=source.contact, **chosen)
         funnel = build(config, opened, progress)
         return Built(out, funnel, None, dict(opened.report.counts()))

@@ -84,6 +84,7 @@ def manifest_rows(config: BuildConfig, assembly: Assembly, aligned: Sequence[Row
         "facts": config.facts,
         "embedder": config.embedder or "BM25",
         "attribution": config.attribution,
+        **({"licence": config.licence} if config.licence else {}),
     }
     texts = {row["_id"]: row for row in assembly.tables["corpus"]}
     used: dict[Revision, list[str]] = {}
@@ -257,9 +258,9 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int =
     write_tables(out, {"corpus": rows, "queries": queries, "pools": pools})
     write_atomically(out / "manifest.jsonl", manifest.read_bytes())
     write_atomically(out / CARD, read.edition.as_json())
-    write_atomically(
-        out / "attribution.tsv", attribution((revisions[each] for each in used), read.header["attribution"])
-    )
+    own = (revisions[each] for each in used)
+    table = attribution(own, read.header["attribution"], read.header.get("licence"))
+    write_atomically(out / "attribution.tsv", table)
     return Hydrated(len(queries), len(read.queries) - len(queries), len(used), tuple(gone))
 
 
@@ -283,7 +284,9 @@ def _corpus(
         reasons[revision] = "the parser gave up on it"
 
     found = set()
-    for revision, page in parser.pages(verified(), whole=True, failed=failed):
+    for revision, page in parser.pages(
+        verified(), whole=True, failed=failed, markup_of=lambda revision: revision.markup
+    ):
         found.add(revision)
         sections = {section.index: section for section in sections_of(page, infobox=True)}
         lost = 0

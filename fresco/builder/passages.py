@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from fresco.builder.infobox_text import INFOBOX, infobox_section
+from fresco.builder.infobox_text import INFOBOX, infobox_sections
 from fresco.builder.queries import underscored
 from fresco.builder.revisions import Revision
 from fresco.builder.wikitext import Page, Section
@@ -61,10 +61,10 @@ def make_passage(revision: Revision, section: Section, window: Window) -> Passag
 
 
 def sections_of(page: Page, *, infobox: bool) -> Iterator[Section]:
-    """The sections of a page, that of its infoboxes last."""
+    """The sections of a page, those of its infoboxes last."""
     yield from page.sections
-    if infobox and (box := infobox_section(page)):
-        yield box
+    if infobox:
+        yield from infobox_sections(page)
 
 
 def windows_of(section: Section, *, whole: bool) -> list[Window]:

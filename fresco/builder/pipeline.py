@@ -19,6 +19,7 @@ from fresco.builder.facts.infobox import Dated, facts_of_page
 from fresco.builder.facts.registry import FACT_SOURCES, facts_of
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
+from fresco.builder.markup import prose_of
 from fresco.builder.pairs import Pair, pairs, wanted_revisions
 from fresco.builder.paper import align_like_paper
 from fresco.builder.pools import by_hash, near_topic_revision
@@ -29,7 +30,7 @@ from fresco.builder.sampling import sample
 from fresco.builder.stages import STAGES, Stages
 from fresco.builder.tables import as_json, attribution, write_tables
 from fresco.builder.templates import choose
-from fresco.builder.wikitext import Page, references, without_infoboxes
+from fresco.builder.wikitext import Page, references
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
@@ -119,6 +120,7 @@ class _Build:
             config.outdated_share,
             config.embedder,
             config.attribution,
+            *([config.licence] if config.licence else []),
         ]
         outputs = [config.out / name for name in OUTPUTS]
         pools = run("pools", options, ["revisions", "align", "queries"], self._pools, outputs)
@@ -194,7 +196,7 @@ class _Build:
         self._progress("facts", len(titles), len(titles))
 
     def _prose(self, revision: Revision) -> str:
-        return next((without_infoboxes(text) for _, text in self._source.texts([revision])), "")
+        return next((prose_of(text, each.markup) for each, text in self._source.texts([revision])), "")
 
     def _cited(self, revision: Revision) -> str:
         return next(("\n".join(references(text)) for _, text in self._source.texts([revision])), "")
@@ -301,7 +303,8 @@ class _Build:
         tick = partial(self._progress, "pools")
         assembly = assemble(config, self._relations, aligned, queries, revisions, self._parser, tick)
         write_tables(config.out, assembly.tables)
-        write_atomically(config.out / "attribution.tsv", attribution(assembly.revisions.values(), config.attribution))
+        named = attribution(assembly.revisions.values(), config.attribution, config.licence)
+        write_atomically(config.out / "attribution.tsv", named)
         write_atomically(config.out / CARD, Edition(config.out.name, CONSTRUCTION).as_json())
         write_atomically(config.out / "manifest.jsonl", lines(manifest_rows(config, assembly, aligned)))
         return lines(assembly.rows), assembly.counts
@@ -323,7 +326,10 @@ class _Build:
         return sample(self._history(title), config.since, config.reference, config.sample_days)
 
     def _page(self, revision: Revision, *, whole: bool) -> Page | None:
-        return self._parser.known(revision.sha1, whole=whole)
+        return self._parser.known(revision.sha1, whole=whole, markup=revision.markup)
+
+    def _has(self, revision: Revision, whole: bool) -> bool:
+        return self._parser.has(revision.sha1, whole=whole, markup=revision.markup)
 
     def _parse(
         self,
@@ -338,10 +344,11 @@ class _Build:
         failed: list[Revision] = []
         for start in range(0, len(revisions), _CHUNK):
             chunk = revisions[start : start + _CHUNK]
-            missing = [each for each in chunk if not self._parser.has(each.sha1, whole=whole)]
+            missing = [each for each in chunk if not self._has(each, whole)]
             read.update(set(chunk) - set(missing))
             texts = self._source.texts(missing) if missing else iter(())
-            for done, (revision, _) in enumerate(self._parser.pages(texts, whole=whole, failed=failed.append)):
+            pages = self._parser.pages(texts, whole=whole, failed=failed.append, markup_of=lambda each: each.markup)
+            for done, (revision, _) in enumerate(pages):
                 tick(start + len(chunk) - len(missing) + done, len(revisions))
                 read.add(revision)
         if failed:

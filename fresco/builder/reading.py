@@ -89,7 +89,7 @@ class Reading:
         self._lines: Sequence[Line] = ()
         self._judged: dict[tuple[Window, bool], Verdict] = {}
         if page is not None:
-            self._lines = infobox_lines(page)
+            self._lines = infobox_lines(page, section.index)
             self.states_something = bool(
                 read_state(sought.relation, page.infoboxes, subject=sought.subject).get(sought.role)
             )

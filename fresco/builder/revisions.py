@@ -17,7 +17,8 @@ class Revision:
         page_id: The source's number of the page.
         revision_id: The source's number of the revision; imports renumber it, so it identifies nothing across wikis.
         timestamp: When it was saved, aware, UTC.
-        sha1: SHA-1 of the wikitext's UTF-8 bytes, 40 hex digits; empty where the source hides or lacks it.
+        sha1: SHA-1 of the text's UTF-8 bytes, 40 hex digits; empty where the source hides or lacks it.
+        markup: What the text is written in (:data:`fresco.builder.markup.MARKUPS`).
     """
 
     title: str
@@ -25,6 +26,7 @@ class Revision:
     revision_id: int
     timestamp: datetime
     sha1: str = ""
+    markup: str = "wikitext"
 
 
 class RevisionSource(Protocol):

@@ -51,12 +51,15 @@ def revision_row(revision: Revision) -> Row:
         "revision_id": revision.revision_id,
         "timestamp": format_timestamp(revision.timestamp),
         "sha1": revision.sha1,
+        **({"markup": revision.markup} if revision.markup != "wikitext" else {}),
     }
 
 
 def row_revision(row: Mapping[str, Any]) -> Revision:
     """The revision of a row."""
-    return Revision(row["title"], row["page_id"], row["revision_id"], parse_timestamp(row["timestamp"]), row["sha1"])
+    when = parse_timestamp(row["timestamp"])
+    markup = row.get("markup", "wikitext")
+    return Revision(row["title"], row["page_id"], row["revision_id"], when, row["sha1"], markup)
 
 
 def aligned_row(aligned: Aligned) -> Row:

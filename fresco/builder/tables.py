@@ -62,14 +62,19 @@ def licence(revision: Revision) -> str:
     return "CC BY-SA 4.0" if revision.timestamp >= _NEW_LICENCE else "CC BY-SA 3.0"
 
 
-def attribution(revisions: Iterable[Revision], address: str) -> str:
-    """A table of every revision with its address and licence (TSV)."""
+def attribution(revisions: Iterable[Revision], address: str, terms: str | None = None) -> str:
+    """A table of every revision with its address and licence (TSV).
+
+    Args:
+        revisions: In any order.
+        address: Of a revision, with ``{revision_id}``.
+        terms: The licence in words; None: that of Wikimedia's wikis.
+    """
     rows = ["title\trevision_id\ttimestamp\tsha1\tlicence\turl"]
     for each in sorted(set(revisions), key=lambda each: (each.title, each.timestamp, each.revision_id)):
         url = address.format(revision_id=each.revision_id)
-        rows.append(
-            f"{each.title}\t{each.revision_id}\t{format_timestamp(each.timestamp)}\t{each.sha1}\t{licence(each)}\t{url}"
-        )
+        when = format_timestamp(each.timestamp)
+        rows.append(f"{each.title}\t{each.revision_id}\t{when}\t{each.sha1}\t{terms or licence(each)}\t{url}")
     return "\n".join(rows) + "\n"
 
 

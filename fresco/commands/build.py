@@ -21,15 +21,26 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     build = commands.add_parser(
         "build",
         help="build a benchmark from dated facts and wiki revisions",
-        description="Build a benchmark of changing facts from the revisions of a wiki. Interrupted at any point, the "
-        "same command goes on where it stopped.",
+        description="Build a benchmark of changing facts from the revisions of a wiki or of files. "
+        "Interrupted at any point, the same command goes on where it stopped.",
     )
     build.add_argument("--out", required=True, metavar="DIR", help="folder of the benchmark")
     build.add_argument("--status", action="store_true", help="say how far the build in --out is, and stop")
 
     where = build.add_argument_group("revisions from")
     where.add_argument("--wiki", type=address, metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
-    where.add_argument("--mirror", metavar="FILE", help="a dump instead: MediaWiki XML or JSON Lines, packed or not")
+    where.add_argument(
+        "--mirror",
+        metavar="FILE",
+        help="a dump instead: MediaWiki XML or JSON Lines, packed or not; or files under git: git:PATH[@BRANCH]",
+    )
+    where.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="of files under git, those whose paths match, e.g. 'docs/**/*.md'; repeatable",
+    )
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
     where.add_argument(
         "--rate",
@@ -144,6 +155,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         maxlag=options.maxlag,
         cache=options.cache,
         keep_damaged=options.keep_damaged,
+        include=tuple(options.include),
         reference=options.reference,
         since=options.since,
         facts=options.facts,

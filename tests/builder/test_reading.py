@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fresco.builder.facts.values import Value, read_value
-from fresco.builder.infobox_text import HEADING, infobox_section
+from fresco.builder.infobox_text import HEADING, infobox_sections
 from fresco.builder.reading import BOTH, EARLY, MENTIONS, MENTIONS_FORMER, OTHER, SHORT, Reading, Sought
 from fresco.builder.templates import relations
 from fresco.builder.wikitext import Section, parse_page
@@ -97,7 +97,7 @@ A club."""
 )
 def test_an_infobox_is_read_by_its_fields(manager: str, label: Label | None) -> None:
     page = parse_page(BOX.format(manager=manager))
-    section = infobox_section(page)
+    (section,) = infobox_sections(page)
     assert section is not None
     assert section.heading == HEADING
     assert "Founded: 1 May 1901, by dock workers of the harbour" in section.text
@@ -108,7 +108,7 @@ def test_an_infobox_is_read_by_its_fields(manager: str, label: Label | None) -> 
 
 def test_a_part_of_an_infobox_states_what_its_own_lines_state() -> None:
     page = parse_page(BOX.format(manager="[[Alma Berg]]"))
-    section = infobox_section(page)
+    (section,) = infobox_sections(page)
     assert section is not None
     at = section.text.index("Manager:")
     reading = Reading(COACH, section, page)

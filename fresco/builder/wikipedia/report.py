@@ -26,6 +26,11 @@ class Reason(StrEnum):
     ABSENT = "not in the mirror"
     NO_ANSWER = "no answer"
     DAMAGED = "damaged dump"
+    BINARY = "no text"
+    LARGE = "too large"
+    LFS = "Git LFS pointer"
+    LINK = "symbolic link"
+    SUBMODULE = "submodule"
 
 
 @dataclass(frozen=True, slots=True)

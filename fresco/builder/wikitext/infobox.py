@@ -69,10 +69,13 @@ class Infobox:
         kind: Name of its template without "infobox", lower case: ``football club``.
         fields: Entries by field name, lower case, blanks for underscores. An empty field has no entries; one
             that is drawn from elsewhere (Wikidata, an unknown template) has unreadable ones.
+        subject: None for infoboxes of wikitext. For the fields of other documents (:mod:`fresco.builder.markup.fields`)
+            the key of the entry of a list that they are about; empty where they are about the page.
     """
 
     kind: str
     fields: dict[str, tuple[Entry, ...]]
+    subject: str | None = None
 
 
 def infoboxes(lead: str) -> tuple[Infobox, ...]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from fresco.builder.markup import VERSIONS, WIKITEXT
 from fresco.builder.wikitext.sections import Page
 from fresco.builder.wikitext.worker import from_json
 
@@ -37,7 +38,7 @@ _Key = TypeVar("_Key")
 
 
 class Parser:
-    """Parsed pages by the SHA-1 of their wikitext.
+    """Parsed pages by the SHA-1 of their text.
 
     Args:
         cache: SQLite file of what was parsed; made if absent.
@@ -54,7 +55,6 @@ class Parser:
             "PRIMARY KEY (version, whole, sha1)) WITHOUT ROWID"
         )
         self._tables = tables
-        self._version = f"{PARSER_VERSION}, {'with' if tables else 'without'} tables"
         self._limit = time_limit
         self._uncommitted = 0
         self._pool = ThreadPoolExecutor(max_workers=workers)
@@ -76,35 +76,50 @@ class Parser:
         self._database.commit()
         self._database.close()
 
-    def has(self, sha1: str, *, whole: bool) -> bool:
+    def _version(self, markup: str) -> str:
+        """What was parsed of a text depends on this, its SHA-1 and nothing else."""
+        version = PARSER_VERSION if markup == WIKITEXT else f"{markup} {VERSIONS[markup]}"
+        return f"{version}, {'with' if self._tables else 'without'} tables"
+
+    def has(self, sha1: str, *, whole: bool, markup: str = WIKITEXT) -> bool:
         """Whether a text was parsed earlier."""
         row = self._database.execute(
-            "SELECT 1 FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
+            "SELECT 1 FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?",
+            (self._version(markup), sha1, int(whole)),
         ).fetchone()
         return row is not None
 
-    def known(self, sha1: str, *, whole: bool) -> Page | None:
+    def known(self, sha1: str, *, whole: bool, markup: str = WIKITEXT) -> Page | None:
         """What was parsed of a text earlier; None if nothing. Whole pages answer for their infoboxes too."""
         row = self._database.execute(
-            "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?", (self._version, sha1, int(whole))
+            "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?",
+            (self._version(markup), sha1, int(whole)),
         ).fetchone()
         return from_json(zlib.decompress(row[0]).decode("utf-8", "surrogatepass")) if row else None
 
     def pages(
-        self, texts: Iterable[tuple[_Key, str]], *, whole: bool, failed: Callable[[_Key], None]
+        self,
+        texts: Iterable[tuple[_Key, str]],
+        *,
+        whole: bool,
+        failed: Callable[[_Key], None],
+        markup_of: Callable[[_Key], str] = lambda _: WIKITEXT,
     ) -> Iterator[tuple[_Key, Page]]:
         """Parse texts, in their order; what fails (too long, crashed) is told to ``failed`` and left out.
 
         Args:
-            texts: Keys and wikitext.
+            texts: Keys and texts.
             whole: Sections too, or infoboxes only (a tenth of the time).
             failed: Called with the key of a page that could not be parsed.
+            markup_of: Gives what the text of a key is written in.
         """
-        waiting: deque[tuple[_Key, str, Page | Future[str | None]]] = deque()
+        waiting: deque[tuple[_Key, str, str, Page | Future[str | None]]] = deque()
         for key, text in texts:
             sha1 = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
-            known = self.known(sha1, whole=whole)
-            waiting.append((key, sha1, known if known is not None else self._pool.submit(self._parse, text, whole)))
+            markup = markup_of(key)
+            known = self.known(sha1, whole=whole, markup=markup)
+            result = known if known is not None else self._pool.submit(self._parse, text, whole, markup)
+            waiting.append((key, sha1, markup, result))
             while len(waiting) > _AHEAD * self._workers:
                 yield from self._finished(*waiting.popleft(), whole, failed)
         while waiting:
@@ -112,7 +127,13 @@ class Parser:
         self._database.commit()
 
     def _finished(
-        self, key: _Key, sha1: str, result: Page | Future[str | None], whole: bool, failed: Callable[[_Key], None]
+        self,
+        key: _Key,
+        sha1: str,
+        markup: str,
+        result: Page | Future[str | None],
+        whole: bool,
+        failed: Callable[[_Key], None],
     ) -> Iterator[tuple[_Key, Page]]:
         if isinstance(result, Page):
             yield key, result
@@ -123,7 +144,7 @@ class Parser:
             return
         self._database.execute(
             "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)",
-            (self._version, int(whole), sha1, zlib.compress(line.encode("utf-8", "surrogatepass"), 6)),
+            (self._version(markup), int(whole), sha1, zlib.compress(line.encode("utf-8", "surrogatepass"), 6)),
         )
         self._uncommitted += 1
         if self._uncommitted >= _COMMIT_EVERY:
@@ -131,12 +152,12 @@ class Parser:
             self._uncommitted = 0
         yield key, from_json(line)
 
-    def _parse(self, text: str, whole: bool) -> str | None:
+    def _parse(self, text: str, whole: bool, markup: str) -> str | None:
         child: _Child | None = getattr(self._local, "child", None)
         if child is None or not child.alive:
             child = self._local.child = _Child()
             self._children.append(child)
-        return child.ask(json.dumps([whole, self._tables, text]), self._limit)
+        return child.ask(json.dumps([whole, self._tables, text, markup]), self._limit)
 
 
 class _Child:

@@ -7,14 +7,19 @@ import sys
 from dataclasses import asdict, astuple
 from typing import Any
 
+from fresco.builder.markup import parse
 from fresco.builder.wikitext.infobox import Entry, Infobox
-from fresco.builder.wikitext.sections import Page, Section, parse_infoboxes, parse_page
+from fresco.builder.wikitext.sections import Page, Section
 
 
 def to_json(page: Page) -> str:
     """A page as one line of JSON."""
     boxes = [
-        [box.kind, {name: [list(astuple(entry)) for entry in entries] for name, entries in box.fields.items()}]
+        [
+            box.kind,
+            {name: [list(astuple(entry)) for entry in entries] for name, entries in box.fields.items()},
+            *(() if box.subject is None else (box.subject,)),
+        ]
         for box in page.infoboxes
     ]
     sections = [list(asdict(section).values()) for section in page.sections]
@@ -27,17 +32,18 @@ def from_json(line: str) -> Page:
     return Page(
         tuple(Section(*section) for section in sections),
         tuple(
-            Infobox(kind, {name: tuple(Entry(*entry) for entry in entries) for name, entries in fields.items()})
-            for kind, fields in boxes
+            Infobox(
+                kind, {name: tuple(Entry(*entry) for entry in entries) for name, entries in fields.items()}, *subject
+            )
+            for kind, fields, *subject in boxes
         ),
     )
 
 
 def answer(request: Any) -> str:
-    """One line of JSON for a request ``[whole page?, rows of tables?, wikitext]``."""
-    whole, tables, wikitext = request
-    page = parse_page(wikitext, tables=tables) if whole else Page((), parse_infoboxes(wikitext))
-    return to_json(page)
+    """One line of JSON for a request ``[whole page?, rows of tables?, text, its markup]``."""
+    whole, tables, text, markup = request
+    return to_json(parse(markup, text, whole=whole, tables=tables))
 
 
 def main() -> None:
