@@ -318,6 +318,7 @@ def build(
     cache: str | Path | None = None,
     keep_damaged: bool = False,
     include: Sequence[str] = (),
+    draft_relations: str | Path | None = None,
     progress: bool | Progress = True,
     **options: Any,
 ) -> Built:
@@ -336,6 +337,7 @@ def build(
         cache: File of revisions; in ``out`` where None.
         keep_damaged: Use what can be read of a damaged dump.
         include: Of files under git, patterns over their paths (``docs/**/*.md``).
+        draft_relations: Folder: write a relation for each field that changes, to be edited, and build nothing.
         progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
         **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
             ``relations``, ``titles``, ``reference``, ``since``, ``pool_size``, ``embedder``, ...).
@@ -351,7 +353,8 @@ def build(
 
     source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include))
     with shown_progress(progress) as tell:
-        return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
+        drafts_to = Path(draft_relations) if draft_relations else None
+        return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options, drafts_to)
 
 
 def audit(

@@ -150,8 +150,10 @@ def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, in
                 readings[key] = Reading(sought, section)
             yield Source(revision, section.index, readings[key], revision.timestamp >= since, revision == newest)
         for box in infobox_sections(page) if infobox else ():
-            reading = Reading(sought, box, page)
-            yield Source(revision, box.index, reading, revision.timestamp >= since, revision == newest)
+            key = (box.heading, box.text)
+            if key not in readings:
+                readings[key] = Reading(sought, box, page)
+            yield Source(revision, box.index, readings[key], revision.timestamp >= since, revision == newest)
 
 
 def _current_revisions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,14 @@ class Built:
         funnel: What was found, kept and dropped on the way; None where a manifest was hydrated.
         hydrated: What became of the manifest; None where the benchmark was built.
         lost: What the source could not give: reason to count.
+        drafts: Files of drafted relations, where nothing else was asked for.
     """
 
     folder: Path
     funnel: Funnel | None
     hydrated: Hydrated | None
     lost: Mapping[str, int]
+    drafts: tuple[Path, ...] = ()
 
     def open(self) -> Benchmark:
         """The benchmark."""
@@ -112,7 +114,12 @@ class Source:
 
 
 def run_build(
-    out: Path, source: Source, manifest: Path | None, progress: Progress, options: Mapping[str, Any]
+    out: Path,
+    source: Source,
+    manifest: Path | None,
+    progress: Progress,
+    options: Mapping[str, Any],
+    drafts_to: Path | None = None,
 ) -> Built:
     """Build a benchmark, or hydrate one from its manifest.
 
@@ -122,6 +129,7 @@ def run_build(
         manifest: To hydrate; None to build.
         progress: Told how far each stage is.
         options: Fields of :class:`fresco.builder.config.BuildConfig`; None stands for the field's default.
+        drafts_to: Folder for drafts of relations; no benchmark is built then.
 
     Raises:
         FrescoError: see :func:`fresco.builder.pipeline.build` and :func:`fresco.builder.manifest.hydrate`.
@@ -143,5 +151,22 @@ def run_build(
             chosen = {"attribution": COMMIT, "licence": UNKNOWN_LICENCE, **chosen}
         words = getattr(opened, "words", source.words)  # a repository's are those of its commit
         config = BuildConfig(out=out, source=words, contact=source.contact, **chosen)
+        if drafts_to is not None:
+            from fresco.builder.drafting import draft_relations
+
+            return Built(
+                out,
+                None,
+                None,
+                dict(opened.report.counts()),
+                tuple(draft_relations(config, opened, drafts_to, progress)),
+            )
+        if config.facts == "fields" and not config.relation_folders:
+            from fresco.builder.drafting import draft_relations
+
+            folder = out / "relations"
+            drafted = draft_relations(config, opened, folder, progress)
+            keys = config.relations or tuple(path.stem for path in drafted)
+            config = replace(config, relation_folders=(folder,), relations=keys)
         funnel = build(config, opened, progress)
         return Built(out, funnel, None, dict(opened.report.counts()))

@@ -99,7 +99,10 @@ class _Build:
         self._parser = parser
         self._progress = progress
         self._relations = choose(config.relations, config.relation_folders)
-        self._by_source = config.facts != "infobox"  # the source says which pages there are, not the wiki
+        self._by_source = config.facts not in (
+            "infobox",
+            "fields",
+        )  # the source says which pages there are, not the wiki
 
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run

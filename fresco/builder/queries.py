@@ -19,6 +19,7 @@ def query_rows(pair: Mapping[str, Any], relation: Relation, timestamp: str) -> l
         relation: Its relation.
         timestamp: When the queries are asked.
     """
+    named = subject_of(pair["subject"], relation, pair["role"])
     return [
         {
             "_id": query_id(pair["subject"], relation.key, pair["role"], kind),
@@ -26,8 +27,8 @@ def query_rows(pair: Mapping[str, Any], relation: Relation, timestamp: str) -> l
             "timestamp": timestamp,
             "task": "EK",
             "kind": kind.value,
-            "subject": pair["subject"],
-            "relation": pair["role"] or relation.name,
+            "subject": named,
+            "relation": relation.name if relation.entries else pair["role"] or relation.name,
             "answer": "; ".join(pair["current"]),
             "pair": [pair["subject"], relation.key, pair["role"]],
         }
@@ -53,7 +54,17 @@ def query_text(subject: str, relation: Relation, role: str, kind: Kind, name: st
     templates = relation.explicit if kind is Kind.EXPLICIT else relation.implicit
     seed = hashlib.sha256("\n".join((subject, relation.key, role, kind.value)).encode()).digest()
     template = templates[int.from_bytes(seed[:8]) % len(templates)]
+    if relation.entries:
+        return template.format(subject=subject_of(subject, relation, role), role=relation.name)
     return template.format(subject=name or spoken(subject), role=_spoken_role(role) if role else relation.name)
+
+
+def subject_of(title: str, relation: Relation, role: str) -> str:
+    """What is asked about: the page, or that entry of a list on it whose key the role is."""
+    if not relation.entries:
+        return title
+    name = spoken(title)
+    return role if role.casefold().startswith(name.casefold()) else f"{name} {role}"
 
 
 def spoken(title: str) -> str:

@@ -88,11 +88,13 @@ class Reading:
         self._page = page
         self._lines: Sequence[Line] = ()
         self._judged: dict[tuple[Window, bool], Verdict] = {}
+        self._of_another = False
         if page is not None:
             self._lines = infobox_lines(page, section.index)
-            self.states_something = bool(
-                read_state(sought.relation, page.infoboxes, subject=sought.subject).get(sought.role)
-            )
+            own = part_of(page, self._lines, 0, len(section.text))
+            self.states_something = bool(read_state(sought.relation, own, subject=sought.subject).get(sought.role))
+            # An entry of a list says whose value it states.
+            self._of_another = sought.relation.entries and any(box.subject not in ("", sought.role) for box in own)
         else:
             self._read()
         self.parts = units(section.text)
@@ -159,7 +161,7 @@ class Reading:
             return Verdict(Label.OUTDATED, "; ".join(was or coming), announced=not was)
         if any(mentions(sought.relation, sought.role, value, whole) for value in (*sought.former, *sought.announced)):
             return Verdict(None, MENTIONS_FORMER)
-        if may_state_another(sought.relation, sought.role, self.section.heading, text):
+        if not self._of_another and may_state_another(sought.relation, sought.role, self.section.heading, text):
             return Verdict(None, OTHER)
         return Verdict(Label.INSUFFICIENT)
 
@@ -214,7 +216,7 @@ def may_state_another(relation: Relation, role: str, heading: str, text: str) ->
             elif relation.values == "person":
                 if _NAME.search(around):
                     return True
-            elif relation.values == "version":
+            elif relation.values in ("version", "date"):
                 if re.search(r"\d", around):
                     return True
             elif _CAPITAL.search(folded, match.end(), match.end() + _REACH):

@@ -157,7 +157,7 @@ def statements(
         if is_row(sentence) and not (over or _tells_time(value, sentence)):
             continue
         places = _places(value, pattern, sentence)
-        if not places or _is_past(sentence, section.heading, earliest):
+        if not places or (value.kind != "date" and _is_past(sentence, section.heading, earliest)):
             continue
         if not over and _is_over(value, sentence, places):
             continue

@@ -58,7 +58,12 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         "--facts",
         default="infobox",
         metavar="SPEC",
-        help="infobox (default), wikidata, or your own; see `fresco parts`",
+        help="infobox (default), fields (front matter), wikidata, or your own; see `fresco parts`",
+    )
+    what.add_argument(
+        "--draft-relations",
+        metavar="DIR",
+        help="write a relation for each field that changes into DIR, to be edited and given with --relations, and stop",
     )
     what.add_argument(
         "--sparql", type=address, default="https://query.wikidata.org/sparql", metavar="URL", help="SPARQL service"
@@ -123,6 +128,13 @@ def run_build(options: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in status(out))
         return 0
     built = _build(options, out)
+    if built.drafts:
+        sys.stdout.writelines(f"{path}\n" for path in built.drafts)
+        folder = options.draft_relations
+        sys.stdout.write(
+            f"{len(built.drafts)} relations; edit them, then fresco build --facts fields --relations {folder}\n"
+        )
+        return 0
     if built.funnel:
         sys.stdout.writelines(f"{line}\n" for line in built.funnel.lines())
     for gone in built.hydrated.gone if built.hydrated else ():
@@ -156,6 +168,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         cache=options.cache,
         keep_damaged=options.keep_damaged,
         include=tuple(options.include),
+        draft_relations=options.draft_relations,
         reference=options.reference,
         since=options.since,
         facts=options.facts,

@@ -50,6 +50,8 @@ def _stated(
         for rule in relation.fields:
             if box.kind in rule.infoboxes:
                 only_first = rule.first or relation.values in ("amount", "percentage")
+                if bool(box.subject) != relation.entries:
+                    continue
                 for role, found in _matches(relation, rule, box, subject):
                     entries = _main(found) if only_first else found
                     if all(entry.readable for entry in entries):
@@ -77,7 +79,7 @@ def _matches(relation: Relation, rule: FieldRule, box: Infobox, subject: str) ->
             entries = tuple(entry for entry in entries if _has_role(rule, entry))
         elif rule.not_role is not None:
             entries = tuple(entry for entry in entries if not rule.not_role.search(entry.note))
-        role = rule.fixed_title
+        role = box.subject or rule.fixed_title
         if rule.title:
             number = match.group(1) if match.re.groups else ""
             title = rule.title.replace("{n}", number)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fresco.builder.facts.amounts import AMOUNT, Amount, amounts
+from fresco.builder.facts.dates import date_of, forms_of
 from fresco.builder.wikipedia.redirects import normal_title
 
 __all__ = ["Amount", "Value", "amounts", "bears_name_of", "fold", "read_value", "same", "surname", "words_of"]
@@ -115,11 +116,19 @@ def read_value(kind: str, text: str, *, target: str = "", note: str = "", aliase
         return None
     if kind in ("amount", "percentage"):
         return _read_amount(kind, text)
+    if kind == "date":
+        return read_date(text)
     if _FORMER.search(note) or _PAST.search(note) or re.match(r"(?:former|ex-)\b", text, re.IGNORECASE):
         return None
     if kind == "person":
         return _read_person(text, target, aliases)
     return _read_name(kind, text, target, aliases)
+
+
+def read_date(text: str) -> Value | None:
+    """The day that a text is; None where it is none, or only a part of one."""
+    day = date_of(text)
+    return Value(day.isoformat(), "date", forms_of(day)) if day else None
 
 
 def _read_amount(kind: str, text: str) -> Value | None:
@@ -226,7 +235,7 @@ def same(a: Value, b: Value) -> bool:
     """
     if a.amount is not None and b.amount is not None:
         return _same_amount(a.amount, b.amount)
-    if a.kind == "version":
+    if a.kind in ("version", "date"):
         return _bare_version(a.label) == _bare_version(b.label)
     if a.target and b.target:
         return a.target == b.target or _same_spelling(a, b)

@@ -5,7 +5,9 @@ A file says:
 - ``name``: how readers of results call it;
 - ``property``: Wikidata's property, empty where none says just this (the relation then comes from infoboxes only);
 - ``subjects``: kinds of subject, in words; ``classes``: the Wikidata classes that subjects must belong to, if any;
-- ``values``: what is stated: person, organization, place, version, amount or percentage;
+- ``values``: what is stated: person, organization, place, version, amount, percentage or date;
+- ``entries``: the subject is not the page but an entry of a list of its fields, which is named by the page's title and
+  the entry's key ("Apache Struts 7");
 - ``holders``: ``single`` (one at a time; a field that names two is not clear) or ``several``;
 - ``cues``: regular expressions, ignoring case, one of which stands near a value where a sentence states the relation,
   the plainest first; ``{role}`` is the words of the role; ``reach``: how many characters may lie between (100);
@@ -39,7 +41,7 @@ from fresco.errors import FrescoError
 
 _SEXES = re.compile(r"chair(?:man|woman|person)?\b", re.IGNORECASE)
 
-VALUE_KINDS = ("person", "organization", "place", "version", "amount", "percentage")
+VALUE_KINDS = ("person", "organization", "place", "version", "amount", "percentage", "date")
 _KEYS = {
     "name",
     "property",
@@ -53,6 +55,7 @@ _KEYS = {
     "fields",
     "reach",
     "nested",
+    "entries",
 }
 _FIELD_KEYS = {
     "infoboxes",
@@ -102,6 +105,7 @@ class Relation:
     explicit: tuple[str, ...]
     implicit: tuple[str, ...]
     fields: tuple[FieldRule, ...]
+    entries: bool = False
 
     def cue_patterns(self, role: str = "") -> tuple[re.Pattern[str], ...]:
         """The cues as regular expressions, with the words of a role in place of ``{role}``."""
@@ -174,7 +178,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         raise FrescoError(f"{place}: {error}") from None
     if wrong := set(data) - _KEYS:
         raise FrescoError(f"{place}: {sorted(wrong)[0]!r} is no key of a relation")
-    if missing := _KEYS - {"classes", "reach", "nested"} - set(data):
+    if missing := _KEYS - {"classes", "reach", "nested", "entries"} - set(data):
         raise FrescoError(f"{place}: the key {sorted(missing)[0]!r} is missing")
     if data["values"] not in VALUE_KINDS:
         raise FrescoError(f"{place}: values = {data['values']!r} is none of {', '.join(VALUE_KINDS)}")
@@ -198,6 +202,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         explicit=tuple(data["explicit"]),
         implicit=tuple(data["implicit"]),
         fields=tuple(_field(place, field) for field in data["fields"]),
+        entries=data.get("entries", False),
     )
     try:
         relation.cue_patterns("head")
