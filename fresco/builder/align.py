@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from fresco.builder.facts import TABLE
 from fresco.builder.facts.holders import State, read_state
 from fresco.builder.facts.values import Value, fold, same
 from fresco.builder.folding import Candidate, Source, fold_windows
@@ -28,6 +29,7 @@ from fresco.builder.wikitext import Page, Section
 from fresco.records import Label
 
 #: Why a pair is dropped here.
+NO_REVISION = "no revision of its page from its own interval"
 NOT_STATED = "no infobox of its own interval states the latest value"
 NOT_CHANGED = "no infobox of an older revision states another value"
 NOT_IN_TEXT = "no passage states the latest value"
@@ -108,6 +110,8 @@ def changes(
         pages: The revisions that were read of its page, oldest first.
         reference: The reference date.
     """
+    if pair.current[0].source == TABLE:
+        return _told(pair, pages, reference)
     reason = NOT_STATED
     for revision, page, role, current in _current_revisions(pair, pages, reference):
         older = list(_older_revisions(pair, pages, role, current))
@@ -115,6 +119,20 @@ def changes(
             return revision, page, role, current, older
         reason = NOT_CHANGED
     return reason
+
+
+def _told(
+    pair: Pair, pages: Pages, reference: datetime
+) -> tuple[Revision, Page, str, tuple[Value, ...], list[Older]] | str:
+    """The same for facts that a user states: they hold whether or not an infobox says so."""
+    own = [each for each in pages if pair.since <= each[0].timestamp <= reference]
+    if not own:
+        return NO_REVISION
+    current = _with_aliases(pair.subject, holders := _holders(pair), holders)
+    revision, page = own[-1]
+    former = (value_of(fact, pair.relation) for fact in pair.earlier)
+    older: list[Older] = [(revision, page, (value,), current) for value in former if value is not None]
+    return (revision, page, pair.role, current, older) if older else NOT_CHANGED
 
 
 def _sought(
@@ -156,11 +174,15 @@ def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, in
             yield Source(revision, box.index, readings[key], revision.timestamp >= since, revision == newest)
 
 
+def _holders(pair: Pair) -> list[Value]:
+    return [value for fact in pair.current if (value := value_of(fact, pair.relation)) is not None]
+
+
 def _current_revisions(
     pair: Pair, pages: Sequence[tuple[Revision, Page]], reference: datetime
 ) -> Iterator[tuple[Revision, Page, str, tuple[Value, ...]]]:
     """Revisions of the latest value's own interval whose infobox states it, newest first."""
-    holders = [value for fact in pair.current if (value := value_of(fact, pair.relation)) is not None]
+    holders = _holders(pair)
     for revision, page in reversed(pages):
         if not pair.since <= revision.timestamp <= reference:
             continue

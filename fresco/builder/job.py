@@ -136,6 +136,7 @@ def run_build(
         TypeError: there is no such option.
     """
     from fresco.builder.config import BuildConfig
+    from fresco.builder.facts.table import SUFFIXES
     from fresco.builder.manifest import hydrate
     from fresco.builder.pipeline import build
 
@@ -150,6 +151,8 @@ def run_build(
         if source.is_git:
             chosen = {"attribution": COMMIT, "licence": UNKNOWN_LICENCE, **chosen}
         words = getattr(opened, "words", source.words)  # a repository's are those of its commit
+        if str(chosen.get("facts", "")).endswith(SUFFIXES) and ":" not in chosen["facts"]:
+            chosen["facts"] = f"table:{chosen['facts']}"
         config = BuildConfig(out=out, source=words, contact=source.contact, **chosen)
         if drafts_to is not None:
             from fresco.builder.drafting import draft_relations

@@ -17,6 +17,7 @@ from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Dated, facts_of_page
 from fresco.builder.facts.registry import FACT_SOURCES, facts_of
+from fresco.builder.facts.table import digests
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
 from fresco.builder.markup import prose_of
@@ -108,7 +109,9 @@ class _Build:
         config, run = self._config, self._stages.run
         common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
         common += [config.tables, config.like_paper, *(relation.digest for relation in self._relations)]
-        facts = run("facts", [*common, config.facts, config.sample_days, config.sparql], [], self._facts)
+        facts = run(
+            "facts", [*common, config.facts, *digests(config.facts), config.sample_days, config.sparql], [], self._facts
+        )
         options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
         revisions = run("revisions", options, ["facts"], self._revisions)
         dropped = self._stages.folder / "dropped.tsv"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+#: Source of facts that a user states; no document need state them in a field.
+TABLE = "table"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
@@ -19,7 +22,7 @@ class Fact:
         value: The holder or amount, as a person would write it.
         start: From when it holds, aware, UTC.
         end: Until when, this moment not included; None: it still holds as far as the source knows.
-        source: Where it comes from: ``infobox`` or ``wikidata:Q...``.
+        source: Where it comes from: ``infobox``, ``wikidata:Q...`` or ``table``.
         aliases: Other names of the value, for matching.
     """
 

@@ -178,7 +178,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         raise FrescoError(f"{place}: {error}") from None
     if wrong := set(data) - _KEYS:
         raise FrescoError(f"{place}: {sorted(wrong)[0]!r} is no key of a relation")
-    if missing := _KEYS - {"classes", "reach", "nested", "entries"} - set(data):
+    if missing := _KEYS - {"classes", "reach", "nested", "entries", "fields", "property"} - set(data):
         raise FrescoError(f"{place}: the key {sorted(missing)[0]!r} is missing")
     if data["values"] not in VALUE_KINDS:
         raise FrescoError(f"{place}: values = {data['values']!r} is none of {', '.join(VALUE_KINDS)}")
@@ -191,7 +191,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         key=key,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         name=data["name"],
-        property=data["property"],
+        property=data.get("property", ""),
         subjects=data["subjects"],
         classes=tuple(data.get("classes", ())),
         values=data["values"],
@@ -201,7 +201,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         nested=data.get("nested", False),
         explicit=tuple(data["explicit"]),
         implicit=tuple(data["implicit"]),
-        fields=tuple(_field(place, field) for field in data["fields"]),
+        fields=tuple(_field(place, field) for field in data.get("fields", ())),
         entries=data.get("entries", False),
     )
     try:
