@@ -318,16 +318,13 @@ def build(
     cache: str | Path | None = None,
     keep_damaged: bool = False,
     include: Sequence[str] = (),
-    draft_relations: str | Path | None = None,
     progress: bool | Progress = True,
     **options: Any,
 ) -> Built:
     """Build a benchmark of changing facts from the revisions of a wiki, or hydrate one from its manifest.
 
-    Interrupted at any point, the same call goes on where it stopped.
-
     Args:
-        out: Folder of the benchmark.
+        out: Folder of the benchmark; interrupted at any point, the same call goes on where it stopped.
         wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
         mirror: a dump: MediaWiki XML or JSON Lines, packed or not; or files under git: ``git:PATH[@BRANCH]``.
         manifest: Hydrate this manifest instead of building.
@@ -337,10 +334,9 @@ def build(
         cache: File of revisions; in ``out`` where None.
         keep_damaged: Use what can be read of a damaged dump.
         include: Of files under git, patterns over their paths (``docs/**/*.md``).
-        draft_relations: Folder: write a relation for each field that changes, to be edited, and build nothing.
         progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
         **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
-            ``relations``, ``titles``, ``reference``, ``since``, ``pool_size``, ``embedder``, ...).
+            ``relations``, ``titles``, ``reference``, ``since``, ``embedder``, ...); ``draft_relations``: a folder.
 
     Returns:
         The folder, what was found and dropped, and ``open()`` for the benchmark itself.
@@ -353,8 +349,7 @@ def build(
 
     source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include))
     with shown_progress(progress) as tell:
-        drafts_to = Path(draft_relations) if draft_relations else None
-        return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options, drafts_to)
+        return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 
 
 def audit(

@@ -119,7 +119,6 @@ def run_build(
     manifest: Path | None,
     progress: Progress,
     options: Mapping[str, Any],
-    drafts_to: Path | None = None,
 ) -> Built:
     """Build a benchmark, or hydrate one from its manifest.
 
@@ -129,7 +128,7 @@ def run_build(
         manifest: To hydrate; None to build.
         progress: Told how far each stage is.
         options: Fields of :class:`fresco.builder.config.BuildConfig`; None stands for the field's default.
-        drafts_to: Folder for drafts of relations; no benchmark is built then.
+            ``draft_relations``: folder for drafts of relations; no benchmark is built then.
 
     Raises:
         FrescoError: see :func:`fresco.builder.pipeline.build` and :func:`fresco.builder.manifest.hydrate`.
@@ -141,6 +140,7 @@ def run_build(
     from fresco.builder.pipeline import build
 
     chosen = {name: value for name, value in options.items() if value is not None}
+    drafts_to = chosen.pop("draft_relations", None)
     if unknown := chosen.keys() - {field.name for field in fields(BuildConfig)}:
         raise TypeError(f"build() has no option {min(unknown)!r}")
     with source.open(out) as opened:
@@ -162,7 +162,7 @@ def run_build(
                 None,
                 None,
                 dict(opened.report.counts()),
-                tuple(draft_relations(config, opened, drafts_to, progress)),
+                tuple(draft_relations(config, opened, Path(drafts_to), progress)),
             )
         if config.facts == "fields" and not config.relation_folders:
             from fresco.builder.drafting import draft_relations
