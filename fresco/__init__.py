@@ -1,7 +1,7 @@
 """Score re-rankers for retrieval-augmented generation on knowledge that changes.
 
 The front door is :mod:`fresco.api`, each of its functions reached as ``fresco.NAME``: ``score``, ``evaluate``,
-``optimize``, ``tune``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``,
+``optimize``, ``tune``, ``answer``, ``parity``, ``build``, ``audit``, ``open_benchmark``, ``load``,
 ``report``.
 """
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fresco.api import (
         Result,
         SearchResult,
+        answer,
         audit,
         build,
         evaluate,
@@ -37,6 +38,7 @@ __all__ = [
     "Result",
     "SearchResult",
     "__version__",
+    "answer",
     "audit",
     "build",
     "evaluate",

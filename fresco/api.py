@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.answering.run import answer
 from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.part import Part
@@ -50,6 +51,7 @@ __all__ = [
     "FrescoError",
     "Result",
     "SearchResult",
+    "answer",
     "audit",
     "build",
     "evaluate",
@@ -176,9 +178,8 @@ def evaluate(benchmark: str | Benchmark, scores: Any, *, name: str = "scores", *
 
     Args:
         benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
-        scores: ``{query id: {passage id: score}}``; a data frame with the columns ``query_id``, ``passage_id``,
+        scores: ``{query id: {passage id: score}}``, higher is better; a data frame with ``query_id``, ``passage_id``,
             ``score`` and optionally ``reranker``; the path of a TREC run; or a mapping from a name to any of these.
-            Higher is better.
         name: Of the row, where the scores bring none.
         **options: Those of :func:`score` (``baselines``, ``split``, ``out``, ...).
 
@@ -228,8 +229,7 @@ def optimize(
 
     Args:
         reranker: One that takes an instruction; whatever :func:`score` takes for one.
-        benchmark: As for :func:`score`, and so are ``nek``, ``strict``, ``store``, ``resamples``, ``device`` and what
-            follows it.
+        benchmark: As for :func:`score`; so are ``nek``, ``strict``, ``store``, ``resamples``, ``device`` and the next.
         nek: See ``benchmark``.
         strict: See ``benchmark``.
         instruction: To start from; the model's own where None.

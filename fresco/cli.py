@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import fresco
+from fresco.commands.answer import add_answer
 from fresco.commands.audit import add_audit
 from fresco.commands.build import add_build
 from fresco.commands.compare import add_compare
@@ -25,6 +26,7 @@ _COMMANDS = (
     add_score,
     add_optimize,
     add_tune,
+    add_answer,
     add_serve,
     add_build,
     add_audit,

@@ -36,6 +36,8 @@ BASES = {
     "fresco optimize": "--reranker tests.optimizer.obedient:Obedient --limit 8 --rounds 1 --population 2 --children 2 "
     "--seeds 1 --resamples 5 --no-baselines --out {out}/o --store {out}/s.sqlite",
     "fresco tune": "--reranker random --benchmark {out}/none --out {out}/t --store {out}/s.sqlite",
+    "fresco answer": "--limit 3 --resamples 5 --no-baselines --reranker random "
+    "--reader http://127.0.0.1:9/v1#m&retries=0 --out {out}/a --store {out}/s.sqlite",
     "fresco serve": "--reranker random --cure {out}/none.json",
     "fresco build": "--out {out}/b --mirror {out}/none.xml",
     "fresco audit": "mini --limit 3 --resamples 5 --out {out}/audit.json",

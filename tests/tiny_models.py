@@ -113,6 +113,22 @@ def causal_lm(folder: Path, architecture: str = "qwen3", *, seed: int = 0, **ove
     )
 
 
+def chat_model(folder: Path, *, seed: int = 0) -> Path:
+    """A language model that answers conversations, long ones too.
+
+    Args:
+        folder: Where to write; created.
+        seed: Of the weights.
+
+    Returns:
+        The folder.
+    """
+    causal_lm(folder, seed=seed, max_position_embeddings=8192)
+    asks = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    chat_tokenizer(chat_template=CHAT_TEMPLATE + asks).save_pretrained(folder)
+    return folder
+
+
 def sequence_classifier(folder: Path, *, chat_template: str | None = None, seed: int = 0, **overrides: Any) -> Path:
     """A Qwen3ForSequenceClassification with one label: what vLLM serves as a re-ranker.
 

@@ -1,6 +1,6 @@
 """Write the benchmark ``mini`` anew from its facts and templates, byte for byte the same everywhere.
 
-    python data/mini/rebuild.py            writes corpus.jsonl, queries.jsonl and pools.jsonl
+    python data/mini/rebuild.py            writes corpus.jsonl, queries.jsonl, pools.jsonl, facts.jsonl
     python data/mini/rebuild.py --check    exits with 1 where the files on disk differ
     python data/mini/rebuild.py --counts   prints the table of the card
 
@@ -31,7 +31,7 @@ TWINS = 0.8
 
 
 def build() -> dict[str, list[Row]]:
-    """The three tables."""
+    """The three tables, and the values of each changing fact."""
     changing, standing = list(read_facts("ek")), list(read_facts("nek"))
     for fact in changing:
         _without_twins(fact, lambda salt, fact=fact: evolving.write(fact, salt))
@@ -62,7 +62,18 @@ def build() -> dict[str, list[Row]]:
     used = {row["corpus-id"] for row in pools}
     if len({query["_id"] for query in queries}) < len(queries):
         sys.exit("two queries have one id; give more letters to it")
-    return {"corpus": [row for key, row in corpus.items() if key in used], "queries": queries, "pools": pools}
+    values_of = [_facts_row(fact, kind) for fact in changing for kind in ("explicit", "implicit")]
+    tables = {"corpus": [row for key, row in corpus.items() if key in used], "queries": queries, "pools": pools}
+    return {**tables, "facts": values_of}
+
+
+def _facts_row(fact: Fact, kind: str) -> Row:
+    """What `fresco answer` tells current from former values by."""
+    values = [
+        {"value": value.name, "start": f"{value.first}T00:00:00Z", "end": f"{value.last}T23:59:59Z"}
+        for value in fact.values
+    ]
+    return {"_id": f"{_slug(fact)}-{kind}", "facts": [*values[:-1], {**values[-1], "end": None}]}
 
 
 def _without_twins(fact: Fact, write: Callable[[int], None]) -> None:

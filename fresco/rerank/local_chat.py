@@ -66,19 +66,7 @@ class LocalChat:
         import torch
 
         tokenizer, model = self._loaded
-        try:
-            ids = tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"
-            )["input_ids"]
-        except Exception as error:  # a template can raise whatever it likes
-            raise FrescoError(f"{self._spec}: its chat template refuses the conversation ({error})") from error
-        limit = loading.token_limit(self._spec, model, tokenizer, self._settings.max_length)
-        if ids.shape[1] + max_tokens > limit:
-            raise FrescoError(
-                f"{self._spec}: {ids.shape[1]} tokens of prompt and {max_tokens} of answer are more than the {limit} "
-                "that it reads; lower window= or words="
-            )
-        ids = ids.to(model.device)
+        ids = self._prompt(messages, max_tokens)
         with torch.inference_mode():
             made = model.generate(
                 input_ids=ids,
@@ -96,6 +84,43 @@ class LocalChat:
         self.totals["completion_tokens"] += len(made)
         text: str = tokenizer.decode(made, skip_special_tokens=True)
         return text
+
+    def likelihoods(self, messages: Sequence[Mapping[str, str]], answers: Sequence[str]) -> list[float]:
+        """The mean log-probability of each answer's tokens, its end included, as the answer to a conversation.
+
+        Raises:
+            FrescoError: as for :meth:`ask`.
+        """
+        import torch
+
+        tokenizer, model = self._loaded
+        made = []
+        for answer in answers:
+            own = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+            ids = self._prompt(messages, len(own))
+            said = torch.tensor([own], device=ids.device)
+            with torch.inference_mode():
+                logits = model(input_ids=torch.cat([ids, said], dim=1), logits_to_keep=len(own) + 1).logits[:, :-1]
+            chosen = logits.float().log_softmax(dim=-1).gather(2, said[:, :, None])
+            made.append(float(chosen.mean()))
+        return made
+
+    def _prompt(self, messages: Sequence[Mapping[str, str]], room: int) -> Any:
+        """Token ids of a conversation up to its answer, shape (1, tokens), where an answer of ``room`` tokens fits."""
+        tokenizer, model = self._loaded
+        try:
+            ids = tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"
+            )["input_ids"]
+        except Exception as error:  # a template can raise whatever it likes
+            raise FrescoError(f"{self._spec}: its chat template refuses the conversation ({error})") from error
+        limit = loading.token_limit(self._spec, model, tokenizer, self._settings.max_length)
+        if ids.shape[1] + room > limit:
+            raise FrescoError(
+                f"{self._spec}: {ids.shape[1]} tokens of prompt and {room} of answer are more than the {limit} that it "
+                "reads; show it fewer passages or less of each"
+            )
+        return ids.to(model.device)
 
     def close(self) -> None:
         """Drop the weights."""

@@ -46,14 +46,14 @@ def train_models(
     Raises:
         FrescoError: the base has no weights to train, or training failed.
     """
-    files = source_of(reranker)
+    start = source_of(reranker)
     from fresco.tuning.training import Trainable, fine_tune
 
     scores = dict(zip((pool.query.id for pool in parts["validation"].pools), validation, strict=True))
     few = limit_queries(parts["validation"], plan.queries, seed=settings.seed).pools
     base = ek_and_nek(precisions(few, [scores[pool.query.id] for pool in few]), few)
     card = partial(model_card, parts["train"].name)
-    what = Trainable(files, parts["train"].pools, few, base, settings, card)
+    what = Trainable(start, parts["train"].pools, few, base, settings, card)
     return [
         fine_tune(what, plan, name, loss, seed, folder, partial(progress, f"training {name}"))
         for name, loss, seed in plan.runs(settings.seed)

@@ -42,8 +42,8 @@ def tune(
         nek: Another benchmark as the static side.
         strict: Refuse rows of a published collection that are otherwise left out.
         train: Losses to fine-tune by (``bce``, ``listnet``, ``lambdarank``), or a
-            :class:`fresco.tuning.plan.FineTuning` with all options; the re-ranker must be ``cross-encoder:`` or
-            ``dense:``. None trains nothing.
+            :class:`fresco.tuning.plan.FineTuning` with all options; the re-ranker must be ``cross-encoder:``,
+            ``dense:`` or ``causal-lm:``. None trains nothing.
         instructions: A ``front.json`` of ``fresco optimize``, another file, or a list: a row for each of them.
         settings: Of a model that a spec names, and the seed of splits and resampling.
         store: File of the score store; the user's own where None.

@@ -6,6 +6,7 @@ keeps optimizer, schedule and random states in each, and whether training had st
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fresco.benchmarks.pools import fingerprint
 from fresco.errors import FrescoError
 from fresco.io.files import sync_folder, write_atomically
-from fresco.models.loading import ModelFiles
 from fresco.models.settings import Settings
 from fresco.records import Pool
 from fresco.tuning.examples import list_rows, lists, pair_rows
 from fresco.tuning.look import METRIC, FrontLook
-from fresco.tuning.model import export, fitting, merged, open_trainable
+from fresco.tuning.model import Start, export, fitting, merged, open_trainable, own_prompt
 from fresco.tuning.plan import LOSSES, FineTuning
 from fresco.tuning.trainer import BEST, PlainTrainer, Watch, has_stopped
 
@@ -51,7 +52,7 @@ class Trainable:
     """What all fine-tunings of one command share.
 
     Attributes:
-        files: Of the model to start from.
+        start: The model to start from.
         pools: Of the train split.
         looked_at: Of the validation split.
         base: EK and NEK MAP of the base on those.
@@ -59,7 +60,7 @@ class Trainable:
         card: Makes the model's card of its record.
     """
 
-    files: ModelFiles
+    start: Start
     pools: Sequence[Pool]
     looked_at: Sequence[Pool]
     base: tuple[float, float]
@@ -91,10 +92,14 @@ def fine_tune(
         FrescoError: the model cannot be loaded, the disk is full, or the loss is no number any more.
     """
     target = folder / "models" / name
+    identity = _identity(what, plan, loss, seed)
     if (target / TRAINING).is_file():
-        return Trained(name, target, json.loads((target / TRAINING).read_text(encoding="utf-8")))
+        done = json.loads((target / TRAINING).read_text(encoding="utf-8"))
+        if done["identity"] == identity:
+            return Trained(name, target, done)
     work = folder / "training" / name
-    model = open_trainable(what.files, what.settings, seed, plan.lora)
+    _claim(work, identity)
+    model = open_trainable(what.start, what.settings, seed, plan.lora)
     listed = list(lists(what.pools, plan.dates, plan.negatives, seed))
     listwise = LOSSES[loss]
     try:
@@ -115,7 +120,8 @@ def fine_tune(
         "name": name,
         "loss": loss,
         "seed": seed,
-        "start": what.files.model,
+        "start": what.start.files.model,
+        "identity": identity,
         "plan": plan.record(),
         "queries": len(what.pools),
         "pairs an epoch": sum(len(each.passages) for each in listed),
@@ -127,6 +133,23 @@ def fine_tune(
     _publish(merged(model), what.card(record), record, target)
     shutil.rmtree(work, ignore_errors=True)
     return Trained(name, target, record)
+
+
+def _identity(what: Trainable, plan: FineTuning, loss: str, seed: int) -> str:
+    """SHA-256 over what makes two trainings the same."""
+    data = [fingerprint(what.pools), fingerprint(what.looked_at), what.base]
+    form = what.start.form
+    start = [what.start.files.identity, form and form.digest, what.start.instruction, what.settings.max_length]
+    parts = [loss, seed, {**plan.record(), "losses": [], "seeds": 0}, data, start]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _claim(work: Path, identity: str) -> None:
+    """Drop what another training of this name left there, as ``--overwrite`` allows."""
+    mark = work / "identity"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != identity:
+        shutil.rmtree(work, ignore_errors=True)
+        write_atomically(mark, identity)
 
 
 def _publish(model: Any, card: str, record: dict[str, Any], target: Path) -> None:
@@ -175,6 +198,7 @@ def _trainer(
         per_device_train_batch_size=batch,
         learning_rate=plan.learning_rate,
         warmup_steps=_WARMUP,
+        prompts=own_prompt(model),
         seed=seed,
         data_seed=seed,
         use_cpu=model.device.type == "cpu",

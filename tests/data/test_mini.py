@@ -75,7 +75,7 @@ def test_it_is_large_enough(mini: Benchmark, values: Values) -> None:
     assert kinds[Kind.EXPLICIT] == kinds[Kind.IMPLICIT] == len(values)
     assert kinds[Kind.STATIC] >= 150
     assert {len(pool) for pool in mini.pools} == {51}
-    assert sum(path.stat().st_size for path in MINI.glob("*.jsonl")) < 6_000_000
+    assert sum(path.stat().st_size for path in MINI.glob("*.jsonl")) < 6_200_000  # facts.jsonl counts, too
 
 
 def test_facts_are_dated_in_order_and_tell_themselves_apart(values: Values) -> None:

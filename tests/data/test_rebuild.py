@@ -40,7 +40,7 @@ def test_the_same_bytes_elsewhere(copy: Path) -> None:
     for name in tables:
         (copy / name).unlink()
     assert rebuild(copy, PYTHONHASHSEED="7", LC_ALL="C", PYTHONUTF8="0", TZ="Asia/Tokyo").returncode == 0
-    assert tables == ["corpus.jsonl", "pools.jsonl", "queries.jsonl"]
+    assert tables == ["corpus.jsonl", "facts.jsonl", "pools.jsonl", "queries.jsonl"]
     for name in tables:
         assert (copy / name).read_bytes() == (MINI / name).read_bytes()
 

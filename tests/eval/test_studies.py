@@ -49,6 +49,7 @@ ELSEWHERE = {
     "racing",
     "train_ner",
     "shared_prefix",
+    "answers",
     "wikirev_baselines",
 }
 
@@ -119,6 +120,16 @@ def test_the_rewards_of_a_language_model_are_measured_on_any(tmp_path):
     assert {name: again[name] for name in again if name != "environment"} == {
         name: first[name] for name in first if name != "environment"
     }
+
+
+@pytest.mark.slow
+def test_answers_are_counted_with_any_chat_model(tmp_path):
+    pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
+    from tests import tiny_models
+
+    folder = tiny_models.chat_model(tmp_path / "chat")
+    run("answers", str(folder), "--out", str(tmp_path / "out"))
+    check("answers", tmp_path / "out")
 
 
 def test_every_study_is_named_here() -> None:

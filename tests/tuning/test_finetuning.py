@@ -19,6 +19,7 @@ from fresco.models.settings import Settings
 from fresco.records import Conflict, Label, Task
 from fresco.rerank.registry import open_reranker
 from fresco.tuning.examples import lists, pair_rows
+from fresco.tuning.model import export, open_trainable, source_of
 from fresco.tuning.plan import FineTuning
 from tests import tiny_models
 from tests.tuning.small import PLAN, small
@@ -104,7 +105,9 @@ def test_options_that_mean_nothing_are_one_line(options, said):
 
 
 def test_what_has_no_weights_is_refused_before_anything_is_scored():
-    with pytest.raises(FrescoError, match="bm25 has no weights to train; name cross-encoder:MODEL or dense:MODEL"):
+    with pytest.raises(
+        FrescoError, match="bm25 has no weights to train; name cross-encoder:MODEL, dense:MODEL, causal-lm:MODEL"
+    ):
         fresco.tune("bm25", train="bce", progress=False)
 
 
@@ -137,6 +140,27 @@ def test_models_stand_beside_the_priors_and_the_controls(tuned):
         assert card.startswith("---\nlibrary_name: sentence-transformers\n")
         assert f"| EK MAP | {tuned.content['test'][name]['EK']['value']:.3f}" in card
     assert not (tuned.folder / "training" / "bce").exists()
+
+
+@pytest.mark.slow
+def test_another_plan_in_the_same_folder_trains_anew(model, tmp_path):
+    def go(rate: float) -> bytes:
+        plan = FineTuning(("bce",), epochs=1, learning_rate=rate, negatives=2, evaluations=1, queries=4)
+        fresco.tune(
+            f"cross-encoder:{model}",
+            small(2),
+            train=plan,
+            out=tmp_path / "out",
+            store=tmp_path / "store.sqlite",
+            resamples=20,
+            overwrite=True,
+            progress=False,
+        )
+        return weights(tmp_path / "out", "bce")
+
+    first = go(1e-3)
+    assert go(1e-3) == first
+    assert go(1e-2) != first
 
 
 @pytest.mark.slow
@@ -208,14 +232,14 @@ def test_killed_training_goes_on_and_ends_in_the_same_weights(model, tmp_path, l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+@pytest.mark.parametrize("kind", ["cross_encoder", "sequence_classifier", "causal_lm"])
 def test_low_rank_updates_leave_a_plain_model(kind, tmp_path):
     pytest.importorskip("peft", reason="pip install 'fresco-ccs[tune]'")
-    make = tiny_models.cross_encoder if kind == "encoder" else tiny_models.sequence_classifier
-    start_from = make(tmp_path / "tiny")
+    start_from = getattr(tiny_models, kind)(tmp_path / "tiny", max_position_embeddings=1024)
+    family = "causal-lm" if kind == "causal_lm" else "cross-encoder"
     plan = FineTuning(("lambdarank",), epochs=1, learning_rate=1e-2, negatives=4, evaluations=1, queries=4, lora=4)
     found = fresco.tune(
-        f"cross-encoder:{start_from}",
+        f"{family}:{start_from}",
         small(3),
         train=plan,
         out=tmp_path / "out",
@@ -230,6 +254,22 @@ def test_low_rank_updates_leave_a_plain_model(kind, tmp_path):
     assert after.keys() == before.keys()
     assert any(not np.allclose(after[name], before[name]) for name in before if "layer" in name)
     assert all(np.array_equal(after[name], before[name]) for name in before if "embed" in name)
+
+
+@pytest.mark.parametrize(
+    "profile", ["", *(pytest.param(f"#profile={name}", marks=pytest.mark.slow) for name in ("plain", "mxbai-v2"))]
+)
+def test_a_language_model_keeps_its_question(profile, tmp_path):
+    """As a ``CrossEncoder`` it gives the scores that ``causal-lm:`` gives; here before any training."""
+    settings = Settings(device="cpu")
+    folder = tiny_models.causal_lm(tmp_path / "lm", max_position_embeddings=4096)
+    asked = open_reranker(f"causal-lm:{folder}{profile}", settings)
+    export(open_trainable(source_of(asked), settings, 0, None), tmp_path / "exported", "# card\n")
+    exported = open_reranker(f"cross-encoder:{tmp_path / 'exported'}", settings)
+    for pool in small(1).pools[:2]:
+        expected = asked.score(pool.query, pool.passages)
+        assert exported.score(pool.query, pool.passages) == pytest.approx(expected, abs=1e-4)
+        assert max(expected) - min(expected) > 0.1
 
 
 def test_an_instruction_for_a_model_that_reads_none_is_one_line():
