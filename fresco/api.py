@@ -198,9 +198,11 @@ def optimize(
     instruction: str | None = None,
     proposers: Sequence[str] = ("clauses",),
     clauses: str | Path | None = None,
-    rounds: int = 10,
+    rounds: int | None = None,
     population: int = 4,
     children: int | None = None,
+    budget: str | None = None,
+    like_paper: bool = False,
     selection: str = "racing",
     seeds: int = 3,
     baselines: bool = True,
@@ -235,9 +237,11 @@ def optimize(
         instruction: To start from; the model's own where None.
         proposers: ``clauses``, ``clauses:tpe``, ``file:PATH``, ``llm:URL#MODEL``, ...; they share each round.
         clauses: Another bank of clauses (TOML).
-        rounds: Of each search.
+        rounds: Of each search; where None, enough for 320 instructions, or as the budget allows.
         population: Instructions kept.
-        children: New ones a round; eight times ``population`` where None.
+        children: New ones a round; where None two, or four where a language model writes them.
+        budget: Ends each search: pairs (``200k``), minutes (``90min``), or a price (``5usd``).
+        like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seeds: Searches, each with its seed.
         baselines: Whether the temporal and demonstration baselines are tuned, too.
@@ -273,6 +277,8 @@ def optimize(
         rounds=rounds,
         population=population,
         children=children,
+        budget=budget,
+        like_paper=like_paper,
         selection=selection,
         seed=seed,
         seeds=seeds,
@@ -293,17 +299,8 @@ def optimize(
     )
     opened = as_reranker(reranker, options.settings)
     with ConsoleWatcher(make_console()) if progress else nullcontext() as watcher:
-        return run_search(
-            opened,
-            benchmark,
-            nek,
-            options,
-            store=store,
-            out=out,
-            results=results,
-            overwrite=overwrite,
-            watcher=watcher,
-        )
+        given = (opened, benchmark, nek, options)
+        return run_search(*given, store=store, out=out, results=results, overwrite=overwrite, watcher=watcher)
 
 
 def build(

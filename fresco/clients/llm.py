@@ -120,6 +120,7 @@ class ChatClient:
         if "max_completion_tokens" in options:
             self._extra["max_tokens"] = None
         self._extra.update(options.get("extra_body", {}))
+        self._prices: tuple[float, float] | None = options.get("price")
         self._structured: bool = options.get("structured", True)
         self._renames_max_tokens = False
         if "enable_thinking" in options:
@@ -150,6 +151,14 @@ class ChatClient:
         """Requests answered by the server and from the cache, and the tokens that the server counted for the former."""
         with self._lock:
             return dict(self._totals)
+
+    @property
+    def cost(self) -> float | None:
+        """What the server's answers have cost, by ``price``; None where no price was given."""
+        if self._prices is None:
+            return None
+        totals = self.totals
+        return (totals["prompt_tokens"] * self._prices[0] + totals["completion_tokens"] * self._prices[1]) / 1e6
 
     def chat(
         self,

@@ -2,12 +2,13 @@
 
 A server is named on the command line as ``URL#MODEL``, as in ``http://127.0.0.1:8000/v1#Qwen/Qwen3-8B``; without
 ``#MODEL`` the server is asked for the one model that it serves. After the model, options may follow:
-``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``. The others go with every chat, before what a caller asks
-for: ``max_tokens`` or ``max_completion_tokens``, ``temperature`` (``default`` leaves it to the server, as some hosted
-models want), ``reasoning_effort``, ``enable_thinking`` (``false`` switches the thoughts of Qwen3 and its like off,
-through the chat template), ``structured`` (``false`` never asks for an answer by a JSON schema) and ``extra_body``, a
-JSON object of further fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written
-``%26``).
+``URL#MODEL&key=VARIABLE&concurrency=32&timeout=60&retries=8``, and ``price=IN,OUT`` of a million tokens.
+
+The others go with every chat, before what a caller asks for: ``max_tokens`` or ``max_completion_tokens``,
+``temperature`` (``default`` leaves it to the server, as some hosted models want), ``reasoning_effort``,
+``enable_thinking`` (``false`` switches the thoughts of Qwen3 and its like off, through the chat template),
+``structured`` (``false`` never asks for an answer by a JSON schema) and ``extra_body``, a JSON object of further
+fields: ``URL#MODEL&enable_thinking=false&extra_body={"top_k":20}`` (``&`` in it is written ``%26``).
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ def _word(text: str) -> str:
     return text
 
 
+def _prices(text: str) -> tuple[float, float]:
+    into, out = map(float, text.split(","))
+    if not 0 <= min(into, out) <= max(into, out) < math.inf:
+        raise ValueError(text)
+    return into, out
+
+
 def _object(text: str) -> dict[str, Any]:
     content = json.loads(unquote(text))
     if not isinstance(content, dict) or content.keys() & _OURS:
@@ -65,6 +73,7 @@ _OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "reasoning_effort": _word,
     "enable_thinking": _truth,
     "structured": _truth,
+    "price": _prices,
     "extra_body": _object,
 }
 #: Options that are fields of a chat, as they are.

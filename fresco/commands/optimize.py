@@ -42,12 +42,19 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
         type=address,
         action="append",
         metavar="P",
-        help="clauses, clauses:tpe, file:PATH or llm:URL#MODEL; repeatable, they share each round (default: clauses)",
+        help="clauses, clauses:nsga2, clauses:tpe, clauses:random, file:PATH or llm:URL#MODEL; repeatable, they share "
+        "each round (default: clauses, chosen by a model of their worth)",
     )
     how.add_argument("--clauses", metavar="FILE", help="another bank of clauses (TOML)")
-    how.add_argument("--rounds", type=positive, default=10, metavar="N")
+    how.add_argument("--rounds", type=positive, metavar="N", help="default: enough for 320 instructions")
+    how.add_argument(
+        "--budget", metavar="B", help="ends each search: pairs (200000, 200k), minutes (90min, 2h) or a price (5usd)"
+    )
     how.add_argument("--population", type=positive, default=4, metavar="N", help="instructions kept (default: 4)")
-    how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 8 x population)")
+    how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 2; 4 by an LLM)")
+    how.add_argument(
+        "--like-paper", action="store_true", help="FRESCO's generations: 10 rounds of 8 children for each one kept"
+    )
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
     add_seed(how, "the first search and resampling")
     how.add_argument("--seeds", type=positive, default=3, metavar="N", help="searches, each with its seed (default: 3)")
@@ -83,6 +90,8 @@ def run_optimize(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         population=options.population,
         children=options.children,
+        budget=options.budget,
+        like_paper=options.like_paper,
         selection=options.selection,
         seeds=options.seeds,
         baselines=not options.no_baselines,

@@ -21,14 +21,16 @@ from fresco.io.provenance import environment
 from fresco.io.secrets import command_line
 from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
-from fresco.optimizer.proposers.base import Proposer
+from fresco.optimizer.proposers.base import Proposer, is_slow
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
 from fresco.optimizer.report.result import SearchResult
+from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.rounds import SEARCH_VERSION, Search, SearchSettings, Watcher
+from fresco.optimizer.search.rounds import SEARCH_VERSION, Search
+from fresco.optimizer.search.settings import SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
 from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
 from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
@@ -39,6 +41,12 @@ from fresco.scoring.store import ScoreStore, default_store
 _PASSING = ("key", "concurrency", "timeout", "retries")
 
 
+#: Instructions that a search tries where neither rounds nor a budget are given: as many as FRESCO's most.
+CHILDREN = 320
+_PAPER_ROUNDS = 10
+_NO_END = 10**6  # rounds: the budget ends the search
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """What a search is told.
@@ -47,9 +55,11 @@ class SearchOptions:
         instruction: To start from; None for the model's own.
         proposer: Specs; they share each round.
         clauses: File of another bank of clauses.
-        rounds: Of each search.
+        rounds: Of each search; None for as many as make :data:`CHILDREN` instructions, or as the budget allows.
         population: Instructions kept.
-        children: New ones a round; eight times the population where None.
+        children: New ones a round; two where None, four where a language model writes them.
+        budget: Ends each search: pairs, minutes or a price, see :meth:`fresco.optimizer.search.budget.Budget.parse`.
+        like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seed: Of the first search and of resampling.
         seeds: Searches, each with its seed.
@@ -72,9 +82,11 @@ class SearchOptions:
     instruction: str | None = None
     proposer: Sequence[str] = ("clauses",)
     clauses: str | Path | None = None
-    rounds: int = 10
+    rounds: int | None = None
     population: int = 4
     children: int | None = None
+    budget: str | None = None
+    like_paper: bool = False
     selection: str = "racing"
     seed: int = 0
     seeds: int = 3
@@ -98,13 +110,28 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None:
                 require_whole(name, value)
+        if self.like_paper and self.children is not None:
+            raise FrescoError("--like-paper makes eight children for each instruction kept; leave --children away")
+        if self.budget is not None:
+            Budget.parse(self.budget)
         if self.selection not in ("racing", "full"):
             raise FrescoError(f"--selection {self.selection}: choose racing or full")
 
-    @property
-    def children_a_round(self) -> int:
-        """New instructions a round."""
-        return self.children or 8 * self.population
+    def search_settings(self, seed: int, *, slow: bool) -> SearchSettings:
+        """How the search of a seed runs.
+
+        Args:
+            seed: Its own.
+            slow: Whether a proposer takes long: then a round is written while the one before is scored.
+        """
+        budget = Budget.parse(self.budget) if self.budget else None
+        children = None if self.like_paper else self.children or (4 if slow else 2)
+        usual = _PAPER_ROUNDS if children is None else _NO_END if budget else -(-CHILDREN // children)
+        racing = self.selection == "racing"
+        ahead = 0 if self.like_paper else int(slow)
+        return SearchSettings(
+            self.rounds or usual, self.population, children, seed, racing=racing, ahead=ahead, budget=budget
+        )
 
     @property
     def settings(self) -> Settings:
@@ -199,14 +226,13 @@ def _search_all(
     for seed, study in studies.items():
         own = [PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed) for spec in options.proposer]
         proposers += own
-        racing = options.selection == "racing"
         search = Search(
             study,
             objective,
             splits.search.pools,
             splits.train.pools if splits.train else (),
             own,
-            SearchSettings(options.rounds, options.population, options.children_a_round, seed, racing),
+            options.search_settings(seed, slow=any(map(is_slow, own))),
             base,
             bank.choices,
             watcher,
@@ -268,7 +294,7 @@ def _identity(
         "proposer": [_lasting(spec) for spec in options.proposer],
         "bank of clauses": hashlib.sha256(json.dumps(choices).encode()).hexdigest(),
         "population": options.population,
-        "number of children": options.children_a_round,
+        "number of children": options.children or ("8 for each" if options.like_paper else "usual"),
         "selection": options.selection,
         "seed": options.seed,
     }
@@ -332,7 +358,8 @@ def _record(
         "settings": {
             key: getattr(options, key)
             for key in (
-                *("proposer", "clauses", "rounds", "population", "children", "selection", "seed", "seeds", "limit"),
+                *("proposer", "clauses", "rounds", "population", "children", "budget", "like_paper", "selection"),
+                *("seed", "seeds", "limit"),
                 *("instruction", "device", "dtype", "max_length", "batch_tokens", "resamples"),
             )
         },

@@ -60,6 +60,22 @@ def test_the_front_and_its_hypervolume():
     assert base["gain"] == {"value": 0.0, "ci_low": 0.0, "ci_high": 0.0}
 
 
+def test_nobody_leaves_the_front_by_a_point_estimate():
+    part, rng = split(), np.random.default_rng(2)
+    close = part.values["i2"] + rng.normal(0, 0.1, len(POOLS))
+    close -= np.where(EK, close[EK].mean() - part.values["i2"][EK].mean() + 0.004, 0)
+    close -= np.where(EK, 0, close[~EK].mean() - part.values["i2"][~EK].mean() + 0.004)
+    wide = dataclasses.replace(part, values={**part.values, "close": close})
+    points = {key: (own[EK].mean(), own[~EK].mean()) for key, own in wide.values.items()}
+    assert points["close"] < points["i2"] and points["close"][1] < points["i2"][1]  # dominated by its estimates
+    keys = ["base", "i1", "i2", "i3", "close"]
+    assert wide.front(keys) == ["i1", "i2", "close"]
+    shares = wide.standing(keys)
+    assert shares["i1"] == shares["i2"] == 1.0
+    assert shares["base"] == shares["i3"] == 0.0
+    assert 0.05 <= shares["close"] < 1.0
+
+
 def test_the_interval_of_a_hypervolume_is_that_of_its_resamples():
     part = split()
     bootstrap = SubjectBootstrap([pool.query.subject for pool in POOLS], resamples=200, seed=0)

@@ -64,7 +64,7 @@ def test_proposals_are_new_distinct_assembled_and_the_same_for_the_same_state(sa
     assert second != ClausesProposer(BANK, sampler).propose(state_after(finished, seed=1), 12)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "random"])
 def test_what_was_found_steers_the_next_round(sampler):
     """Every trial with the wording "newest" was good on both sides: it is proposed more often than by chance."""
     rng = random.Random(0)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.llm_answers import Rejection
+from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.racing import ek_and_nek
-from fresco.optimizer.search.rounds import Search, SearchSettings
+from fresco.optimizer.search.racing import ek_and_nek, standings
+from fresco.optimizer.search.rounds import Search, members_of
+from fresco.optimizer.search.settings import SearchSettings
 from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
-from fresco.records import Benchmark
+from fresco.records import Benchmark, Task
 from fresco.scoring.store import ScoreStore
 from tests.optimizer.instruction_reader import make_pools
 from tests.optimizer.obedient import Obedient
@@ -116,27 +121,127 @@ def test_values_are_the_means_over_all_queries_and_estimates_pair_with_the_base(
     states = set()
     for trial in run.study.trials():
         text, state = trial.user_attrs["text"], trial.state.name
-        values = whole[text] = run.objective.average_precisions(text, run.stages.pools)
+        values = whole[text] = run.objective.average_precisions(text, POOLS)
         states.add(state)
         seen = trial.user_attrs["queries_scored"]
         if state == "COMPLETE":
-            assert trial.values == pytest.approx(ek_and_nek(values, run.stages.pools))
+            assert trial.values == pytest.approx(ek_and_nek(values, POOLS))
+            assert run.values_of(trial.number) == pytest.approx(values)
             assert seen == len(POOLS)
         else:
-            part = run.stages.pools[:seen]
+            part = run.stages(trial.user_attrs["round"]).pools[:seen]
+            at = [POOLS.index(pool) for pool in part]
             base = whole[None]
             expected = [
                 full + own - same
                 for full, own, same in zip(
-                    ek_and_nek(base, run.stages.pools),
-                    ek_and_nek(values[:seen], part),
-                    ek_and_nek(base[:seen], part),
+                    ek_and_nek(base, POOLS),
+                    ek_and_nek(values[at], part),
+                    ek_and_nek(base[at], part),
                     strict=True,
                 )
             ]
             assert trial.user_attrs["estimate"] == pytest.approx(expected)
             assert seen < len(POOLS)
     assert states == {"COMPLETE", "PRUNED"}
+
+
+def test_every_round_draws_its_own_order_of_the_queries(search):
+    run = search(Scripted(["Prefer the newest."], ["The latest date."]))
+    first, second = ([pool.query.id for pool in run.stages(number).pools] for number in (1, 2))
+    assert sorted(first) == sorted(second)
+    assert first[:8] != second[:8]
+
+
+def test_errors_of_dropped_trials_shrink_with_the_queries_that_are_left(search):
+    run = search(ClausesProposer(BANK), children=12, rounds=2)
+    run.run()
+    dropped = [trial for trial in run.study.trials() if trial.state.name == "PRUNED"]
+    base = run.values_of(0)
+    for trial in dropped:
+        part = run.stages(trial.user_attrs["round"]).pools[: trial.user_attrs["queries_scored"]]
+        at = [POOLS.index(pool) for pool in part]
+        gains = run.objective.average_precisions(trial.user_attrs["text"], part) - base[at]
+        for task, error in zip(Task, trial.user_attrs["error"], strict=True):
+            own = [gain for gain, pool in zip(gains, part, strict=True) if pool.query.task is task]
+            left = 1 - len(own) / 32
+            assert error == pytest.approx(np.std(own, ddof=1) * (left / len(own)) ** 0.5)
+    assert dropped
+
+
+def test_like_the_paper_a_round_has_eight_children_for_each_member(search):
+    proposer = Scripted(["Prefer the newest.", "State the fact."], [])
+    run = search(proposer, children=None)
+    run.run()
+    assert proposer.counts == [8, 8 * len(proposer.states[1].population)]
+
+
+def test_a_budget_of_pairs_ends_the_search_and_a_longer_one_goes_on(search):
+    pairs = sum(map(len, POOLS))
+    short = search(ClausesProposer(BANK), rounds=50, children=2, budget=Budget("pairs", 4 * pairs)).run()
+    assert short[-2].pairs_scored < 4 * pairs <= short[-1].pairs_scored
+    again = search(ClausesProposer(BANK), rounds=50, children=2, budget=Budget("pairs", 4 * pairs))
+    assert again.run() == short
+    assert again.objective.computed == 0
+    longer = search(ClausesProposer(BANK), rounds=50, children=2, budget=Budget("pairs", 6 * pairs)).run()
+    assert longer[: len(short)] == short
+    assert len(longer) > len(short)
+
+
+def test_what_a_point_estimate_left_out_is_proved_too(search):
+    run = search(ClausesProposer(BANK), children=12, population=1)
+    reports = run.run()
+    (kept,) = reports[-1].population
+    archive = run.archive(3)
+    assert 0 < len(archive) <= 3
+    assert kept.number not in {member.number for member in archive}
+    everything = members_of(run.study.trials())
+    found = standings({each.number: run.values_of(each.number) for each in everything}, POOLS)
+    shares = [found[member.number].share for member in archive]
+    assert shares == sorted(shares, reverse=True)
+    assert min(shares) >= run.settings.level
+    others = [each for each in everything if each not in archive and each != kept]
+    assert len(archive) == 3 or all(found[each.number].share < run.settings.level for each in others)
+
+
+class Slow(Scripted):
+    """Writes only once the round before is being scored, and looks at training pools on the way."""
+
+    slow = True
+
+    def __init__(self, *rounds):
+        super().__init__(*rounds)
+        self.threads = []
+
+    def propose(self, state, count):
+        self.threads.append(threading.current_thread() is threading.main_thread())
+        state.score_training(f"Training {state.round}.", state.training)
+        return super().propose(state, count)
+
+
+def test_a_slow_proposer_writes_while_the_round_before_is_scored(search):
+    texts = [["Prefer the newest."], ["The latest date."], ["Use the timestamp."], ["State the fact."]]
+    proposer = Slow(*texts)
+    run = search(proposer, rounds=4, ahead=1)
+    reports = run.run()
+    assert [report.tried for report in reports] == [1] * 5
+    assert [texts_of(run, number) for number in range(1, 5)] == texts
+    assert proposer.threads == [True, False, False, False]  # the first has nothing to wait beside
+    known = [{trial.user_attrs["text"] for trial in state.trials} for state in proposer.states]
+    assert known == [{None}, {None}, {None, *texts[0]}, {None, *texts[0], *texts[1]}]
+    assert proposer.states[2].seen >= {*texts[0], *texts[1]}
+    assert [run.study.planned(number)["cost"]["pairs"] for number in range(1, 5)] == [sum(map(len, TRAINING))] * 4
+
+
+def test_a_slow_proposer_that_fails_fails_the_search(search):
+    class Failing(Slow):
+        def propose(self, state, count):
+            if state.round == 2:
+                raise FrescoError("the server is down")
+            return super().propose(state, count)
+
+    with pytest.raises(FrescoError, match="the server is down"):
+        search(Failing(["Prefer the newest."]), rounds=3, ahead=1).run()
 
 
 def test_the_same_seed_searches_the_same_and_another_one_something_else(search):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from fresco.optimizer.report.console import ConsoleWatcher, print_result
-from fresco.optimizer.search.rounds import RoundReport
+from fresco.optimizer.search.settings import RoundReport
 from tests.optimizer.conftest import SEARCH, fresco
 from tests.optimizer.test_operators import obedient
 from tests.servers.chat_api import serve, words_of

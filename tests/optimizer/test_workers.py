@@ -20,9 +20,10 @@ from tests.optimizer.worker import CHILDREN, ROUNDS, search
 KILLS = 5
 
 
-def work(folder):
+def work(folder, ahead):
+    storage, store = f"sqlite:///{folder / 'study.db'}", folder / "scores.sqlite"
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.optimizer.worker", f"sqlite:///{folder / 'study.db'}", folder / "scores.sqlite"],
+        [sys.executable, "-m", "tests.optimizer.worker", storage, store, str(ahead)],
         cwd=ROOT,
         env={**os.environ, "OBEDIENT_SECONDS": "0.003"},
         stderr=subprocess.PIPE,
@@ -59,10 +60,10 @@ def outcome(study):
     )
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_trial_is_lost_or_doubled(tmp_path, seed):
+@pytest.mark.parametrize(("seed", "ahead"), [(0, 0), (1, 1)])
+def test_no_trial_is_lost_or_doubled(tmp_path, seed, ahead):
     rng = random.Random(seed)
-    workers = [work(tmp_path), work(tmp_path)]
+    workers = [work(tmp_path, ahead), work(tmp_path, ahead)]
     try:
         for _ in range(KILLS):
             wait_for(tmp_path, rng.randrange(1, 40), workers)
@@ -70,7 +71,7 @@ def test_no_trial_is_lost_or_doubled(tmp_path, seed):
             victim = rng.randrange(2)
             workers[victim].kill()
             workers[victim].communicate()
-            workers[victim] = work(tmp_path)
+            workers[victim] = work(tmp_path, ahead)
         for worker in workers:
             _, said = worker.communicate(timeout=120)
             assert worker.returncode == 0, said
@@ -84,5 +85,5 @@ def test_no_trial_is_lost_or_doubled(tmp_path, seed):
     assert all(("duplicate_of" in trial.user_attrs) == (trial.state.name == "FAIL") for trial in study.trials)
     ended = [trial.user_attrs["sha256"] for trial in study.trials if trial.state.name != "FAIL"]
     assert len(ended) == len(set(ended)) == 1 + ROUNDS * CHILDREN
-    alone, _ = search("sqlite:///:memory:", ":memory:")
+    alone, _ = search("sqlite:///:memory:", ":memory:", ahead)
     assert outcome(study) == outcome(alone.study)

@@ -84,7 +84,8 @@ class Proposer(Protocol):
     """Writes candidates for one round.
 
     One that has a fixed list, and so runs out rightly, says ``finite = True``: where others have nothing to try in a
-    round, the clauses take their place.
+    round, the clauses take their place. One that takes long says ``slow = True``: it is asked on a thread of its own
+    while the re-ranker scores the round before.
     """
 
     name: str
@@ -96,3 +97,8 @@ class Proposer(Protocol):
         answers come from a cache keyed by the request).
         """
         ...
+
+
+def is_slow(proposer: Proposer) -> bool:
+    """Whether a proposer says that it takes long."""
+    return bool(getattr(proposer, "slow", False))

@@ -1,23 +1,28 @@
-"""The proposers ``clauses`` and ``clauses:tpe``: instructions assembled from a bank, without any language model.
+"""The proposers ``clauses``, ``clauses:tpe``, ...: instructions assembled from a bank, without any language model.
 
-Each category of the bank is a categorical parameter ("none" or one of its wordings) under one of Optuna's
-multi-objective samplers. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
+Each category of the bank is a categorical parameter ("none" or one of its wordings). What is tried next is drawn from a
+model of what clauses are worth (:mod:`fresco.optimizer.proposers.surrogate`), from one of Optuna's multi-objective
+samplers, or by chance. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
 round, so that what is proposed depends on nothing else.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
 from fresco.optimizer.proposers.registry import PROPOSERS
+from fresco.optimizer.proposers.surrogate import Catalogue, ClauseModel, Observed, propose_choices
 from fresco.optimizer.search.study import import_optuna
+from fresco.stats.arrays import FloatArray
 
 if TYPE_CHECKING:
     import optuna
@@ -28,7 +33,7 @@ _PARENTS = 8  # trials that NSGA-II breeds from
 _TRIES = 30  # questions to the sampler for each proposal wanted: it may repeat itself
 
 #: Samplers by the name behind the colon.
-SAMPLERS = ("nsga2", "tpe")
+SAMPLERS = ("model", "nsga2", "tpe", "random")
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,38 @@ class ClausesProposer:
 
     name = "clauses"
 
-    def __init__(self, bank: Bank, sampler: str = "nsga2") -> None:
+    def __init__(self, bank: Bank, sampler: str = "model") -> None:
         if sampler not in SAMPLERS:
-            raise FrescoError(f"--proposer clauses:{sampler}: there are clauses:nsga2 (the default) and clauses:tpe")
+            known = ", ".join(f"clauses:{name}" for name in SAMPLERS)
+            raise FrescoError(f"--proposer clauses:{sampler}: there are {known}; clauses is the first")
         self._bank, self._sampler = bank, sampler
+        self._model = ClauseModel(bank.choices)
+        self._catalogue = Catalogue(bank.choices, bank.assemble, self._model)
 
     def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """See :class:`fresco.optimizer.proposers.base.Proposer`."""
+        ask = self._by_model if self._sampler == "model" else self._by_optuna
+        found: dict[str, ProposedInstruction] = {}
+        for params in ask(state, count):
+            text = self._bank.assemble(params)
+            if text and text not in state.seen:
+                found.setdefault(
+                    text, ProposedInstruction(text, "clauses", params=params, detail={"sampler": self._sampler})
+                )
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def _by_model(self, state: SearchState, count: int) -> Iterator[Mapping[str, Any]]:
+        """What the model would try; without a base (nothing is scored yet) there is nothing to gain over."""
+        rng = np.random.default_rng(state.rng.getrandbits(64))
+        observed, base, front = _observed(state, self._bank.choices)
+        candidates, texts, features = self._catalogue.look([each.params for each in observed], rng)
+        fresh = np.array([text not in state.seen for text in texts])
+        places = propose_choices(self._model, features, fresh, observed, base, front, count, rng)
+        yield from (candidates[place] for place in places)
+
+    def _by_optuna(self, state: SearchState, count: int) -> Iterator[Mapping[str, Any]]:
         optuna = import_optuna()
         study = optuna.create_study(
             directions=["maximize", "maximize"], sampler=_SAMPLERS[self._sampler](state.rng.getrandbits(32))
@@ -123,17 +153,25 @@ class ClausesProposer:
             values = trial.values or trial.user_attrs.get("estimate")
             if values and trial.distributions == distributions:
                 study.add_trial(_finished(trial, values))
-        found: dict[str, ProposedInstruction] = {}
         for _ in range(_TRIES * count):
-            if len(found) == count:
-                break
-            params = study.ask(distributions).params
-            text = self._bank.assemble(params)
-            if text and text not in state.seen:
-                found.setdefault(
-                    text, ProposedInstruction(text, "clauses", params=params, detail={"sampler": self._sampler})
-                )
-        return list(found.values())
+            yield study.ask(distributions).params
+
+
+def _observed(
+    state: SearchState, choices: Mapping[str, Sequence[str]]
+) -> tuple[list[Observed], tuple[float, float], FloatArray]:
+    """Gains of the choices tried so far, the base's values, and those of all that was scored in full."""
+    members = np.array([trial.values for trial in state.trials if trial.state.name == "COMPLETE"]).reshape(-1, 2)
+    base = (float(members[0, 0]), float(members[0, 1])) if len(members) else (0.0, 0.0)
+    observed = []
+    for trial in state.trials:
+        values = trial.values or trial.user_attrs.get("estimate")
+        if not values or trial.params.keys() != choices.keys():
+            continue
+        gains = (values[0] - base[0], values[1] - base[1])
+        errors = (0.0, 0.0) if trial.values else tuple(trial.user_attrs["error"])
+        observed.append(Observed(trial.params, gains, errors))
+    return observed, base, members
 
 
 def _finished(trial: optuna.trial.FrozenTrial, values: Sequence[float]) -> optuna.trial.FrozenTrial:
@@ -154,17 +192,25 @@ def _nsga2(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.NSGAIISampler(population_size=_PARENTS, seed=seed)
 
 
+def _random(seed: int) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
 def _tpe(seed: int) -> optuna.samplers.BaseSampler:
     import optuna
 
     return optuna.samplers.TPESampler(seed=seed)
 
 
-_SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe}
+_SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
 
 
 @PROPOSERS.register(
-    "clauses[:SAMPLER]", "clauses of a bank, combined by an Optuna sampler: nsga2 (default) or tpe", example="tpe"
+    "clauses[:SAMPLER]",
+    "clauses of a bank, combined by a model of their worth (default), nsga2, tpe or chance",
+    example="tpe",
 )
 def _open(sampler: str, bank: Bank) -> ClausesProposer:
-    return ClausesProposer(bank, sampler or "nsga2")
+    return ClausesProposer(bank, sampler or "model")

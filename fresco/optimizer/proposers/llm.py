@@ -77,6 +77,7 @@ class LlmProposer:
     """
 
     name = "llm"
+    slow = True
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.table import Table
 
-from fresco.optimizer.search.rounds import RoundReport
+from fresco.optimizer.search.settings import RoundReport
 from fresco.optimizer.search.study import without_password
 from fresco.terminal.console import literal
 from fresco.terminal.figures import interval
@@ -102,7 +102,9 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
     """
     kept = [member for member in front["members"] if member["on_front"]]
     console.print(front_table(front))
-    console.print("[dim]* on the front of validation; gains are paired with the base instruction's[/]")
+    console.print(
+        "[dim]* on the front of validation, or not surely off it; gains are paired with the base instruction's[/]"
+    )
     for member in kept:
         console.print(f"{member['id']}: {literal(member['text'])}")
     for part, area in front["hypervolume"].items():

@@ -6,13 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fresco.metrics.aggregate import rounded
 from fresco.optimizer.baselines import TunedBaseline
+from fresco.optimizer.proposers.base import ScoredInstruction
 from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
 from fresco.optimizer.search.objective import Objective, precisions
 from fresco.optimizer.search.racing import ek_and_nek
-from fresco.optimizer.search.rounds import RoundReport, Search, Watcher
+from fresco.optimizer.search.rounds import Search
+from fresco.optimizer.search.settings import RoundReport, Watcher
 from fresco.optimizer.search.study import text_digest
 from fresco.optimizer.seen import digests
 from fresco.records import SCHEMA_VERSION, Benchmark, Pool
@@ -37,6 +41,11 @@ class Found:
 
     search: Search
     reports: Sequence[RoundReport]
+
+    @cached_property
+    def candidates(self) -> Sequence[ScoredInstruction]:
+        """The last population, and as many others that a point estimate alone has left out of it."""
+        return [*self.reports[-1].population, *self.search.archive(self.search.settings.population)]
 
     @property
     def seed(self) -> int:
@@ -81,7 +90,7 @@ def prove(
     base = found[0].search.base
     texts: dict[str | None, None] = {base: None}
     for each in found:
-        texts |= dict.fromkeys(member.text for member in each.reports[-1].population)
+        texts |= dict.fromkeys(member.text for member in each.candidates)
     validation, test = (
         _Scoring(part.pools, objective, watch, name)
         for part, name in ((splits.validation, "validation"), (splits.test, "test"))
@@ -94,14 +103,16 @@ def prove(
         for part in (validation, test)
     }
     rows = {name: part.rows() for name, part in parts.items()}
-    fronts = {each.seed: [ids[member.text] for member in each.reports[-1].population] for each in found}
+    fronts = {each.seed: [ids[member.text] for member in each.candidates] for each in found}
     union = parts["validation"].front(list(ids.values()))
+    standing = parts["validation"].standing(list(ids.values()))
     members = [
         {
             "id": key,
             "text": text,
             "sha256": text_digest(text),
             "on_front": key in union,
+            "standing": rounded(standing[key]),
             "seeds": [own for own, keys in fronts.items() if key in keys],
             **{part: rows[part][key] for part in rows},
             "lineage": [entry for each in found for entry in _lineage(each.search.study.trials(), text)],

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fresco.metrics.aggregate import rounded
-from fresco.optimizer.search.racing import ek_and_nek, resampled
-from fresco.optimizer.search.selection import hypervolume, non_dominated
+from fresco.optimizer.search.racing import ek_and_nek, resampled, standings
+from fresco.optimizer.search.selection import hypervolume
 from fresco.records import Pool, Task
 from fresco.stats.arrays import FloatArray
 from fresco.stats.intervals import SubjectBootstrap, percentile_interval
@@ -24,6 +24,8 @@ from fresco.stats.intervals import SubjectBootstrap, percentile_interval
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 _NORMAL = 1.96
 _FEW_SUBJECTS = 20
+#: An instruction is on the front unless fewer of the resamples than this have it there.
+MEMBER = 0.05
 
 #: ``value``, ``ci_low``, ``ci_high`` and ``n``, as in the rows of ``fresco score``.
 Row = dict[str, Any]
@@ -62,7 +64,9 @@ class Split:
             bootstrap = SubjectBootstrap(subjects, resamples=self.resamples, seed=self.seed)
             values = np.stack([self.values[key][own] for key in keys], axis=1)
             for name, columns in ((task, values), (f"{task} gain", values - self.values[self.base][own][:, None])):
-                estimate = bootstrap.ratio(columns, np.ones_like(columns))
+                # As `fresco score` has them: what lies between 0 and 1 is a share, what is below 0, too, is resampled.
+                bounds = bootstrap.share if name == task else bootstrap.ratio
+                estimate = bounds(columns, np.ones_like(columns))
                 for place, key in enumerate(keys):
                     rows[key][str(name)] = {
                         "value": rounded(estimate.value[place]),
@@ -73,10 +77,19 @@ class Split:
         return rows
 
     def front(self, keys: Sequence[str]) -> list[str]:
-        """The keys that none of them dominates."""
-        points = [ek_and_nek(self.values[key], self.pools) for key in keys]
-        ek, nek = (np.array(side) for side in zip(*points, strict=True))
-        return [key for key, keep in zip(keys, non_dominated(ek, nek), strict=True) if keep]
+        """The keys that are not surely dominated: on the front in at least :data:`MEMBER` of the resamples.
+
+        A point estimate alone drops nobody: which of two close instructions is ahead is luck, and a front that keeps
+        both loses nothing.
+        """
+        shares = self.standing(keys)
+        return [key for key in keys if shares[key] >= MEMBER]
+
+    def standing(self, keys: Sequence[str]) -> dict[str, float]:
+        """Share of the resamples in which each key is on the front of all; 1 for those on it by their estimates."""
+        values = {place: self.values[key] for place, key in enumerate(keys)}
+        found = standings(values, self.pools, resamples=self.resamples, seed=self.seed)
+        return {key: found[place].share for place, key in enumerate(keys)}
 
     def hypervolume(self, keys: Sequence[str]) -> Row:
         """The area that the keys dominate above (0, 0), with its interval and what it is above the base's."""
@@ -119,7 +132,7 @@ def over_seeds(values: Sequence[float]) -> Row:
     if len(values) < 2:
         return {"value": rounded(mean), "sd": None, "ci_low": None, "ci_high": None, "n": len(values)}
     deviation = float(np.std(values, ddof=1))
-    half = _STUDENT.get(len(values) - 1, _NORMAL) * deviation / math.sqrt(len(values))
+    half = student(len(values) - 1) * deviation / math.sqrt(len(values))
     return {
         "value": rounded(mean),
         "sd": rounded(deviation),
@@ -127,6 +140,11 @@ def over_seeds(values: Sequence[float]) -> Row:
         "ci_high": rounded(mean + half),
         "n": len(values),
     }
+
+
+def student(freedom: int) -> float:
+    """Two-sided 95 % quantile of Student's t; of the normal distribution beyond the table."""
+    return _STUDENT.get(freedom, _NORMAL)
 
 
 def _low(row: Row) -> float:

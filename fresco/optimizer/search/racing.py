@@ -69,7 +69,9 @@ class Stages:
         return sum(len(pool) for pool in self.pools)
 
 
-def draw_stages(pools: Sequence[Pool], *, shares: Sequence[float] = SHARES, seed: int = 0, least: int = 8) -> Stages:
+def draw_stages(
+    pools: Sequence[Pool], *, shares: Sequence[float] = SHARES, seed: int | str = 0, least: int = 8
+) -> Stages:
     """Nested query sets of whole subjects, the same share of each stratum in each.
 
     A stratum is the subjects that have queries of the same tasks and kinds. A stage in which a task would have fewer

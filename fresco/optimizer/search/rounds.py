@@ -1,7 +1,13 @@
-"""The search: rounds of proposals, each raced to the end, on one study that any number of workers share.
+"""The search: small rounds of proposals, each raced to the end, on one study that any number of workers share.
 
-What a round proposes is a function of the seed, the round and the finished trials of earlier rounds; who scores what is
-not. So a search that was killed and started again by one worker ends in the same trials as an undisturbed one.
+A round is a few instructions, so that each learns from those before it; FRESCO's generations are rounds of eight
+children for each member. What a round proposes is a function of the seed, the round and the finished trials of earlier
+rounds; who scores what is not. So a search that was killed and started again ends in the same trials as an undisturbed
+one, and so does one that several workers share.
+
+A round may look back a little less (``SearchSettings.ahead``): then it does not wait for the last one's scores, so that
+a language model writes while the re-ranker scores and a second worker finds something to do. Each round draws its own
+order of the queries, or the luck of the first few would choose all the way.
 """
 
 from __future__ import annotations
@@ -11,16 +17,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fresco.optimizer.proposers.base import ProposedInstruction, Proposer, ScoredInstruction, SearchState
+from fresco.optimizer.proposers.base import (
+    ProposedInstruction,
+    Proposer,
+    ScoredInstruction,
+    ScoreTraining,
+    SearchState,
+    is_slow,
+)
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.racing import LEVEL, SHARES, Race, Stages, draw_stages, ek_and_nek, race
+from fresco.optimizer.search.racing import SHARES, Race, Stages, draw_stages, ek_and_nek, race, standings
 from fresco.optimizer.search.selection import hypervolume, non_dominated, select, values_of
+from fresco.optimizer.search.settings import RoundReport, SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy
-from fresco.records import Pool
+from fresco.optimizer.search.writing import TrainingMeter, Writing, Written
+from fresco.records import Pool, Task
 from fresco.scoring.runner import Progress
 from fresco.stats.arrays import FloatArray
 
@@ -28,68 +43,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 #: Another one: a study of an earlier one cannot be gone on with.
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 
 _REJECTIONS_KEPT = 100  # a round; what an attribute of a MySQL storage holds
 _LONGEST_WAIT = 1.0  # seconds between two looks at what other workers do
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How a search runs.
-
-    Attributes:
-        rounds: After round 0, which is the base instruction alone.
-        population: Most members kept.
-        children: New instructions a round.
-        seed: Of the proposals, the stages and the resampling.
-        racing: Whether dominated candidates are dropped early; else all are scored on all queries.
-        level: See :data:`fresco.optimizer.search.racing.LEVEL`.
-    """
-
-    rounds: int = 10
-    population: int = 4
-    children: int = 32
-    seed: int = 0
-    racing: bool = True
-    level: float = LEVEL
-
-
-@dataclass(frozen=True)
-class RoundReport:
-    """Where the search stands after a round.
-
-    Attributes:
-        round: From 0.
-        population: The members kept.
-        tried: Instructions of this round.
-        dropped: Those of them that did not survive the race.
-        rejected: Proposals of this round that got no trial, by reason.
-        refilled: Whether the proposers had nothing to try, so that another one was asked.
-        pairs_scored: Of all rounds so far.
-        pairs_spared: Of all rounds so far.
-        hypervolume: Of all that was scored on every query of the search; it never falls.
-    """
-
-    round: int
-    population: Sequence[ScoredInstruction]
-    tried: int
-    dropped: int
-    rejected: Mapping[str, int]
-    refilled: bool
-    pairs_scored: int
-    pairs_spared: int
-    hypervolume: float
-
-
-class Watcher(Protocol):
-    """Is told how far a search has come."""
-
-    def scored(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` query-passage pairs."""
-
-    def round_done(self, seed: int, report: RoundReport) -> None:
-        """A round has ended."""
 
 
 @dataclass
@@ -121,8 +78,18 @@ class Search:
     refill: Proposer | None = None
 
     def __post_init__(self) -> None:
-        shares = SHARES if self.settings.racing else (1.0,)
-        self.stages: Stages = draw_stages(self.pools, shares=shares, seed=self.settings.seed)
+        self._stages: dict[int, Stages] = {}
+        self._values: dict[int, FloatArray] = {}
+        self._place = {pool.query.id: place for place, pool in enumerate(self.pools)}
+        self._writing: dict[int, Writing] = {}
+        self._scored = 0
+
+    def stages(self, number: int) -> Stages:
+        """The query sets of a round."""
+        if number not in self._stages:
+            shares = SHARES if self.settings.racing else (1.0,)
+            self._stages[number] = draw_stages(self.pools, shares=shares, seed=f"{self.settings.seed}:{number}")
+        return self._stages[number]
 
     def run(self) -> list[RoundReport]:
         """Run all rounds, or what is left of them.
@@ -130,13 +97,23 @@ class Search:
         Raises:
             FrescoError: the re-ranker or a proposer failed; every finished score and trial is kept.
         """
-        reports = []
-        for number in range(self.settings.rounds + 1):
-            self._plan(number)
-            self._race(number)
-            reports.append(self.report(number))
-            if self.watch:
-                self.watch.round_done(self.settings.seed, reports[-1])
+        reports: list[RoundReport] = []
+        wait = _Wait()
+        while len(reports) <= self.settings.rounds:
+            scored = self._scored
+            for number in range(len(reports), min(len(reports) + self.settings.ahead, self.settings.rounds) + 1):
+                if number == len(reports) and self._is_over(number):
+                    return reports
+                if self._advance(number) and number == len(reports):
+                    reports.append(self.report(number))
+                    if self.watch:
+                        self.watch.round_done(self.settings.seed, reports[-1])
+                    break
+            else:  # whatever is left to do, others do
+                if self._scored == scored:
+                    wait()
+                continue
+            wait = _Wait()
         return reports
 
     def report(self, number: int) -> RoundReport:
@@ -155,44 +132,94 @@ class Search:
             dict(plan.get("rejected", {})),
             bool(plan.get("refilled", False)),
             scored,
-            len(trials) * self.stages.all_pairs - scored,
+            len(trials) * self.stages(0).all_pairs - scored,
             float(hypervolume(*values_of(members))),
         )
 
-    def _plan(self, number: int) -> None:
-        """Make sure that every instruction of the round has its trial."""
-        wait = _Wait()
-        while self.study.planned(number) is None:
-            if (lease := self.study.take_planning(number)) is None:
-                wait()
-                continue
-            with lease:
-                proposals, rejected = self._proposals(number, self.proposers)
-                if refilled := not proposals and self.refill is not None:
-                    proposals, more = self._proposals(number, [self.refill])
-                    rejected += more
-            for proposal in proposals:
+    def _advance(self, number: int) -> bool:
+        """Do what can be done for a round without waiting for others; whether it has ended."""
+        if self._is_over(number) or (self.study.planned(number) is None and not self._plan(number)):
+            return False
+        if self.settings.ahead and number < self.settings.rounds:
+            self._write_ahead(number + 1)
+        try:
+            self._race(number)
+        except _BusyError:
+            return False
+        return True
+
+    def _known(self, number: int) -> list[FrozenTrial] | None:
+        """The trials that a round may know, once all of them have ended and every round before it is planned."""
+        if any(self.study.planned(earlier) is None for earlier in range(number)):
+            return None
+        trials = self.study.rounds(max(number - self.settings.ahead, min(number, 1)))
+        return trials if all(trial.state.is_finished() for trial in trials) else None
+
+    def _is_over(self, number: int) -> bool:
+        """Whether the budget leaves nothing for a round; told by what it may know, so all workers end alike."""
+        if number == 0 or self.settings.budget is None or (known := self._known(number)) is None:
+            return False
+        return self.settings.budget.is_spent(known, [self.study.planned(earlier) or {} for earlier in range(number)])
+
+    def _plan(self, number: int) -> bool:
+        """Make sure that every instruction of the round has its trial; False while another worker sees to it."""
+        known = self._known(number)
+        if known is None or (lease := self.study.take_planning(number)) is None:
+            return False
+        with lease:
+            written = self._written(number, known)
+            for proposal in written.proposals:
                 text = self.base if number == 0 else proposal.text
                 self.study.add(proposal, text=text, number=number, seed=self.settings.seed, choices=self.choices)
-            self.study.mark_planned(
-                number,
-                {
-                    "proposed": len(proposals),
-                    "rejected": dict(Counter(each["reason"] for each in rejected).most_common()),
-                    "rejections": rejected[:_REJECTIONS_KEPT],
-                    "refilled": refilled,
-                },
-            )
+            self.study.mark_planned(number, written.plan)
+        return True
+
+    def _write_ahead(self, number: int) -> None:
+        """Have a slow proposer write a round while others are scored."""
+        if not any(map(is_slow, self.proposers)) or number in self._writing or self.study.planned(number) is not None:
+            return
+        known = self._known(number)
+        if known is not None and not self._is_over(number):
+            self._writing[number] = Writing(lambda score: self._write(number, known, score))
+
+    def _written(self, number: int, known: Sequence[FrozenTrial]) -> Written:
+        """What was written ahead, or is written now."""
+        writing = self._writing.pop(number, None)
+        return writing.join(self.objective.scores) if writing else self._write(number, known, self.objective.scores)
+
+    def _write(self, number: int, known: Sequence[FrozenTrial], score: ScoreTraining) -> Written:
+        """Ask the proposers for a round."""
+        meter = TrainingMeter(score)
+        started, price = time.perf_counter(), self._price()
+        proposals, rejected = self._proposals(number, known, self.proposers, meter)
+        refilled = not proposals and self.refill is not None
+        if refilled and self.refill is not None:
+            proposals, more = self._proposals(number, known, [self.refill], meter)
+            rejected += more
+        cost = {"pairs": meter.pairs, "seconds": time.perf_counter() - started, "price": self._price() - price}
+        plan = {
+            "proposed": len(proposals),
+            "rejected": dict(Counter(each["reason"] for each in rejected).most_common()),
+            "rejections": rejected[:_REJECTIONS_KEPT],
+            "refilled": refilled,
+            "cost": cost,
+        }
+        return Written(proposals, plan)
+
+    def _price(self) -> float:
+        clients = [getattr(proposer, "client", None) for proposer in self.proposers]
+        return sum(client.cost or 0.0 for client in clients if client is not None)
 
     def _proposals(
-        self, number: int, proposers: Sequence[Proposer]
+        self, number: int, trials: Sequence[FrozenTrial], proposers: Sequence[Proposer], score: ScoreTraining
     ) -> tuple[list[ProposedInstruction], list[dict[str, Any]]]:
         """What proposers write for a round, and what of it cannot be tried."""
         if number == 0:
             return [ProposedInstruction(self.base or self.objective.default_text or "", "base")], []
-        trials = self.study.rounds(number)
         population = select(members_of(trials), self.settings.population)
-        seen = {trial.user_attrs["text"] for trial in trials} | {self.base, self.objective.default_text}
+        children = 8 * len(population) if self.settings.children is None else self.settings.children
+        everything = self.study.rounds(number)  # what is under way is seen, though not yet known
+        seen = {trial.user_attrs["text"] for trial in everything} | {self.base, self.objective.default_text}
         texts = {text for text in seen if text is not None}
         kept: dict[str, ProposedInstruction] = {}
         rejected: list[dict[str, Any]] = []
@@ -202,11 +229,11 @@ class Search:
                 population,
                 frozenset(texts | kept.keys()),
                 self.training,
-                self.objective.scores,
+                score,
                 trials,
                 random.Random(f"{self.settings.seed}:{number}:{place}"),  # noqa: S311 - to repeat, not to hide
             )
-            left = self.settings.children - len(kept)
+            left = children - len(kept)
             share = -(-left // (len(proposers) - place))  # what one leaves over goes to the next ones
             for proposal in proposer.propose(state, share):
                 if reason := _unusable(proposal.text, state.seen | kept.keys()):
@@ -220,67 +247,99 @@ class Search:
         return list(kept.values()), rejected
 
     def _race(self, number: int) -> None:
-        """Score a round's trials and end each of them."""
+        """Score a round's trials and end each of them.
+
+        Raises:
+            _BusyError: others are scoring what is missing.
+        """
         trials = {trial.number: trial for trial in self.study.of_round(number)}
         if all(trial.state.is_finished() for trial in trials.values()):
             return
-        earlier = members_of(self.study.rounds(number))
+        stages = self.stages(number)
+        place = [self._place[pool.query.id] for pool in stages.pools]
+        earlier = members_of(self._known(number) or ())
         front = [m for m, keep in zip(earlier, non_dominated(*values_of(earlier)), strict=True) if keep]
         texts = {key: trial.user_attrs["text"] for key, trial in trials.items()}
         found = race(
             list(trials),
-            self.stages,
+            stages,
             lambda alive, stage: self._evaluate({key: texts[key] for key in alive}, stage, number),
-            rivals={member.number: self._all_values(member.number) for member in front},
+            rivals={member.number: self.values_of(member.number)[place] for member in front},
             level=self.settings.level if self.settings.racing else 0.0,
             seed=self.settings.seed,
         )
         for key, trial in trials.items():
-            self._end(trial, found, key)
+            self._end(trial, found, key, stages)
 
-    def _end(self, trial: FrozenTrial, found: Race, key: int) -> None:
+    def _end(self, trial: FrozenTrial, found: Race, key: int, stages: Stages) -> None:
         values = found.values[key]
-        seen = self.stages.pools[: len(values)]
-        ek, nek = ek_and_nek(values, seen)
+        seen = stages.pools[: len(values)]
         attributes: dict[str, Any] = {
             "queries_scored": len(seen),
             "pairs_scored": sum(len(pool) for pool in seen),
+            "seconds": self.study.seconds(key, range(len(stages.ends))),
         }
-        if key in found.dropped:
-            # Some query sets are easier than others: the base's full values plus what the candidate gained or lost
-            # against the base on the same queries compares with members that were scored on all.
-            base = self._all_values(0)
-            whole, part = ek_and_nek(base, self.stages.pools), ek_and_nek(base[: len(values)], seen)
-            estimate = [full + own - same for full, own, same in zip(whole, (ek, nek), part, strict=True)]
-            dropped = found.dropped[key]
-            self.study.prune(
-                trial,
-                {**attributes, "estimate": estimate, "stage": dropped.stage, "standing": dropped.standing},
-            )
-        else:
-            self.study.complete(trial, ek, nek, attributes)
+        if key not in found.dropped:
+            self.study.complete(trial, *ek_and_nek(values, seen), attributes)
+            return
+        # Some query sets are easier than others: the base's full values plus what the candidate gained or lost
+        # against the base on the same queries compares with members that were scored on all.
+        base = self.values_of(0)
+        gains = values - base[[self._place[pool.query.id] for pool in seen]]
+        whole, gained = ek_and_nek(base, self.pools), ek_and_nek(gains, seen)
+        dropped = found.dropped[key]
+        estimate = {
+            "estimate": [full + gain for full, gain in zip(whole, gained, strict=True)],
+            "error": [_error(gains, seen, self.pools, task) for task in Task],
+            "stage": dropped.stage,
+            "standing": dropped.standing,
+        }
+        self.study.prune(trial, {**attributes, **estimate})
 
     def _evaluate(self, texts: Mapping[int, str | None], stage: int, number: int) -> dict[int, FloatArray]:
-        """Values of a stage: scored here, or waited for where another worker scores them."""
-        pools = self.stages.added(stage)
+        """Values of a stage, scored here as far as no other worker scores them."""
+        pools = self.stages(number).added(stage)
         known = self.study.values(list(texts), stage)
-        wait = _Wait()
-        while missing := [key for key in texts if key not in known]:
-            scored = False
-            for key in missing:
-                if (lease := self.study.take(key, stage)) is None:
-                    continue
-                place = f"candidate {list(texts).index(key) + 1} of {len(texts)}"
-                progress = self._progress(f"seed {self.settings.seed}, round {number}, stage {stage + 1}, {place}")
-                with lease:
-                    values = self.objective.average_precisions(texts[key], pools, progress)
-                    self.study.put_values(key, stage, values)
-                known[key] = self.study.values([key], stage).get(key, values)
-                scored = True
-            known |= self.study.values([key for key in missing if key not in known], stage)
-            if not scored:
-                wait()
+        for place, key in enumerate(texts, start=1):
+            if key in known or (lease := self.study.take(key, stage)) is None:
+                continue
+            what = f"candidate {place} of {len(texts)}"
+            progress = self._progress(f"seed {self.settings.seed}, round {number}, stage {stage + 1}, {what}")
+            with lease:
+                started = time.perf_counter()
+                values = self.objective.average_precisions(texts[key], pools, progress)
+                self.study.put_values(key, stage, values, time.perf_counter() - started)
+            self._scored += 1
+            known |= self.study.values([key], stage) or {key: values}
+            for writing in self._writing.values():
+                writing.serve(self.objective.scores)
+        if missing := [key for key in texts if key not in known]:
+            known |= self.study.values(missing, stage)  # others may have come to an end meanwhile
+        if any(key not in known for key in texts):
+            raise _BusyError
         return known
+
+    def values_of(self, number: int) -> FloatArray:
+        """Average precisions of a trial that was scored on all queries, in the order of :attr:`pools`."""
+        if number not in self._values:
+            stages = self.stages(self.study.round_of(number))
+            parts = [self.study.values([number], stage)[number] for stage in range(len(stages.ends))]
+            values = np.empty(len(self.pools))
+            values[[self._place[pool.query.id] for pool in stages.pools]] = np.concatenate(parts)
+            self._values[number] = values
+        return self._values[number]
+
+    def archive(self, most: int) -> list[ScoredInstruction]:
+        """Members that the last round's population left out and that may be on the front all the same, surest first.
+
+        Args:
+            most: At most so many.
+        """
+        members = members_of(self.study.rounds(self.settings.rounds + 1))
+        kept = {member.number for member in select(members, self.settings.population)}
+        found = standings({each.number: self.values_of(each.number) for each in members}, self.pools)
+        left = [each for each in members if each.number not in kept and found[each.number].share >= self.settings.level]
+        return sorted(left, key=lambda each: (-found[each.number].share, each.number))[:most]
 
     def _progress(self, what: str) -> Progress:
         def progress(done: int, total: int) -> None:
@@ -288,9 +347,6 @@ class Search:
                 self.watch.scored(what, done, total)
 
         return progress
-
-    def _all_values(self, number: int) -> FloatArray:
-        return np.concatenate([self.study.values([number], stage)[number] for stage in range(len(self.stages.ends))])
 
 
 def members_of(trials: Sequence[FrozenTrial]) -> list[ScoredInstruction]:
@@ -300,6 +356,17 @@ def members_of(trials: Sequence[FrozenTrial]) -> list[ScoredInstruction]:
         for trial in trials
         if trial.state.name == "COMPLETE"
     ]
+
+
+def _error(gains: FloatArray, seen: Sequence[Pool], pools: Sequence[Pool], task: Task) -> float:
+    """Standard error of a mean gain on one side, as an estimate of that on all of its queries."""
+    own = gains[[pool.query.task is task for pool in seen]]
+    left = 1 - len(own) / sum(pool.query.task is task for pool in pools)
+    return float(np.std(own, ddof=1) * np.sqrt(left / len(own))) if len(own) > 1 else 1.0
+
+
+class _BusyError(Exception):
+    """What a round lacks is being scored by another worker."""
 
 
 class _Wait:

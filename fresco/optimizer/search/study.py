@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 IDENTITY = "fresco"
 _SHA = "sha256"
 _VALUES = "ap:{}"
+_SECONDS = "seconds:{}"
 _LEASE = "lease"
 _PLANNED = "planned:{}"
 _PLANNING = "planning:{}"
@@ -172,6 +173,7 @@ class SearchStudy:
     def __init__(self, storage: Any, name: str, identity: Mapping[str, Any], worker: Worker) -> None:
         optuna = import_optuna()
         self.name, self._worker = name, worker
+        self._plans: dict[int, Mapping[str, Any]] = {}
         # The study's own sampler is never asked; a random one does nothing when a trial is told.
         self.study: Study = optuna.create_study(
             study_name=name,
@@ -259,8 +261,12 @@ class SearchStudy:
 
     def planned(self, number: int) -> Mapping[str, Any] | None:
         """What was proposed in a round, once all of it has trials."""
-        plan: Mapping[str, Any] | None = self.study.user_attrs.get(_PLANNED.format(number))
-        return plan
+        if number not in self._plans:  # each look copies every attribute of the study
+            plan = self.study.user_attrs.get(_PLANNED.format(number))
+            if plan is None:
+                return None
+            self._plans[number] = plan
+        return self._plans[number]
 
     def take_planning(self, number: int) -> AbstractContextManager[None] | None:
         """Take the lease of proposing a round, for as long as the context lasts; None where another worker holds it."""
@@ -331,8 +337,18 @@ class SearchStudy:
             ended.set()
             thread.join()
 
-    def put_values(self, number: int, stage: int, values: FloatArray) -> None:
-        """Store the average precisions of a stage."""
+    def round_of(self, number: int) -> int:
+        """The round of a trial."""
+        return int(self._storage.get_trial(self._trial_id(number)).user_attrs["round"])
+
+    def seconds(self, number: int, stages: Iterable[int]) -> float:
+        """How long the scoring of a trial took so far."""
+        own = self._storage.get_trial(self._trial_id(number)).user_attrs
+        return float(sum(own.get(_SECONDS.format(stage), 0.0) for stage in stages))
+
+    def put_values(self, number: int, stage: int, values: FloatArray, seconds: float = 0.0) -> None:
+        """Store the average precisions of a stage, and how long they took."""
+        self._set(self._trial_id(number), _SECONDS.format(stage), round(seconds, 3))
         self._set(self._trial_id(number), _VALUES.format(stage), [rounded(value) for value in values])
 
     def complete(self, trial: FrozenTrial, ek: float, nek: float, attributes: Mapping[str, Any]) -> None:
