@@ -38,8 +38,9 @@ from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.report.console import ConsoleWatcher
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.racing import DROPPED, LEVEL, SHARES, draw_stages, ek_and_nek, race
-from fresco.optimizer.search.rounds import Search, SearchSettings
+from fresco.optimizer.search.rounds import Search
 from fresco.optimizer.search.selection import hypervolume, non_dominated
+from fresco.optimizer.search.settings import SearchSettings
 from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
 from fresco.records import Benchmark, Pool
 from fresco.rerank.base import fingerprint
@@ -63,15 +64,20 @@ def search_fully(
     settings = SearchSettings(options.rounds, options.population, options.children, seed, racing=False)
     with ConsoleWatcher(make_console()) as watch:
         search = Search(
-            study, objective, part.pools, train.pools, [ClausesProposer(bank)], settings, None, bank.choices, watch
+            study,
+            objective,
+            part.pools,
+            train.pools,
+            [ClausesProposer(bank, "nsga2")],
+            settings,
+            None,
+            bank.choices,
+            watch,
         )
         search.run()
     rounds = [[trial.number for trial in study.of_round(number)] for number in range(options.rounds + 1)]
     trials = {trial.number: trial.user_attrs["text"] for trial in study.trials()}
-    by_query = [pool.query.id for pool in search.stages.pools]
-    place = {query: index for index, query in enumerate(by_query)}
-    order = [place[pool.query.id] for pool in part.pools]
-    return rounds, {key: own[order] for key, own in study.values(list(trials), 0).items()}, trials
+    return rounds, {key: search.values_of(key) for key in trials}, trials
 
 
 def race_again(

@@ -27,10 +27,12 @@ STUDIES = [
     ("table1", ["--store", "{work}/table1.sqlite", "--model", "nothing=seq2seq:./absent"], False),
     ("step_cost", ["{work}/training"], False),
     ("search_training", ["{work}/variants"], False),
+    ("search_vs_peers", ["--without-gepa"], False),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {
     "study",
+    "clause_reranker",
     "baseline_tables",
     "ner_data",
     "optimize_studies",

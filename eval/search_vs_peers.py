@@ -1,0 +1,400 @@
+"""The instruction search beside its peers: chance, Optuna's samplers and GEPA, at equal pair scorings.
+
+    pip install -e ".[test]" gepa==0.1.4 && python eval/search_vs_peers.py
+
+The re-ranker is the one of ``clause_reranker.py``, whose values are known for every instruction of the clause bank: so
+the best front is known, and a search costs no scoring. It searches on the validation split of ``mini``; errors are read
+on the train split. What each has to pay is counted alike: a query-passage pair that an instruction was scored on, on
+either split, once.
+
+At each budget the instructions that a search had scored on all of validation by then give its front, pruned to four by
+crowding distance (as in FRESCO) by the same rule for all. What counts is the hypervolume above the base instruction's:
+on validation as a share of what the best front has above it, and on the test split, by which nothing was chosen, as a
+share of what the front that validation would choose of all instructions has there.
+
+- ``random``: instructions of the bank by chance, each scored in full.
+- ``random, raced``: the same in our races.
+- ``optuna nsga2``, ``optuna tpe``: the samplers with two objectives, each trial in full. NSGA-II breeds from 8, since
+  its default of 50 would never end its first generation here.
+- ``gepa``: the package, with its parents from the fronts of single queries, its minibatches of three and its tests for
+  acceptance. Its proposer is the model by rules of ``clause_reranker.py``: it sees which errors were made and changes
+  one clause of a kind that mends one of them.
+- ``ours``: ``--proposer clauses`` as it is by default.
+- ``ours, edits``: our search with the proposer that GEPA has.
+
+The settings of ours were tried out on worlds 1 and 2; world 0 is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import study
+from clause_reranker import ClauseReranker, Meter, edit, params_of
+
+from fresco.benchmarks import open_benchmark, select_split
+from fresco.optimizer.examples import minibatch, ranking_errors
+from fresco.optimizer.proposers.base import ProposedInstruction, Proposer, ScoredInstruction, SearchState
+from fresco.optimizer.proposers.clauses import Bank, ClausesProposer, read_bank
+from fresco.optimizer.report.proof import over_seeds, student
+from fresco.optimizer.search.budget import Budget
+from fresco.optimizer.search.objective import precisions
+from fresco.optimizer.search.racing import ek_and_nek
+from fresco.optimizer.search.rounds import Search, members_of
+from fresco.optimizer.search.selection import hypervolume, select, values_of
+from fresco.optimizer.search.settings import RoundReport, SearchSettings
+from fresco.optimizer.search.study import SearchStudy, Worker, import_optuna
+from fresco.records import Pool
+
+BUDGETS: tuple[int, ...] = (50_000, 100_000, 200_000, 400_000)
+_KEPT = 4
+_MINIBATCH = 3  # GEPA's
+_GEPA = "pip install gepa==0.1.4"
+
+
+@dataclass
+class World:
+    """The re-ranker with what is known of it."""
+
+    bank: Bank
+    reranker: ClauseReranker
+    training: Sequence[Pool]
+    validation: Sequence[Pool]
+    test: Sequence[Pool]
+    tables: Mapping[str, Any]
+
+    @classmethod
+    def make(cls, number: int, bank: Bank) -> World:
+        """Score every instruction."""
+        mini = open_benchmark("mini")
+        parts = {name: select_split(mini, name).pools for name in ("train", "validation", "test")}
+        reranker = ClauseReranker(bank, number)
+        tables = {name: reranker.precisions(parts[name]) for name in ("validation", "test")}
+        return cls(bank, reranker, parts["train"], parts["validation"], parts["test"], tables)
+
+    def meter(self) -> Meter:
+        """A count that starts at nothing."""
+        return Meter(self.reranker, self.validation, self.tables["validation"])
+
+    def members(self, numbers: Sequence[int], part: str) -> list[ScoredInstruction]:
+        """Instructions with their values."""
+        pools = getattr(self, part)
+        return [
+            ScoredInstruction(number, self.reranker.texts[number], *ek_and_nek(self.tables[part][number], pools))
+            for number in numbers
+        ]
+
+    def area(self, numbers: Sequence[int], part: str) -> float:
+        """Hypervolume."""
+        return float(hypervolume(*values_of(self.members(numbers, part))))
+
+    def best(self) -> list[int]:
+        """The front of all instructions on validation, pruned as every search's."""
+        ek, nek = values_of(self.members(range(len(self.reranker.texts)), "validation"))
+        front: list[int] = []
+        for number in np.lexsort((-nek, -ek)).tolist():
+            if not front or nek[number] > nek[front[-1]]:
+                front.append(number)
+        return [member.number for member in select(self.members(front, "validation"), _KEPT)]
+
+
+@dataclass
+class Log:
+    """What a search had scored in full, in order, and what it had paid by then."""
+
+    meter: Meter
+    rows: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, text: str | None) -> None:
+        """An instruction has been scored on all of validation."""
+        number = self.meter.reranker.number[text]
+        if number not in {seen for _, seen in self.rows}:
+            self.rows.append((self.meter.computed, number))
+
+    def by(self, budget: int) -> list[int]:
+        """Numbers of the instructions that were scored before so many pairs."""
+        return [number for paid, number in self.rows if paid <= budget]
+
+
+class _OverError(Exception):
+    """A search has spent all it has."""
+
+
+def by_optuna(world: World, sampler: str, seed: int, most: int) -> Log:
+    """Optuna's own loop, every trial in full."""
+    optuna = import_optuna()
+    samplers = {
+        "random": optuna.samplers.RandomSampler,
+        "tpe": optuna.samplers.TPESampler,
+        "nsga2": lambda seed: optuna.samplers.NSGAIISampler(population_size=8, seed=seed),
+    }
+    log = Log(world.meter())
+    log.meter.average_precisions(None, world.validation)
+    log.add(None)
+    trials = optuna.create_study(directions=["maximize"] * 2, sampler=samplers[sampler](seed=seed))
+    while log.meter.computed < most:
+        trial = trials.ask()
+        params = {name: trial.suggest_categorical(name, values) for name, values in world.bank.choices.items()}
+        text = world.bank.assemble(params)
+        if not text:
+            trials.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        trials.tell(trial, ek_and_nek(log.meter.average_precisions(text, world.validation), world.validation))
+        log.add(text)
+    return log
+
+
+def by_gepa(world: World, seed: int, most: int) -> Log:
+    """GEPA's own engine over an adapter of ours."""
+    import gepa
+    from gepa.core.adapter import EvaluationBatch
+
+    log = Log(world.meter())
+    draw = random.Random(seed)
+
+    class Adapter:
+        propose_new_texts = None
+
+        def evaluate(self, batch: list[Pool], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+            if log.meter.computed >= most:
+                raise _OverError
+            text = candidate["instruction"] or None
+            errors: Any = None
+            if len(batch) == len(world.validation):
+                values = log.meter.average_precisions(text, batch)
+                log.add(text)
+            else:
+                scores = log.meter.scores(text, batch)
+                values = precisions(batch, scores)
+                errors = [ranking_errors([pool], [own], 1) for pool, own in zip(batch, scores, strict=True)]
+            sides = [{str(pool.query.task): float(value)} for pool, value in zip(batch, values, strict=True)]
+            return EvaluationBatch(
+                outputs=[None] * len(batch),
+                scores=values.tolist(),
+                trajectories=errors if capture_traces else None,
+                objective_scores=sides,
+            )
+
+        def make_reflective_dataset(self, candidate: Any, evaluated: Any, components: Any) -> Any:
+            return {"instruction": [error for errors in evaluated.trajectories for error in errors]}
+
+    def propose(candidate: dict[str, str], shown: Mapping[str, Any], components: list[str]) -> dict[str, str]:
+        kinds = [(error.pool.query.task, error.label) for error in shown["instruction"]]
+        params = params_of(world.reranker, world.bank, candidate["instruction"] or None)
+        return {"instruction": world.bank.assemble(edit(world.reranker, params, kinds, world.bank, draw))}
+
+    class Quiet:
+        def log(self, message: str) -> None:
+            pass
+
+    with suppress(_OverError):
+        gepa.optimize(
+            seed_candidate={"instruction": ""},
+            trainset=list(world.training),
+            valset=list(world.validation),
+            adapter=Adapter(),
+            custom_candidate_proposer=propose,
+            reflection_minibatch_size=_MINIBATCH,
+            frontier_type="hybrid",
+            max_metric_calls=10**9,
+            logger=Quiet(),
+            seed=seed,
+            raise_on_exception=True,
+        )
+    return log
+
+
+class Edits:
+    """GEPA's proposer in our search: parents by the population, errors on three training queries."""
+
+    name = "edits"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
+        """See :class:`fresco.optimizer.proposers.base.Proposer`."""
+        world = self._world
+        found: dict[str, ProposedInstruction] = {}
+        for _ in range(20 * count):
+            parent = state.rng.choice(list(state.population))
+            batch = minibatch(state.training, _MINIBATCH, state.rng)
+            errors = ranking_errors(batch, state.score_training(parent.text, batch), _MINIBATCH)
+            kinds = [(error.pool.query.task, error.label) for error in errors]
+            params = params_of(world.reranker, world.bank, parent.text)
+            text = world.bank.assemble(edit(world.reranker, params, kinds, world.bank, state.rng))
+            if text not in state.seen:
+                found.setdefault(text, ProposedInstruction(text, "mutation", (parent.number,)))
+            if len(found) == count:
+                break
+        return list(found.values())
+
+
+class _Logged:
+    """Writes the log of a search."""
+
+    def __init__(self, log: Log) -> None:
+        self.log, self.study = log, None
+
+    def scored(self, what: str, done: int, total: int) -> None:
+        pass
+
+    def round_done(self, seed: int, report: RoundReport) -> None:
+        assert self.study is not None
+        for member in members_of(self.study.trials()):
+            self.log.add(member.text)
+
+
+def by_ours(world: World, proposer: Proposer, seed: int, most: int, children: int = 2) -> Log:
+    """Our search, as ``fresco optimize`` runs it."""
+    log = Log(world.meter())
+    watch = _Logged(log)
+    found: Any = SearchStudy(import_optuna().storages.InMemoryStorage(), "s", {}, Worker())
+    watch.study = found
+    chosen = SearchSettings(10**6, children=children, seed=seed, budget=Budget("pairs", most))
+    meter: Any = log.meter
+    Search(found, meter, world.validation, world.training, [proposer], chosen, None, world.bank.choices, watch).run()
+    return log
+
+
+def methods(world: World) -> dict[str, Callable[[int, int], Log]]:
+    """Every search by its name: from the seed and the largest budget to what it did."""
+
+    def clauses(sampler: str) -> Callable[[int, int], Log]:
+        return lambda seed, most: by_ours(world, ClausesProposer(world.bank, sampler), seed, most)
+
+    return {
+        "random": lambda seed, most: by_optuna(world, "random", seed, most),
+        "random, raced": clauses("random"),
+        "optuna nsga2": lambda seed, most: by_optuna(world, "nsga2", seed, most),
+        "optuna tpe": lambda seed, most: by_optuna(world, "tpe", seed, most),
+        "gepa": lambda seed, most: by_gepa(world, seed, most),
+        "ours": clauses("model"),
+        "ours, edits": lambda seed, most: by_ours(world, Edits(world), seed, most),
+    }
+
+
+def measure(world: World, name: str, run: Callable[[int, int], Log], seeds: int, budgets: Sequence[int]) -> Any:
+    """Gains of one search at each budget, for each seed."""
+    base, best = [len(world.reranker.texts) - 1], world.best()
+    floor, height = ({part: world.area(own, part) for part in ("validation", "test")} for own in (base, best))
+    rows = []
+    for seed in range(seeds):
+        log = run(seed, max(budgets))
+        print(f"{name}, seed {seed}: {len(log.rows)} instructions in full", file=sys.stderr)
+        gains: dict[str, list[float]] = {"validation": [], "test": []}
+        for budget in budgets:
+            front = [member.number for member in select(world.members(log.by(budget) or base, "validation"), _KEPT)]
+            for part, own in gains.items():
+                own.append((world.area(front, part) - floor[part]) / (height[part] - floor[part]))
+        rows.append(gains)
+    return rows
+
+
+def versus(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """Mean difference over seeds, with Welch's standard error and the smaller side's degrees of freedom."""
+    spread = sum(np.var(side, ddof=1) / len(side) for side in (ours, theirs)) if len(ours) > 1 else np.nan
+    half = student(len(ours) - 1) * float(np.sqrt(spread)) if len(ours) > 1 else np.nan
+    value = float(np.mean(ours) - np.mean(theirs))
+    return {"value": value, "ci_low": value - half, "ci_high": value + half}
+
+
+def verdict(found: Mapping[str, Any], budgets: Sequence[int], part: str) -> list[str]:
+    """Where ours is the first, where it is inside the interval of the first, and where behind."""
+    lines = []
+    for place, budget in enumerate(budgets):
+        columns = {name: [row[part][place] for row in rows] for name, rows in found.items()}
+        first = max(columns, key=lambda name: float(np.mean(columns[name])))
+        others = {name: own for name, own in columns.items() if name != "ours"}
+        rival = max(others, key=lambda name: float(np.mean(others[name])))
+        gap = versus(columns["ours"], columns[rival])
+        where = "first" if first == "ours" else "inside the interval of the first" if gap["ci_high"] >= 0 else "BEHIND"
+        lines.append(
+            f"- {budget:,} pairs, {part}: ours is {where}; against {rival} {gap['value']:+.3f} "
+            f"[{gap['ci_low']:+.3f} {gap['ci_high']:+.3f}]"
+        )
+    return lines
+
+
+def report(record: Mapping[str, Any]) -> str:
+    """The record as Markdown."""
+    found, budgets = record["searches"], record["budgets"]
+    lines = [
+        "# Instruction search beside its peers",
+        "",
+        f"`python eval/search_vs_peers.py`, {study.made_by(record['environment'])}, GEPA {record['gepa']}, optuna "
+        f"{record['environment']['packages']['optuna']}, {record['seeds']} seeds, "
+        f"{record['seconds'] / 60:.0f} minutes.",
+        "How it is measured stands in the script. The re-ranker is a stand-in whose best front is known: "
+        f"{record['instructions']:,} instructions, world {record['world']}. Share of the possible gain over the base "
+        "instruction, mean over seeds [95 % interval].",
+        "",
+    ]
+    for part in ("validation", "test"):
+        lines += [f"## On {part}", "", "| search | " + " | ".join(f"{budget:,} pairs" for budget in budgets) + " |"]
+        lines.append("|---" * (len(budgets) + 1) + "|")
+        for name, rows in found.items():
+            cells = []
+            for place in range(len(budgets)):
+                row = over_seeds([own[part][place] for own in rows])
+                around = "" if row["ci_low"] is None else f" [{row['ci_low']:.3f} {row['ci_high']:.3f}]"
+                cells.append(f"{row['value']:.3f}{around}")
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines += ["", *verdict(found, budgets, part), ""]
+    left = [name for name in ("gepa",) if name not in found]
+    lines += [f"Left out: {', '.join(left)} ({_GEPA}).", ""] if left else []
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Search by every method, record."""
+    parser = study.make_parser(__doc__)
+    parser.add_argument("--world", type=int, default=0, help="which re-ranker of the kind")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--only", action="append", metavar="NAME", help="these searches only; repeatable")
+    parser.add_argument("--without-gepa", action="store_true", help="where it is not installed")
+    options = parser.parse_args()
+    made = study.begin(options)
+    bank, budgets = read_bank(), BUDGETS
+    if options.smoke:
+        options.seeds, budgets = 2, (20_000, 40_000)
+        few = {name: dict(list(wordings.items())[:2]) for name, wordings in bank.categories.items()}
+        bank = Bank(few, bank.orders)
+    started = time.perf_counter()
+    world = World.make(options.world, bank)
+    chosen = {
+        name: run
+        for name, run in methods(world).items()
+        if name in (options.only or (name,)) and not (name == "gepa" and options.without_gepa)
+    }
+    if "gepa" in chosen and find_spec("gepa") is None:
+        sys.exit(f"GEPA is not installed: {_GEPA}, or leave it out with --without-gepa")
+    found = {name: measure(world, name, run, options.seeds, budgets) for name, run in chosen.items()}
+    record = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": time.perf_counter() - started,
+        "load_average": os.getloadavg()[0],
+        "world": options.world,
+        "seeds": options.seeds,
+        "budgets": list(budgets),
+        "instructions": len(world.reranker.texts) - 1,
+        "gepa": metadata.version("gepa") if "gepa" in found else "left out",
+        "searches": found,
+        "environment": made,
+    }
+    study.record(options, "search_vs_peers", record, report(record))
+
+
+if __name__ == "__main__":
+    main()
