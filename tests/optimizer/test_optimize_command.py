@@ -189,7 +189,7 @@ def refused(arguments, workplace, monkeypatch, capsys):
         (("--reranker", "tests.optimizer.obedient:Deaf"), "deaf gives the same scores under contrary instructions"),
         (("--proposer", "magic"), "--proposer magic: unknown; known are clauses"),
         (("--proposer", "clauses:cmaes"), "there are clauses:model, clauses:nsga2"),
-        (("--proposer", "file:nowhere.txt"), "nowhere.txt: cannot read instructions"),
+        (("--proposer", "file:nowhere.txt"), "nowhere.txt: cannot be read (No such file"),
         (("--clauses", "nowhere.toml"), "--clauses nowhere.toml: cannot be read"),
         (("--storage", "nonsense"), "--storage nonsense: cannot be opened"),
         (("--instruction", " "), "--instruction is empty"),
