@@ -28,18 +28,25 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
         help="what comes and goes together: a page with its queries, or a whole relation (default: subject)",
     )
     compare.add_argument("--json", action="store_true", help="print one JSON object a pair on standard output")
+    compare.add_argument(
+        "--front", metavar="FILE", help="draw quality against cost of all re-rankers of the runs: FILE.png, FILE.svg"
+    )
     add_seed(compare, "the randomization test")
     compare.set_defaults(run=run_compare)
 
 
 def run_compare(options: argparse.Namespace) -> int:
     """Print the table of all re-rankers with letters, and one row for each pair and each kind of query."""
+    from fresco.commands.front import print_front
     from fresco.results.reader import read_run
     from fresco.results.side_by_side import side_by_side
     from fresco.results.table import results_table
     from fresco.terminal.console import literal, make_console
 
     runs = [read_run(path) for path in options.runs]
+    if options.front:
+        print_front(runs, options.metric, Path(options.front))
+        return 0
     found = side_by_side(runs, options.metric, unit=options.unit, seed=options.seed)
     two = len(runs) == 2
     pairs = runs[0].compare(runs[1], options.metric, unit=options.unit, seed=options.seed) if two else found.pairs
