@@ -34,7 +34,7 @@ def test_foreign_text_is_never_markup() -> None:
 
 def test_failures_hold_the_worst_queries_with_their_texts(folder: Path) -> None:
     result = read_run(folder)
-    data, why = _failures(result, 1)
+    data, why = _failures(result, 1, {})
     assert data is not None, why
     assert 1 <= len(data["queries"]) <= len(result.rerankers)
     for query in data["queries"]:
@@ -46,7 +46,7 @@ def test_failures_hold_the_worst_queries_with_their_texts(folder: Path) -> None:
 def test_another_benchmark_under_the_same_name_gives_no_texts(folder: Path) -> None:
     result = read_run(folder)
     changed = {**result.record, "benchmark": {**result.record["benchmark"], "fingerprint": "0" * 64}}
-    data, why = _failures(replace(result, record=changed), 1)
+    data, why = _failures(replace(result, record=changed), 1, {})
     assert data is None
     assert "another fingerprint" in why
 

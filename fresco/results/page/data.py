@@ -29,8 +29,9 @@ WORST = 50
 def render_report(results: Sequence[Result], *, worst: int = WORST) -> str:
     """The page of several runs as text."""
     runs, blocks = [], {}
+    opened: dict[tuple[str, Part], Benchmark] = {}
     for place, result in enumerate(results):
-        failures, why = _failures(result, worst)
+        failures, why = _failures(result, worst, opened)
         if failures is not None:
             blocks[f"run-{place}"] = failures
         runs.append({**_run(result), "block": None if failures is None else f"run-{place}", "why": why})
@@ -83,10 +84,12 @@ def _gaps(result: Result) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _failures(result: Result, worst: int) -> tuple[dict[str, Any] | None, str]:
-    """The worst queries with their pools, or None and why there are none."""
+def _failures(
+    result: Result, worst: int, opened: dict[tuple[str, Part], Benchmark]
+) -> tuple[dict[str, Any] | None, str]:
+    """The worst queries with their pools, or None and why there are none; runs of one benchmark share what is open."""
     try:
-        benchmark = _reopened(result.record)
+        benchmark = _reopened(result.record, opened)
     except FrescoError as error:
         return None, str(error)
     table = result.per_query()
@@ -108,12 +111,15 @@ def _failures(result: Result, worst: int) -> tuple[dict[str, Any] | None, str]:
     return {"queries": queries, "passages": passages, "worst": worst}, ""
 
 
-def _reopened(record: Mapping[str, Any]) -> Benchmark:
+def _reopened(record: Mapping[str, Any], opened: dict[tuple[str, Part], Benchmark]) -> Benchmark:
     of, settings = record["benchmark"], record.get("settings") or {}
     part = Part(
         of.get("split") or "all", of.get("limit"), of.get("timestamps") or "text", int(settings.get("seed") or 0)
     )
-    benchmark = part.open(str(of["name"]))
+    key = (str(of["name"]), part)
+    if key not in opened:
+        opened[key] = part.open(key[0])
+    benchmark = opened[key]
     if benchmark.fingerprint != of.get("fingerprint"):
         raise FrescoError(f"benchmark {of['name']} is not what this run scored: its content has another fingerprint")
     return benchmark
