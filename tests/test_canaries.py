@@ -41,6 +41,7 @@ BASES = {
     "fresco serve": "--reranker random --cure {out}/none.json",
     "fresco build": "--out {out}/b --mirror {out}/none.xml",
     "fresco audit": "mini --limit 3 --resamples 5 --out {out}/audit.json",
+    "fresco attention": "{out}/none --limit 3",
     "fresco compare": "{out}/a {out}/b",
     "fresco report": "{out}/a --out {out}/page.html",
     "fresco parity": "random newest --limit 3 --store {out}/s.sqlite",
@@ -55,6 +56,7 @@ BASES = {
     "ccs audit": "--trajectories {out}/none.jsonl --questions {out}/questions.jsonl --out {out}/e",
     "ccs train": "--config {out}/none.yaml --out {out}/train",
     "ccs warmup": "--config {out}/none.yaml --out {out}/warm",
+    "ccs report": "{out}/none.jsonl --out {out}/page.html",
     "ccs parts": "rewards",
 }
 
