@@ -66,8 +66,9 @@ def pair_key(context: bytes, query: Query, passage: Passage) -> bytes:
 def _checksum(key: bytes, value: Any) -> int | None:
     """Of a score under its key: a value that moved to another key, or lost a bit, has another one."""
     try:
-        return zlib.crc32(struct.pack("<d", value), zlib.crc32(key))
-    except struct.error:  # SQLite keeps a text in any column
+        # SQLite keeps no sign of a zero: -0.0 comes back as 0.0.
+        return zlib.crc32(struct.pack("<d", value + 0.0), zlib.crc32(key))
+    except (struct.error, TypeError):  # SQLite keeps a text in any column
         return None
 
 

@@ -98,6 +98,7 @@ def test_compare_refuses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert record["benchmark"]["edition"] == 4
     old = shutil.copytree(tmp_path / "new", tmp_path / "old")
     del record["benchmark"]["edition"]
+    del record["checksum"]  # earlier versions wrote none
     (old / "run.json").write_text(json.dumps(record | {"benchmark": record["benchmark"] | {"name": "mini"}}))
     capsys.readouterr()
     assert main(["compare", str(old), str(tmp_path / "new")]) == 2

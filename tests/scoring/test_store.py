@@ -27,6 +27,13 @@ def test_the_first_score_of_a_key_stays(tmp_path):
         assert store.get([b"k", b"l"]) == {b"k": 1.0, b"l": 3.0}
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9) | st.just(-0.0))
+def test_every_number_is_found_again(number):
+    with ScoreStore(":memory:") as store:
+        store.put([(b"k" * 32, number)])
+        assert store.get([b"k" * 32]) == {b"k" * 32: number}
+
+
 def test_more_keys_than_sqlite_binds_at_once():
     with ScoreStore(":memory:") as store:
         keys = [number.to_bytes(32, "big") for number in range(2345)]

@@ -25,7 +25,7 @@ def _witness(prefix: str) -> None:
         rollouts += len(made["completion_ids"])
         return made
 
-    def saved(trainer: Any, *arguments: Any) -> None:
+    def saved(trainer: Any, *arguments: Any, **named: Any) -> None:
         import torch
 
         group = torch.distributed.group.WORLD
@@ -45,7 +45,7 @@ def _witness(prefix: str) -> None:
             "weights": weights.hexdigest(),
         }
         Path(f"{prefix}-{record['rank']}.json").write_text(json.dumps(record))
-        save(trainer, *arguments)
+        save(trainer, *arguments, **named)
 
     SearchTraining.roll, run._save = watched, saved  # type: ignore[method-assign]
 
