@@ -187,7 +187,7 @@ def test_the_baselines_leave_the_same_records(tmp_path: Path, questions: Path) -
     [
         (["--questions", "none.jsonl"], "there are no questions 'none.jsonl'"),
         (["--samples", "0"], "0 is not above zero"),
-        (["--temperature", "3"], "3 is not from 0 to 2"),
+        (["--temperature", "3"], "3 is not at least 0 and at most 2"),
         (["--model", "nonsense"], "the URL cannot be read"),
         (["--model", "http://127.0.0.1:9/v1"], "127.0.0.1:9"),
         (["--top-k", "40"], "hold no 40 passages"),

@@ -206,5 +206,8 @@ def test_bad_input_is_one_line(world: Path, tmp_path: Path, capsys: pytest.Captu
     command = ["warmup", "--config", str(config), "--trajectories", str(rollouts), "--out", str(tmp_path / "b")]
     assert main(command) == 2
     assert "another plan" in capsys.readouterr().err
-    assert main([*command[:-1], str(tmp_path / "c"), "--learning-rate", "7"]) == 2
-    assert "learning_rate is 7.0" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*command[:-1], str(tmp_path / "c"), "--learning-rate", "7"])
+    assert "7 is not above 0 and at most 1" in capsys.readouterr().err
+    with pytest.raises(FrescoError, match=r"learning_rate is 7\.0"):
+        ccs.warmup(config, rollouts, tmp_path / "c", learning_rate=7.0, progress=False)
