@@ -13,14 +13,57 @@ from ccs.training.journal import Journal
 from ccs.training.processes import any_of
 from ccs.training.settings import KeepConfig
 from ccs.training.signal import FlatSteps
+from fresco.terminal.progress import Progress, progress_bars
 
 if TYPE_CHECKING:
     from ccs.training.evaluate import Evaluator
     from ccs.training.trainer import SearchTraining
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Transformers' callback.
+class Sealing(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Transformers' callback that knows which checkpoints are whole, in place of its own printing.
+
+    Args:
+        journal: Seals them.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def attach(self, trainer: Any, others: Sequence[Any] = ()) -> None:
+        """Take part in a trainer's training, after other callbacks."""
+        from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        for callback in (*others, self):
+            trainer.add_callback(callback)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The checkpoint is whole now."""
+        if state.is_world_process_zero:
+            self._journal.seal(state.global_step)
+
+
+class WarmingUp(Sealing):
+    """The same of a warm-up, with its bar.
+
+    Args:
+        journal: Seals checkpoints.
+        progress: Told of the steps.
+    """
+
+    def __init__(self, journal: Journal, progress: Progress) -> None:
+        super().__init__(journal)
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A step further."""
+        self._progress("warming up", state.global_step, state.max_steps)
+
+
+class Watcher(Sealing):
+    """What watches a training.
 
     Args:
         keep: When to evaluate.
@@ -43,7 +86,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         tell: Callable[[str], None],
         before: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        self._keep, self._journal, self._evaluator, self._training = keep, journal, evaluator, training
+        super().__init__(journal)
+        self._keep, self._evaluator, self._training = keep, evaluator, training
         self._tell, self._before = tell, before
         self._flat = FlatSteps(keep, journal)
         self._trainer: Any = None
@@ -55,20 +99,13 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self.stopped = ""
 
     def attach(self, trainer: Any, others: Sequence[Any] = ()) -> None:
-        """Take part in a trainer's training, in place of transformers' own printing and after other callbacks."""
-        from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
+        """See :class:`Sealing`."""
         self._trainer = trainer
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
-        for callback in (*others, self):
-            trainer.add_callback(callback)
+        super().attach(trainer, others)
 
     @contextmanager
     def bar(self, steps: int) -> Iterator[None]:
         """Show progress."""
-        from fresco.terminal.progress import progress_bars
-
         self._steps = steps
         with progress_bars(one_bar=True, shown=self._trainer.accelerator.is_main_process) as self._progress:
             yield
@@ -119,10 +156,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         self._progress(", ".join(shown), state.global_step, self._steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The checkpoint is whole now."""
+        """See :class:`Sealing`."""
         self._saved = time.monotonic()
-        if state.is_world_process_zero:
-            self._journal.seal(state.global_step)
+        super().on_save(args, state, control)
 
 
 _SHOWN = {"exact match": "EM", "searches": "searches", "query overlap": "overlap"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from ccs.training.journal import Journal
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.settings import UNSEEN
-from ccs.training.watch import step_figures
+from ccs.training.watch import mean, number, step_figures
 from ccs.training.weights import save_policy
 from fresco.errors import FrescoError
 
@@ -128,7 +127,7 @@ class Evaluator:
         known = {question.id: question for question in self._questions}
         figures = step_figures(rollouts, rewarded[0], known, 1)
         for others in rewarded[1:]:
-            figures[UNSEEN] = _mean([each.total for each in others])
+            figures[UNSEEN] = mean([number(each.total) for each in others])
         for name in ("reward spread", "flat groups"):
             figures.pop(name)  # of groups of one
         rows = [row for row in self._journal.rows(_FILE) if row["step"] != step]
@@ -176,8 +175,3 @@ def _collect(mix: RewardMix, numbers: Sequence[int]) -> list[Rewarded]:
     results = mix.collect()
     missing = [Rewarded(None, dict.fromkeys(mix.names))]
     return [results.get(number, missing)[0] for number in numbers]
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
-from ccs.rewards.config import RewardConfig
+from ccs.rewards.config import RewardConfig, open_reward
 from ccs.training.config import TrainConfig
 from fresco.errors import FrescoError
 from fresco.io.config_file import read_yaml
@@ -77,19 +78,49 @@ class Scorer:
                 except Empty:
                     break
             try:
-                totals = self._totals([each for each, _, _ in batch], {each.id: each for _, each, _ in batch})
+                found = totals(self._terms, [each for each, _, _ in batch], {each.id: each for _, each, _ in batch})
             # The thread must outlive whatever a model or a server's library raises: those who wait get it.
             except Exception as error:
                 for _, _, future in batch:
                     future.set_exception(error)
             else:
-                for (_, _, future), total in zip(batch, totals, strict=True):
+                for (_, _, future), total in zip(batch, found, strict=True):
                     future.set_result(total)
 
-    def _totals(self, batch: Sequence[Trajectory], questions: Mapping[str, Question]) -> list[float | None]:
-        rows = zip(*(reward.score(batch, questions) for _, reward in self._terms), strict=True)
-        weights = [weight for weight, _ in self._terms]
-        return [_sum(weights, row) for row in rows]
+
+_scorers: dict[str, Scorer] = {}  # of a process: thousands of rollouts share what is heavy
+_lock = threading.Lock()
+
+
+def shared_scorer(content: Any, where: str, trainer: str) -> Scorer:
+    """The scorer of a configuration, one for all that ask in this process; see :func:`read_alone`."""
+    key = json.dumps(content, sort_keys=True, default=str)
+    with _lock:
+        if key not in _scorers:
+            terms = read_alone(content, where, trainer)
+            _scorers[key] = Scorer([(weight, open_reward(config)) for weight, config in terms])
+        return _scorers[key]
+
+
+def plain(value: Any) -> Any:
+    """Dicts and lists in the place of omegaconf's containers, interpolations resolved."""
+    if value is None or isinstance(value, str | dict | list):
+        return value
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(value, resolve=True)
+
+
+def totals(
+    terms: Sequence[tuple[float, Reward]], batch: Sequence[Trajectory], questions: Mapping[str, Question]
+) -> list[float | None]:
+    """The weighted sum of rewards for each trajectory; None where a part of it could not be had.
+
+    Raises:
+        FrescoError: as :meth:`ccs.rewards.base.Reward.score`.
+    """
+    weights = [weight for weight, _ in terms]
+    return [_sum(weights, row) for row in zip(*(reward.score(batch, questions) for _, reward in terms), strict=True)]
 
 
 def _sum(weights: Sequence[float], values: Sequence[float | None]) -> float | None:

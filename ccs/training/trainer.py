@@ -17,6 +17,7 @@ from ccs.agent.question import Question
 from ccs.training.config import TrainConfig
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
+from ccs.training.settings import ModelConfig
 from ccs.training.watch import step_figures
 from ccs.training.weights import allow_gathering
 from fresco.errors import FrescoError
@@ -176,11 +177,7 @@ def build_trainer(
         use_cpu=not has_accelerator(),
         bf16=chosen.bf16,
         gradient_checkpointing=model.gradient_checkpointing,
-        model_init_kwargs={
-            "dtype": model.dtype,
-            "revision": model.revision or "main",
-            **({"attn_implementation": model.attention} if model.attention else {}),
-        },
+        model_init_kwargs=loading(model),
         per_device_train_batch_size=chosen.micro_batch,
         gradient_accumulation_steps=accumulation,
         steps_per_generation=accumulation,
@@ -218,6 +215,12 @@ def build_trainer(
     )
     allow_gathering(trainer, merged=config.keep.merged)
     return trainer
+
+
+def loading(model: ModelConfig) -> dict[str, Any]:
+    """Arguments of transformers' ``from_pretrained`` for a policy."""
+    own = {"dtype": model.dtype, "revision": model.revision or "main"}
+    return own | ({"attn_implementation": model.attention} if model.attention else {})
 
 
 def has_accelerator() -> bool:

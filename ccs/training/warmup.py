@@ -26,10 +26,14 @@ from ccs.rewards.base import Reward
 from ccs.rewards.reward_file import digest
 from ccs.training.config import TrainConfig
 from ccs.training.journal import Journal
-from ccs.training.rewards import RewardMix
+from ccs.training.scorer import totals
 from ccs.training.traces import Trace, replay_all, select
+from ccs.training.watch import number
+from ccs.training.weights import save_policy
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
+from fresco.io.secrets import redacted
+from fresco.io.state import Shape, read_state, write_state
 from fresco.terminal.progress import Progress, no_progress
 
 _HELD_OUT = 10  # one question in so many is not learned from, where there are as many
@@ -137,12 +141,12 @@ def _claim(
         "plan": asdict(plan),
         "trajectories": [digest(each) for each in trajectories],
     }
-    mine = json.loads(json.dumps(mine))
+    mine = redacted(json.loads(json.dumps(mine)))
     path = folder / "identity.json"
     if not path.exists():
-        write_atomically(path, json.dumps(mine, indent=1, ensure_ascii=False) + "\n")
+        write_state(path, mine)
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_state(path, {}, _MEND)
     changed = [key for key in mine if found.get(key) != mine[key]]
     if changed:
         raise FrescoError(
@@ -161,20 +165,16 @@ class _Run:
         import torch
         from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer
 
+        from ccs.training.callback import WarmingUp
         from ccs.training.run import open_tokenizer
-        from ccs.training.trainer import adapter
+        from ccs.training.trainer import adapter, loading
 
         config = self._config
         tokenizer = open_tokenizer(config)
         traces, left_out = self._traces(trajectories, terms, tokenizer)
         learned, looked_at = _parted(traces)
         torch.manual_seed(config.optimization.seed)
-        model = AutoModelForCausalLM.from_pretrained(
-            config.model.path,
-            revision=config.model.revision or "main",
-            dtype=config.model.dtype,
-            **({"attn_implementation": config.model.attention} if config.model.attention else {}),
-        )
+        model = AutoModelForCausalLM.from_pretrained(config.model.path, **loading(config.model))
         chosen = adapter(config)
         if chosen is not None:
             from peft import get_peft_model
@@ -189,11 +189,12 @@ class _Run:
             data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=_IGNORED),
             processing_class=tokenizer,
         )
-        self._watch(trainer)
+        WarmingUp(self._journal, self._progress).attach(trainer)
         before = self._loss_before(trainer, looked_at)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         after = _loss(trainer, looked_at)
-        self._save(trainer, tokenizer)
+        save_policy(trainer, self._folder / ".model.tmp", merged=chosen is not None)
+        self._journal.replace("model")
         result = WarmedUp(self._folder / "model", len(learned), len(looked_at), left_out, before, after)
         self._record(result, learned)
         return result
@@ -206,12 +207,14 @@ class _Run:
 
         path, counts = self._folder / "traces.jsonl", self._folder / "left_out.json"
         if path.exists():
-            return [Trace(**row) for row in read_rows(path)], json.loads(counts.read_text(encoding="utf-8"))
+            return [Trace(**row) for row in read_rows(path)], read_state(counts, {}, _MEND)
         ordered = _grouped(trajectories)
-        values = _rewarded(ordered, terms, self._config.reward_timeout)
+        values = totals(terms, ordered, {})
+        if all(value is None for value in values):
+            raise FrescoError("no trajectory could be rewarded; `ccs reward` says why of each")
         kept, left = select(ordered, values, best=self._plan.best, least=self._plan.least)
         traces, left_out = replay_all(kept, left, tokenizer, self._config.agent, template_of(self._config))
-        write_atomically(counts, json.dumps(left_out) + "\n")
+        write_state(counts, left_out)
         write_atomically(path, lines([asdict(each) for each in traces]))
         return traces, left_out
 
@@ -247,36 +250,18 @@ class _Run:
             remove_unused_columns=False,
         )
 
-    def _watch(self, trainer: Any) -> None:
-        from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
-        from ccs.training.warmup_callback import Sealing
-
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(Sealing(self._journal, self._progress))
-
     def _loss_before(self, trainer: Any, looked_at: Sequence[Trace]) -> float:
         path = self._folder / "before.json"
         if not path.exists():
-            write_atomically(path, json.dumps({"loss": _loss(trainer, looked_at)}) + "\n")
-        return float(json.loads(path.read_text(encoding="utf-8"))["loss"])
-
-    def _save(self, trainer: Any, tokenizer: Any) -> None:
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        if hasattr(model, "merge_and_unload"):
-            model = model.merge_and_unload()
-        fresh = self._folder / ".model.tmp"
-        model.save_pretrained(fresh)
-        tokenizer.save_pretrained(fresh)
-        self._journal.replace("model")
+            write_state(path, {"loss": _clean(_loss(trainer, looked_at))})
+        return number(read_state(path, {"loss": _LOSS}, _MEND)["loss"])
 
     def _record(self, result: WarmedUp, learned: Sequence[Trace]) -> None:
         from fresco.io.provenance import environment
 
         content = {
             "schema_version": 1,
-            **{key: value for key, value in asdict(result).items() if key != "model"},
+            **{key: _clean(value) for key, value in asdict(result).items() if key != "model"},
             "mean_reward": sum(each.reward for each in learned) / len(learned),
             "questions": len({each.question_id for each in learned}),
             "plan": asdict(self._plan),
@@ -284,15 +269,22 @@ class _Run:
             "base": self._config.model.path,
             "environment": environment(),
         }
-        clean = {
-            key: None if isinstance(value, float) and math.isnan(value) else value for key, value in content.items()
-        }
-        write_atomically(self._folder / "run.json", json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
+        write_state(self._folder / "run.json", content)
+
+
+_MEND = "give another --out, or remove this folder"
+_LOSS = (int, float, type(None))
+_RECORD: Shape = {"traces": int, "held_out": int, "left_out": dict, "loss_before": _LOSS, "loss_after": _LOSS}
+
+
+def _clean(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read(folder: Path) -> WarmedUp:
-    found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    losses = [math.nan if found[name] is None else float(found[name]) for name in ("loss_before", "loss_after")]
+    found = read_state(folder / "run.json", _RECORD, _MEND)
+    losses = [number(found[name]) for name in ("loss_before", "loss_after")]
     return WarmedUp(folder / "model", found["traces"], found["held_out"], found["left_out"], *losses)
 
 
@@ -302,21 +294,6 @@ def _grouped(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     for each in trajectories:
         groups.setdefault(each.question_id, []).append(each)
     return [each for group in groups.values() for each in group]
-
-
-def _rewarded(
-    trajectories: Sequence[Trajectory], terms: Sequence[tuple[float, Reward]], timeout: float
-) -> list[float | None]:
-    mix = RewardMix(terms, {}, timeout)
-    try:
-        number = mix.submit(trajectories)
-        found = mix.collect()
-    finally:
-        mix.close()
-    totals = [each.total for each in found.get(number, [])]
-    if all(total is None for total in totals):
-        raise FrescoError(f"no trajectory could be rewarded: {mix.error or 'all ended in errors'}")
-    return totals
 
 
 def _parted(traces: Sequence[Trace]) -> tuple[list[Trace], list[Trace]]:

@@ -35,25 +35,25 @@ def step_figures(
     kept = [trajectory for trajectory in trajectories if trajectory.stop != "error"]
     known = [trajectory for trajectory in kept if questions[trajectory.question_id].answers]
     figures = {
-        "reward": _mean(totals),
-        "reward spread": _mean(spreads(rewarded, group)),
+        "reward": mean(totals),
+        "reward spread": mean(spreads(rewarded, group)),
         "flat groups": flat_share(rewarded, group),
-        "rewards failed": _mean([float(math.isnan(total)) for total in totals]),
+        "rewards failed": mean([float(math.isnan(total)) for total in totals]),
     }
     if len(rewarded[0].parts) > 1:
         for name in rewarded[0].parts:
-            figures[f"reward of {name}"] = _mean([_number(each.parts[name]) for each in rewarded])
+            figures[f"reward of {name}"] = mean([number(each.parts[name]) for each in rewarded])
     for name, measure in _GOLD.items():
-        figures[name] = _mean([measure(each.answer, questions[each.question_id].answers) for each in known])
+        figures[name] = mean([measure(each.answer, questions[each.question_id].answers) for each in known])
     return figures | {
-        "answered": _mean([float(each.answer is not None) for each in kept]),
-        "searches": _mean([float(len(each.searches)) for each in kept]),
-        "malformed turns": _mean([float(each.faults) for each in kept]),
-        "query overlap": _mean([overlap(each.question, [turn.query or "" for turn in each.searches]) for each in kept]),
-        "ended with an error": _mean([float(each.stop == "error") for each in trajectories]),
-        "tokens generated": _mean([float(sum(each.mask)) for each in rollouts]),
+        "answered": mean([float(each.answer is not None) for each in kept]),
+        "searches": mean([float(len(each.searches)) for each in kept]),
+        "malformed turns": mean([float(each.faults) for each in kept]),
+        "query overlap": mean([overlap(each.question, [turn.query or "" for turn in each.searches]) for each in kept]),
+        "ended with an error": mean([float(each.stop == "error") for each in trajectories]),
+        "tokens generated": mean([float(sum(each.mask)) for each in rollouts]),
         "tokens masked": _share(rollouts),
-        "contexts cut": _mean([float(each.cut) for each in rollouts]),
+        "contexts cut": mean([float(each.cut) for each in rollouts]),
     }
 
 
@@ -62,10 +62,12 @@ def _share(rollouts: Sequence[Rollout]) -> float:
     return 1 - sum(sum(each.mask) for each in rollouts) / tokens if tokens else math.nan
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Of the values that are numbers; NaN where none is."""
     known = [value for value in values if not math.isnan(value)]
     return statistics.fmean(known) if known else math.nan
 
 
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
+    """NaN for what could not be had."""
     return math.nan if value is None else value

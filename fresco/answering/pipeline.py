@@ -22,13 +22,13 @@ from fresco.answering.reader import Messages, Reader, ask, is_address, open_read
 from fresco.answering.values import Values, read_values
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
-from fresco.io.files import lines, locked, write_atomically
-from fresco.io.provenance import environment
-from fresco.io.secrets import command_line, redacted
+from fresco.io.files import lines, locked, write_atomically, write_record
+from fresco.io.provenance import environment, run_header
+from fresco.io.secrets import redacted
 from fresco.metrics.measures.stale import Stale
 from fresco.metrics.ties import Tiers
 from fresco.models.settings import Settings
-from fresco.records import SCHEMA_VERSION, Benchmark, Label, Passage, Pool, Task, format_timestamp
+from fresco.records import SCHEMA_VERSION, Benchmark, Label, Passage, Pool, Task
 from fresco.rerank.base import Reranker, describe
 from fresco.results.writer import CLAIM, RECORD, claim, slug
 from fresco.scoring.runner import fit, score
@@ -154,10 +154,10 @@ def run_answering(
         }
         record = _record(digest, started, rerankers, reader, options)
         shown = table(content)
-        write_atomically(folder / FIGURES, _json(content))
+        write_record(folder / FIGURES, content)
         write_atomically(folder / ANSWERS, lines(said))
         write_atomically(folder / TABLE, shown)
-        write_atomically(folder / RECORD, _json(record))
+        write_record(folder / RECORD, record)
         (folder / CLAIM).unlink(missing_ok=True)
     return AnswerResult(content, said, shown, folder)
 
@@ -237,19 +237,9 @@ def _likelier(reader: Reader, asked: Messages, values: Values) -> float | None:
 def _record(
     digest: str, started: datetime, rerankers: Sequence[Reranker], reader: Reader, options: AnswerOptions
 ) -> dict[str, Any]:
-    finished = datetime.now(UTC)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": digest,
-        "command": command_line(),
-        "started": format_timestamp(started),
-        "finished": format_timestamp(finished),
-        "seconds": (finished - started).total_seconds(),
+        **run_header(digest, started),
         "reader": {"name": reader.name, "identity": reader.identity, "max_tokens": options.max_tokens},
         "rerankers": [dict(describe(each)) for each in rerankers],
         "environment": environment(),
     }
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(redacted(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -6,11 +6,14 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import fresco
+from fresco.io.secrets import command_line
+from fresco.records import SCHEMA_VERSION, format_timestamp
 
 #: Packages whose version can change a result.
 _PACKAGES = (
@@ -28,6 +31,24 @@ _PACKAGES = (
     "transformers",
     "trl",
 )
+
+
+def run_header(identity: str, started: datetime) -> dict[str, Any]:
+    """How the record of a run that has just ended begins.
+
+    Args:
+        identity: Of everything that decides its result.
+        started: When it began.
+    """
+    finished = datetime.now(UTC)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": identity,
+        "command": command_line(),
+        "started": format_timestamp(started),
+        "finished": format_timestamp(finished),
+        "seconds": (finished - started).total_seconds(),
+    }
 
 
 def environment() -> dict[str, Any]:

@@ -17,8 +17,7 @@ from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
 from fresco.io.files import locked
-from fresco.io.provenance import environment
-from fresco.io.secrets import command_line
+from fresco.io.provenance import environment, run_header
 from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer, is_slow
@@ -32,7 +31,7 @@ from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import SEARCH_VERSION, Search
 from fresco.optimizer.search.settings import SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
-from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
+from fresco.records import Benchmark, Task
 from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug
 from fresco.scoring.store import ScoreStore, default_store
@@ -342,15 +341,9 @@ def _record(
     found: Sequence[Found],
     proposers: Sequence[Proposer],
 ) -> dict[str, Any]:
-    finished = datetime.now(UTC)
     parts = {"search": splits.search, "validation": splits.validation, "test": splits.test}
     return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": digest,
-        "command": command_line(),
-        "started": format_timestamp(started),
-        "finished": format_timestamp(finished),
-        "seconds": (finished - started).total_seconds(),
+        **run_header(digest, started),
         "benchmark": {
             name: {"fingerprint": part.fingerprint, "queries": len(part), "notes": list(part.notes)}
             for name, part in parts.items()

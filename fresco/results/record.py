@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from fresco.io.provenance import environment
-from fresco.io.secrets import command_line
-from fresco.records import SCHEMA_VERSION, format_timestamp
+from fresco.io.provenance import environment, run_header
 from fresco.scoring.job import Job
 from fresco.scoring.pipeline import Run
 
@@ -22,15 +20,9 @@ def run_record(job: Job, run: Run, started: datetime, store: str | None) -> dict
         started: When.
         store: The score store; None where nothing was scored.
     """
-    finished = datetime.now(UTC)
     settings = job.settings
     return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": job.identity,
-        "command": command_line(),
-        "started": format_timestamp(started),
-        "finished": format_timestamp(finished),
-        "seconds": (finished - started).total_seconds(),
+        **run_header(job.identity, started),
         "benchmark": {
             "name": run.benchmark.name,
             "edition": run.benchmark.edition,

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from fresco.benchmarks import select_split
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
-from fresco.io.files import locked, write_atomically
-from fresco.io.provenance import environment
-from fresco.io.secrets import command_line, redacted
+from fresco.io.files import locked, write_atomically, write_record
+from fresco.io.provenance import environment, run_header
 from fresco.models.settings import Settings
-from fresco.records import SCHEMA_VERSION, Benchmark, Task, format_timestamp
+from fresco.records import SCHEMA_VERSION, Benchmark, Task
 from fresco.rerank.base import Reranker, describe, fingerprint
 from fresco.rerank.cross_encoder import CrossEncoderReranker
 from fresco.rerank.registry import open_reranker
@@ -191,14 +190,8 @@ def _prove(
 def _record(
     digest: str, started: datetime, reranker: Reranker, settings: Settings, resamples: int, cost: Mapping[str, float]
 ) -> dict[str, Any]:
-    finished = datetime.now(UTC)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": digest,
-        "command": command_line(),
-        "started": format_timestamp(started),
-        "finished": format_timestamp(finished),
-        "seconds": (finished - started).total_seconds(),
+        **run_header(digest, started),
         "settings": {**_plain(settings), "resamples": resamples},
         "reranker": dict(describe(reranker)),
         "milliseconds": {name: round(value, 4) for name, value in cost.items()},
@@ -229,11 +222,7 @@ def _write(
     for model in trained:
         shown = model_card(content["benchmark"], model.record, content["test"][model.name])
         write_atomically(model.folder / "README.md", shown)
-    write_atomically(folder / TUNING, _json(content))
+    write_record(folder / TUNING, content)
     write_atomically(folder / CARD, said)
-    write_atomically(folder / RECORD, _json(record))
+    write_record(folder / RECORD, record)
     (folder / CLAIM).unlink(missing_ok=True)
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(redacted(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

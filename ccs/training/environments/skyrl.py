@@ -15,9 +15,8 @@ A rollout whose retriever or reward fails raises: SkyRL leaves it out, which is 
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ from ccs.agent.environment import Environment
 from ccs.agent.protocol import read_template
 from ccs.agent.question import Question
 from ccs.retrieve import open_retriever
-from ccs.rewards.config import open_reward
-from ccs.training.scorer import Scorer, read_alone
+from ccs.training.scorer import plain, shared_scorer
 from ccs.training.settings import AgentBudget
 from fresco.errors import FrescoError
 
@@ -39,8 +37,12 @@ except ImportError:
 #: What the environment is called in SkyRL's registry and in the data's column ``env_class``.
 NAME = "ccs-search"
 _KEYS = ("retriever", "rewards", "prompt", "turns", "top_k", "observation_characters")
-_opened: dict[str, tuple[Any, Scorer]] = {}  # of a process: thousands of rollouts share what is heavy
-_lock = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _retriever(spec: str) -> Any:
+    """Of a process: thousands of rollouts share an index."""
+    return open_retriever(spec)
 
 
 def register() -> None:
@@ -65,7 +67,9 @@ class SearchEnvironment(BaseTextEnv):  # type: ignore[misc]
 
     def __init__(self, env_config: Any, extras: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        config, extras = _plain(env_config), extras or {}
+        config, extras = plain(env_config), extras or {}
+        if not isinstance(config, dict):
+            raise FrescoError(f"env_config is {config!r:.60}; keys with values are wanted")
         unknown = sorted(set(config) - set(_KEYS))
         if unknown:
             raise FrescoError(f"env_config: unknown key {unknown[0]}; known are {', '.join(_KEYS)}")
@@ -79,7 +83,8 @@ class SearchEnvironment(BaseTextEnv):  # type: ignore[misc]
         sizes = {key: config[key] for key in ("turns", "top_k", "observation_characters") if key in config}
         limits = AgentBudget(**sizes).limits()
         self.max_turns = limits.turns + 1
-        retriever, self._scorer = _open(config)
+        self._scorer = shared_scorer(config.get("rewards"), "env_config: rewards", "SkyRL")
+        retriever = _retriever(str(config["retriever"]))
         template = read_template(Path(config["prompt"])) if config.get("prompt") else None
         self._environment = Environment(retriever, limits, template=template)
 
@@ -121,24 +126,3 @@ class SearchEnvironment(BaseTextEnv):  # type: ignore[misc]
             "malformed_turns": float(trajectory.faults),
             "answered": float(trajectory.answer is not None),
         }
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    if isinstance(config, Mapping) and not hasattr(config, "_metadata"):
-        return dict(config)
-    from omegaconf import OmegaConf
-
-    found = OmegaConf.to_container(config, resolve=True)
-    if not isinstance(found, dict):
-        raise FrescoError(f"env_config is {found!r:.60}; keys with values are wanted")
-    return {str(key): value for key, value in found.items()}
-
-
-def _open(config: Mapping[str, Any]) -> tuple[Any, Scorer]:
-    key = json.dumps([config["retriever"], config.get("rewards")], sort_keys=True, default=str)
-    with _lock:
-        if key not in _opened:
-            terms = read_alone(config.get("rewards"), "env_config: rewards", "SkyRL")
-            scorer = Scorer([(weight, open_reward(each)) for weight, each in terms])
-            _opened[key] = open_retriever(config["retriever"]), scorer
-        return _opened[key]

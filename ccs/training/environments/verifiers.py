@@ -12,6 +12,7 @@ out; its reward of 0 there is no judgement.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,7 @@ from ccs.agent.protocol import read_template, write_prompt
 from ccs.agent.question import Question
 from ccs.questions import load_questions
 from ccs.retrieve import open_retriever
-from ccs.rewards.config import open_reward
-from ccs.training.scorer import Scorer, read_alone
+from ccs.training.scorer import Scorer, shared_scorer
 from ccs.training.settings import AgentBudget
 from fresco.errors import FrescoError
 
@@ -66,11 +66,10 @@ def load_environment(
     Raises:
         FrescoError: bad questions, rewards or retriever.
     """
-    terms = read_alone(rewards, "rewards", "verifiers")
+    scorer = shared_scorer(rewards, "rewards", "verifiers")
     questions, others = (load_questions(list(each), limit=limit) for each in (train, held_out or train))
     template = read_template(Path(prompt)) if prompt else None
     budget = AgentBudget(turns=turns, top_k=top_k, observation_characters=observation_characters)
-    scorer = Scorer([(weight, open_reward(config)) for weight, config in terms])
     return SearchEnvironment(
         {each.id: each for each in [*others, *questions]},
         open_retriever(retriever),
@@ -169,11 +168,7 @@ class SearchEnvironment(_MultiTurn):  # type: ignore[misc]
 
 def _info(state: Any) -> Any:
     info = state["info"] if "info" in state else state["input"]["info"]
-    if isinstance(info, str):
-        import json
-
-        return json.loads(info)
-    return info
+    return json.loads(info) if isinstance(info, str) else info
 
 
 async def searches(state: Any) -> float:

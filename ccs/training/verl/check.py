@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ccs.training.scorer import plain
 from ccs.training.verl.data import check_parquet
-from ccs.training.verl.settings import AGENT, plain, read_rewards, read_settings
+from ccs.training.verl.settings import AGENT, read_rewards, read_settings
 from fresco.errors import FrescoError
 from fresco.io.config_file import read_yaml
 

@@ -8,9 +8,7 @@ group, which is not what a reward of 0 would do.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +16,8 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.auditing.audit import overlap
 from ccs.evaluation.answers import exact_match, token_f1
-from ccs.rewards.config import open_reward
-from ccs.training.scorer import Scorer
-from ccs.training.verl.settings import AGENT, RECORD, plain, read_rewards
+from ccs.training.scorer import plain, shared_scorer
+from ccs.training.verl.settings import AGENT, RECORD, TRAINER, WHERE
 from fresco.errors import FrescoError
 
 
@@ -58,7 +55,7 @@ async def compute_score(
     trajectory = parse_trajectory(extra[RECORD], "the rollout's record")
     answers = _answers(ground_truth)
     question = Question(trajectory.question_id, trajectory.question, answers, dataset=str(data_source))
-    score = await asyncio.wrap_future(_scorer(rewards).submit(trajectory, question))
+    score = await asyncio.wrap_future(shared_scorer(plain(rewards), WHERE, TRAINER).submit(trajectory, question))
     if score is None:
         raise FrescoError(f"rollout {trajectory.sample} of question {trajectory.question_id!r}: no reward to be had")
     return {"score": score} | watched(trajectory, answers)
@@ -83,15 +80,3 @@ def _answers(ground_truth: Any) -> tuple[str, ...]:
     target = ground_truth.get("target") if isinstance(ground_truth, Mapping) else None
     # Parquet readers make lists, tuples or arrays of it.
     return tuple(str(each) for each in target) if target is not None else ()
-
-
-_scorers: dict[str, Scorer] = {}
-_lock = threading.Lock()
-
-
-def _scorer(rewards: Any) -> Scorer:
-    key = json.dumps(plain(rewards), sort_keys=True, default=str)
-    with _lock:
-        if key not in _scorers:
-            _scorers[key] = Scorer([(weight, open_reward(config)) for weight, config in read_rewards(rewards)])
-        return _scorers[key]

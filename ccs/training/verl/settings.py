@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccs.rewards.config import RewardConfig
-from ccs.training.scorer import read_alone
+from ccs.training.scorer import plain, read_alone
 from ccs.training.settings import AgentBudget
 from fresco.errors import FrescoError
 from fresco.io.config_file import fill
@@ -16,6 +16,8 @@ from fresco.io.config_file import fill
 AGENT = "ccs_search"
 #: Where a rollout's record lies in verl's ``extra_fields``, and so in the ``extra_info`` of the reward.
 RECORD = "ccs_trajectory"
+#: What holds the rewards, and who scores rollouts one by one, for errors.
+WHERE, TRAINER = "ccs.rewards", "verl 0.9.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +63,4 @@ def read_rewards(rewards: Any) -> list[tuple[float, RewardConfig]]:
     Raises:
         FrescoError: an unknown key, a file that cannot be read, or a reward that compares the rollouts of a group.
     """
-    return read_alone(plain(rewards), "ccs.rewards", "verl 0.9.1")
-
-
-def plain(value: Any) -> Any:
-    """Dicts and lists in the place of omegaconf's containers, interpolations resolved."""
-    if value is None or isinstance(value, str | dict | list):
-        return value
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(value, resolve=True)
+    return read_alone(plain(rewards), WHERE, TRAINER)

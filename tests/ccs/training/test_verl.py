@@ -19,9 +19,10 @@ from ccs.agent import protocol
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, Turn
 from ccs.rewards.base import Reward
+from ccs.training.scorer import Scorer
 from ccs.training.tokens import kept_tokens
 from ccs.training.verl import data
-from ccs.training.verl.reward import Scorer, compute_score
+from ccs.training.verl.reward import compute_score
 from ccs.training.verl.settings import RECORD, read_rewards, read_settings
 from fresco.errors import FrescoError
 from tests import tiny_models

@@ -195,6 +195,22 @@ def test_an_adapter_is_merged_into_a_plain_model(world: Path, tmp_path: Path) ->
     assert any(not merged[name].equal(first[name]) for name in first)
 
 
+def test_a_damaged_file_is_one_line_and_no_secret_is_kept(world: Path, tmp_path: Path) -> None:
+    server = "http://user:Canary-Pw-4711@127.0.0.1:9/v1?token=canary.tok~0815#m"
+    changed = [f"rewards=[{{reward: likelihood, server: '{server}'}}]"]
+    out = tmp_path / "out"
+    options = {"set": changed, "rewards": [(1.0, Long())], "least": -1.0, "epochs": 1, "progress": False}
+    result = ccs.warmup(world / "config.yaml", world / "rollouts.jsonl", out, **options)
+    assert result.traces and json.loads((out / "run.json").read_text())["rewards"][0]["reward"] == "likelihood"
+    for path in out.rglob("*"):
+        if path.is_file():
+            assert b"Canary-Pw-4711" not in path.read_bytes() and b"canary.tok~0815" not in path.read_bytes(), path
+    for name in ("run.json", "identity.json"):
+        (out / name).write_text("{")
+        with pytest.raises(FrescoError, match=f"{name}: is damaged .*give another --out, or remove this folder"):
+            ccs.warmup(world / "config.yaml", world / "rollouts.jsonl", out, **options)
+
+
 def test_bad_input_is_one_line(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, rollouts = world / "config.yaml", world / "rollouts.jsonl"
     with pytest.raises(FrescoError, match="reads gold answers"):
