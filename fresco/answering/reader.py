@@ -90,7 +90,7 @@ class _Served:
 
 class _Local:
     def __init__(self, spec: str, settings: Settings, cache: Path) -> None:
-        self._chat = LocalChat("--reader", spec, settings)
+        self._chat = LocalChat("reader", spec, settings)
         self._cache = AnswerCache(cache)
         self.name, self.identity = spec, self._chat.identity
 

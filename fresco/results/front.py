@@ -6,13 +6,14 @@ nothing in that run, so a re-ranker has a point only where a run computed its sc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
-from fresco.results.plots import COLOURS, new_figure, plot_style, save_figure
+from fresco.results.plots import COLOURS, new_figure, plot_style, save_figure, shown_name
 from fresco.results.result import Result
 from fresco.results.table import find
 
@@ -94,7 +95,10 @@ def front_of(points: Sequence[Point]) -> list[Point]:
 
 def draw_front(points: Sequence[Point], title: str) -> Figure:
     """The points with their intervals over a logarithmic axis of cost, and the front as a line."""
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     front = front_of(points)
+    middle = math.sqrt(min(point.milliseconds for point in points) * max(point.milliseconds for point in points))
     figure = new_figure(7.5, 4.5)
     axis = figure.subplots()
     axis.step(
@@ -109,8 +113,18 @@ def draw_front(points: Sequence[Point], title: str) -> Figure:
         errors = None if low is None else [[max(value - low, 0)], [max(high - value, 0)]]
         colour = COLOURS[0] if point in front else COLOURS[7]
         axis.errorbar(point.milliseconds, value, yerr=errors, fmt="o", capsize=2, color=colour)
-        axis.annotate(point.name, (point.milliseconds, value), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        dear = point.milliseconds > middle  # its name stands to the left, where there is room
+        axis.annotate(
+            shown_name(point.name),
+            (point.milliseconds, value),
+            xytext=(-4 if dear else 4, 4),
+            textcoords="offset points",
+            ha="right" if dear else "left",
+            fontsize=8,
+        )
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the usual one writes formulas, which are off
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set(xlabel="milliseconds a pair", ylabel=f"{title} [95 %]")
     axis.grid(alpha=0.3)
     return figure

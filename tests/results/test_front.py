@@ -9,7 +9,8 @@ import pytest
 import fresco
 from fresco.cli import main
 from fresco.errors import FrescoError
-from fresco.results.front import Point, front_of, points_of
+from fresco.results.front import Point, draw_front, front_of, points_of
+from fresco.results.plots import plot_style
 
 
 def by_length(query, passages):
@@ -54,6 +55,20 @@ def test_no_other_beats_what_is_on_the_front():
     costs = {"cheap": (1, 0.2), "worse": (2, 0.1), "better": (3, 0.4), "as good, dearer": (9, 0.4), "same": (1, 0.1)}
     points = [Point(name, cost, 1, {"value": value}, "", None) for name, (cost, value) in costs.items()]
     assert [point.name for point in front_of(points)] == ["cheap", "better"]
+
+
+def test_names_and_ticks_can_be_read_and_lie_inside():
+    row = {"value": 0.4, "ci_low": 0.3, "ci_high": 0.5}
+    costs = {"bm25": 0.05, "_own$x$": 2.0, "cross-encoder:an/organization-with-a-name/and-a-model-of-its-own": 900.0}
+    with plot_style():
+        figure = draw_front([Point(name, cost, 1, row, "", None) for name, cost in costs.items()], "MAP")
+        figure.draw_without_rendering()
+        [axis] = figure.axes
+        ticks = [label.get_text() for label in axis.get_xticklabels()]
+        assert {"0.1", "1", "10", "100"} <= set(ticks) and not any("$" in tick for tick in ticks)
+        width = figure.bbox.width
+        assert [text.get_text().strip() for text in axis.texts] == list(costs)
+        assert all(text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= width for text in axis.texts)
 
 
 def test_runs_that_no_front_can_hold(runs):
