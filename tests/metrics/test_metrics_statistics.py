@@ -26,7 +26,7 @@ def test_bootstrap_of_a_ratio_of_means_agrees_with_scipy():
         paired=True,
         method="percentile",
         n_resamples=5000,
-        rng=np.random.default_rng(4),
+        random_state=np.random.default_rng(4),
     ).confidence_interval
     assert ours.value[0] == pytest.approx(total.sum() / weight.sum())
     width = reference.high - reference.low
