@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.answering.run import answer
 from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
+from fresco.benchmarks.first_stage import INJECTED
 from fresco.benchmarks.part import Part
 from fresco.errors import FrescoError, require_whole
 from fresco.io.files import locked, write_atomically
@@ -71,6 +72,7 @@ def score(
     *,
     nek: str | Benchmark | None = None,
     strict: bool = False,
+    pools: str = INJECTED,
     split: str | None = None,
     limit: int | None = None,
     timestamps: str = "text",
@@ -106,6 +108,8 @@ def score(
         benchmark: Name, folder or Hugging Face dataset id; or a benchmark that is open.
         nek: Another benchmark, BEIR or MTEB folder as the static side.
         strict: Refuse rows of such a folder that are otherwise left out; see :mod:`fresco.benchmarks.published`.
+        pools: Candidates of such a folder: ``injected`` (positives and the best others), or a first stage as it is, as
+            BEIR measures: ``own`` or ``run:FILE``, each with ``#top=N``; see :mod:`fresco.benchmarks.first_stage`.
         split: ``all``, ``train``, ``validation`` or ``test``; where None, ``test`` with ``instructions``, else ``all``.
         limit: Only about so many queries, whole subjects, drawn by ``seed``.
         timestamps: ``text``: each text ends with its date; ``none``: dates are hidden.
@@ -145,7 +149,7 @@ def score(
     named, rerankers = open_rerankers(what, settings, beside)
     _check_instruction(instruction, rerankers)
     transfer = _transfer(instruction, instructions)
-    part = Part(split or ("test" if transfer else "all"), limit, timestamps, seed, strict)
+    part = Part(split or ("test" if transfer else "all"), limit, timestamps, seed, strict, pools)
     opened = part.open(benchmark, nek)
     if transfer:
         transfer.check_unseen(opened.pools)

@@ -148,7 +148,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The candidates of one query, at least one of them positive.
+    """The candidates of one query; one of them at least is positive, or a first stage has missed a relevant passage.
 
     Attributes:
         query: The query.
@@ -160,6 +160,8 @@ class Pool:
             the same order. Empty where the data does not say.
         superseded: Whether each passage comes from a revision that is not the newest of its page, or from an old
             snapshot, in the same order. Empty where the data does not say.
+        missed: Id and grade of each relevant passage that is no candidate: a measure counts it as one that no order
+            finds. Empty where positives are candidates by construction.
     """
 
     query: Query
@@ -168,6 +170,7 @@ class Pool:
     gains: tuple[int, ...] = ()
     conflicts: tuple[Conflict | None, ...] = ()
     superseded: tuple[bool, ...] = ()
+    missed: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         name = f"pool of query {self.query.id!r}"
@@ -176,9 +179,12 @@ class Pool:
         for what in ("gains", "conflicts", "superseded"):
             if (given := len(getattr(self, what))) not in (0, len(self.passages)):
                 raise ValueError(f"{name}: {len(self.passages)} passages, {given} {what}")
-        if Label.POSITIVE not in self.labels:
+        if Label.POSITIVE not in self.labels and not self.missed:
             raise ValueError(f"{name} has no positive")
-        if len({passage.id for passage in self.passages}) != len(self.passages):
+        candidates = {passage.id for passage in self.passages}
+        if any(own in candidates or grade < 1 for own, grade in self.missed):
+            raise ValueError(f"{name}: what was missed is a candidate, or not relevant")
+        if len(candidates) != len(self.passages):
             raise ValueError(f"{name} holds a passage twice")
         for passage, label, gain in zip(self.passages, self.labels, self.gains, strict=False):
             if (label is Label.POSITIVE) != (gain >= 1):
@@ -212,6 +218,7 @@ class Benchmark:
         notes: What a reader of the results must know ("random timestamps, seed 0").
         splits: Which split a subject is assigned to (train, validation, test); empty where the data does not say.
         edition: Which edition, where the data says so (see :mod:`fresco.benchmarks.editions`).
+        candidates: Where candidates come from, in a few words, if the collection brings no pools of its own.
     """
 
     name: str
@@ -220,6 +227,7 @@ class Benchmark:
     notes: tuple[str, ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict, hash=False)
     edition: int | None = None
+    candidates: str = ""
 
     def __len__(self) -> int:
         return len(self.pools)

@@ -8,20 +8,28 @@ and forgiven all the same is decided in :mod:`fresco.benchmarks.published`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fresco.benchmarks.candidates import read_candidates
+from fresco.benchmarks.first_stage import INJECTED, FirstStage, parse_pools
 from fresco.benchmarks.layout import Layout, find_layout, read_table_files
 from fresco.benchmarks.pools import fingerprint, make_pool
 from fresco.benchmarks.published import FIRST_DATE, LAST_DATE, RowReader, Tolerance
 from fresco.benchmarks.qrels import read_qrels
 from fresco.errors import FrescoError
-from fresco.records import Benchmark, Label, Passage, Query, format_timestamp
+from fresco.records import Benchmark, Label, Passage, Pool, Query, format_timestamp
 
 
 def read_beir(
-    name: str, folder: Path, *, seed: int = 0, split: str | None = None, strict: bool = False, qrels: Path | None = None
+    name: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    split: str | None = None,
+    strict: bool = False,
+    qrels: Path | None = None,
+    pools: str = INJECTED,
 ) -> Benchmark:
     """Read a collection: every query NEK and static, its own subject; relevant passages positive, others near-topic.
 
@@ -38,10 +46,12 @@ def read_beir(
         split: Which judgements; see :func:`fresco.benchmarks.layout.find_layout`.
         strict: Refuse what :mod:`fresco.benchmarks.published` forgives.
         qrels: Another folder that has the judgements.
+        pools: Where candidates come from; see :func:`fresco.benchmarks.first_stage.parse_pools`.
 
     Raises:
         FrescoError: a file or row is wrong, or no query has a relevant passage.
     """
+    stage = parse_pools(pools)
     layout = find_layout(folder, split, qrels)
     tolerance = Tolerance(strict)
     reader = RowReader(tolerance, seed)
@@ -58,8 +68,8 @@ def read_beir(
     if not judged:
         told = "".join(f"; {note}" for note in tolerance.notes())
         raise FrescoError(f"{layout.qrels[0]}: no query has a relevant passage (score above 0){told}")
-    candidates = read_candidates(folder, corpus, judged, positives, tolerance)
-    pools = tuple(
+    candidates = read_candidates(folder, corpus, judged, positives, tolerance, stage)
+    made = tuple(
         make_pool(
             query,
             (
@@ -67,18 +77,35 @@ def read_beir(
                 for passage in candidates[query.id]
             ),
             gains={passage: grades[query.id].get(passage, 0) for passage in candidates[query.id]},
+            missed={passage: grades[query.id][passage] for passage in positives[query.id].difference(own)},
         )
         for query in judged
-        if query.id in candidates
+        if (own := candidates.get(query.id))
     )
-    if not pools:
-        raise FrescoError(f"{folder / 'candidates.trec'}: has no candidate for any query with a relevant passage")
-    notes = [*_notes(layout, reader, corpus, queries, len(judged)), *tolerance.notes()]
+    if not made:
+        raise FrescoError(f"{stage.file(folder)}: has no candidate for any query with a relevant passage")
+    notes = [*_notes(layout, reader, corpus, queries, len(judged)), *tolerance.notes(), _origin(made, stage, folder)]
     if own_documents:
         notes.append(f"{own_documents} queries lie in the corpus under their own id; they are no candidates")
-    if trivial := sum(Label.NEAR_TOPIC not in pool.labels for pool in pools):
-        notes.append(f"{trivial} of {len(pools)} pools hold relevant passages only: every order of them is right")
-    return Benchmark(name=name, pools=pools, fingerprint=fingerprint(pools), notes=tuple(notes))
+    if trivial := sum(Label.NEAR_TOPIC not in pool.labels for pool in made):
+        notes.append(f"{trivial} of {len(made)} pools hold relevant passages only: every order of them is right")
+    return Benchmark(
+        name=name, pools=made, fingerprint=fingerprint(made), notes=tuple(notes), candidates=stage.describe(folder)
+    )
+
+
+def _origin(pools: Sequence[Pool], stage: FirstStage, folder: Path) -> str:
+    """The note that says what the figures can be compared with."""
+    if stage.injected:
+        return (
+            f"{stage.describe(folder)}: not comparable to BEIR's figures (--pools own or run:FILE takes a first stage)"
+        )
+    relevant = sum(len(list(pool.labelled(Label.POSITIVE))) + len(pool.missed) for pool in pools)
+    missed = sum(len(pool.missed) for pool in pools)
+    return (
+        f"{stage.describe(folder)}, as BEIR measures: {missed} of {relevant} relevant passages are not among the "
+        f"candidates and count as not found; mean over the {len(pools)} queries that have candidates"
+    )
 
 
 def _without_own_documents(

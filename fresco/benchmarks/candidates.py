@@ -1,4 +1,4 @@
-"""The candidates of a published query: its positives and the best others of a first-stage ranking."""
+"""The candidates of a published query, out of a first-stage ranking."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from fresco.benchmarks.first_stage import BM25_DEPTH, POOL_SIZE, FirstStage
 from fresco.benchmarks.published import Tolerance
 from fresco.benchmarks.trec import read_run_lines
 from fresco.errors import FrescoError
 from fresco.io.names import short
 from fresco.records import Passage, Query
-
-#: Candidates of a query: one positive and 50 others (FRESCO, task definition).
-POOL_SIZE = 51
 
 #: Below this many (query, passage) pairs BM25 takes a few seconds and a progress bar would only flash by.
 _QUIET_WORK = 50_000_000
@@ -26,6 +24,7 @@ def read_candidates(
     queries: Sequence[Query],
     positives: Mapping[str, frozenset[str]],
     tolerance: Tolerance | None = None,
+    stage: FirstStage | None = None,
 ) -> dict[str, list[str]]:
     """Passage ids for each query id: its positives, then the best others of a first-stage ranking, up to 51 in all.
 
@@ -35,6 +34,8 @@ def read_candidates(
     candidate unless it is a positive: in ArguAna and Quora it is the query itself, and every ranking would put it first
     (BEIR's ``ignore_identical_ids``).
 
+    A ``stage`` that injects nothing gives the ranking as it is, the query's own document aside.
+
     Args:
         folder: Where ``candidates.trec`` is looked for.
         corpus: Passages by id.
@@ -42,20 +43,27 @@ def read_candidates(
         positives: The relevant passages of each of them.
         tolerance: Told of lines of the run that name no passage, and of queries that it leaves out, which get no
             candidates; strict where None.
+        stage: Which ranking, and whether positives are put in; FRESCO's way where None.
 
     Raises:
         FrescoError: a line of the run is wrong, or a passage is in it twice for a query.
     """
-    run = folder / "candidates.trec"
-    if run.exists():
+    stage = stage or FirstStage()
+    run = stage.file(folder)
+    if run is not None:
         rankings = _run_rankings(run, corpus, queries, tolerance or Tolerance(strict=True))
     else:
-        rankings = _bm25_rankings(corpus, queries, positives)
+        depth = POOL_SIZE if stage.injected else stage.top or BM25_DEPTH
+        rankings = _bm25_rankings(corpus, queries, positives, depth)
     candidates = {}
     for query_id, ranking in rankings:
         relevant = positives[query_id]
-        others = (passage for passage in ranking if passage not in relevant and passage != query_id)
-        candidates[query_id] = [*sorted(relevant), *islice(others, max(0, POOL_SIZE - len(relevant)))]
+        if stage.injected:
+            others = (passage for passage in ranking if passage not in relevant and passage != query_id)
+            candidates[query_id] = [*sorted(relevant), *islice(others, max(0, POOL_SIZE - len(relevant)))]
+        else:
+            found = (passage for passage in ranking if passage in relevant or passage != query_id)
+            candidates[query_id] = list(islice(found, stage.top if run else depth))
     return candidates
 
 
@@ -80,7 +88,7 @@ def _run_rankings(
 
 
 def _bm25_rankings(
-    corpus: Mapping[str, Passage], queries: Sequence[Query], positives: Mapping[str, frozenset[str]]
+    corpus: Mapping[str, Passage], queries: Sequence[Query], positives: Mapping[str, frozenset[str]], depth: int
 ) -> Iterator[tuple[str, list[str]]]:
     from fresco.benchmarks.bm25 import CorpusRanking
     from fresco.terminal.progress import progress_bars
@@ -92,4 +100,4 @@ def _bm25_rankings(
         for done, query in enumerate(queries):
             progress("BM25 candidates", done, len(queries))
             # The positives and the query's own document may be among the best: so many more leave enough others.
-            yield query.id, index.ranking(query.content, POOL_SIZE + 1 + len(positives[query.id]))
+            yield query.id, index.ranking(query.content, depth + 1 + len(positives[query.id]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fresco.benchmarks.open import open_benchmark
+from fresco.benchmarks.first_stage import INJECTED
+from fresco.benchmarks.open import open_benchmark, own_pools
 from fresco.benchmarks.sample import limit_queries
 from fresco.benchmarks.splits import combine, select_split
 from fresco.errors import FrescoError, require_whole
@@ -24,6 +25,8 @@ class Part:
         timestamps: ``text``: as the last line of each text; ``none``: hidden.
         seed: Of random dates and of the queries that are kept; never of the splits, which are the same for everybody.
         strict: Refuse what published collections are forgiven; see :mod:`fresco.benchmarks.published`.
+        pools: Where the candidates of a published collection come from; see
+            :func:`fresco.benchmarks.first_stage.parse_pools`.
     """
 
     split: str = "all"
@@ -31,6 +34,7 @@ class Part:
     timestamps: str = "text"
     seed: int = 0
     strict: bool = False
+    pools: str = INJECTED
 
     def __post_init__(self) -> None:
         if self.timestamps not in TIMESTAMPS:
@@ -43,20 +47,22 @@ class Part:
 
         Args:
             benchmark: See :func:`fresco.benchmarks.open_benchmark`; or one that is open.
-            nek: Gives the static side in its place.
+            nek: Gives the static side in its place; :attr:`pools` is then of this one.
 
         Raises:
             FrescoError: it cannot be opened, or nothing is left of it.
         """
-        whole = self._opened(benchmark)
+        whole = self._opened(benchmark, self.pools if nek is None else INJECTED)
         if nek is not None:
-            whole = combine(whole, self._opened(nek))
+            whole = combine(whole, self._opened(nek, self.pools))
         part = select_split(whole, self.split)
         if self.limit:
             part = limit_queries(part, self.limit, seed=self.seed)
         return part.without_timestamps() if self.timestamps == "none" else part
 
-    def _opened(self, benchmark: str | Benchmark) -> Benchmark:
-        if isinstance(benchmark, Benchmark):
-            return benchmark
-        return open_benchmark(str(benchmark), seed=self.seed, strict=self.strict)
+    def _opened(self, benchmark: str | Benchmark, pools: str) -> Benchmark:
+        if not isinstance(benchmark, Benchmark):
+            return open_benchmark(str(benchmark), seed=self.seed, strict=self.strict, pools=pools)
+        if pools != INJECTED:
+            raise FrescoError(own_pools(benchmark.name, pools))
+        return benchmark

@@ -16,6 +16,7 @@ def make_pool(
     gains: Mapping[str, int] | None = None,
     conflicts: Mapping[str, Conflict] | None = None,
     superseded: Mapping[str, bool] | None = None,
+    missed: Mapping[str, int] | None = None,
 ) -> Pool:
     """A pool whose passages stand in the order of SHA-256 over (query id, passage id).
 
@@ -30,9 +31,10 @@ def make_pool(
         gains: Grade by passage id, 0 for those that are missing; None or all of them 0 and 1: judged in binary.
         conflicts: Kind of conflict by passage id; None or empty: not known of any.
         superseded: By passage id, all of them; None or empty: not known.
+        missed: Grade of each relevant passage that is no candidate, by id.
 
     Raises:
-        ValueError: no candidate is a positive, one appears twice, or what is said of it contradicts its label.
+        ValueError: nothing is relevant, one appears twice, or what is said of it contradicts its label.
     """
     # Ids hold no white space, so the blank keeps them apart.
     ordered = sorted(candidates, key=lambda one: hashlib.sha256(f"{query.id} {one[0].id}".encode()).digest())
@@ -45,6 +47,7 @@ def make_pool(
         gains=tuple(graded.get(passage.id, 0) for passage in passages) if graded else (),
         conflicts=tuple(conflicts.get(passage.id) for passage in passages) if conflicts else (),
         superseded=tuple(superseded[passage.id] for passage in passages) if superseded else (),
+        missed=tuple(sorted((missed or {}).items())),
     )
 
 
@@ -57,6 +60,7 @@ def fingerprint(pools: Sequence[Pool]) -> str:
     - for a pool: id, content, timestamp, task, kind, subject, relation and answer of its query, then for each
       candidate, in the order in which it is presented, the digest of its passage and its label; where the data has
       grades, kinds of conflict or superseded passages, the word for it and each candidate's, in the same order;
+      where a first stage missed relevant passages, the word for it, their ids and grades;
     - for the benchmark: the schema version, then the digests of its pools, sorted.
 
     The order of rows in the files, the format of the files, where they lie, passages that stand in no pool, splits and
@@ -74,6 +78,7 @@ def fingerprint(pools: Sequence[Pool]) -> str:
             parts += [passages[passage], label]
         for name, values in (("gains", pool.gains), ("conflicts", pool.conflicts), ("superseded", pool.superseded)):
             parts += [name, *("" if value is None else str(value) for value in values)] if values else []
+        parts += ["missed", *(str(each) for one in pool.missed for each in one)] if pool.missed else []
         digests.append(_digest(*parts))
     return _digest("fresco benchmark", str(SCHEMA_VERSION), *sorted(digests))
 

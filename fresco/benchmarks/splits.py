@@ -94,6 +94,7 @@ def combine(ek: Benchmark, nek: Benchmark) -> Benchmark:
         ),
         splits={**ek_splits, **nek_splits},
         edition=ek.edition if ek.edition == nek.edition else None,
+        candidates="; ".join(f"{side.name}: {side.candidates}" for side in (ek, nek) if side.candidates),
     )
 
 
@@ -132,4 +133,9 @@ def _prefixed(pools: Iterable[Pool]) -> Iterable[Pool]:
         for passage in pool.passages:
             renamed.setdefault(passage.id, dataclasses.replace(passage, id=_PREFIX + passage.id))
         query = dataclasses.replace(pool.query, id=_PREFIX + pool.query.id)
-        yield dataclasses.replace(pool, query=query, passages=tuple(renamed[passage.id] for passage in pool.passages))
+        yield dataclasses.replace(
+            pool,
+            query=query,
+            passages=tuple(renamed[passage.id] for passage in pool.passages),
+            missed=tuple((_PREFIX + passage, grade) for passage, grade in pool.missed),
+        )

@@ -40,6 +40,13 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument("--no-baselines", action="store_true", help="only the re-rankers named")
     add_benchmark(what)
     what.add_argument(
+        "--pools",
+        default="injected",
+        metavar="P",
+        help="candidates of a BEIR or MTEB folder: injected (positives and the best others), or a first stage as it "
+        "is, as BEIR measures: own, run:FILE; with #top=100",
+    )
+    what.add_argument(
         "--split",
         choices=("all", "train", "validation", "test"),
         help="(default: all; test with --instructions, whose queries must not have chosen them)",
@@ -92,6 +99,7 @@ def run_score(options: argparse.Namespace) -> int:
         options.benchmark,
         nek=options.nek,
         strict=options.strict,
+        pools=options.pools,
         split=options.split,
         limit=options.limit,
         timestamps=options.timestamps,
@@ -121,7 +129,9 @@ def run_score(options: argparse.Namespace) -> int:
     if options.instructions:
         print_transfer(console, result.evaluation, result.record["instructions"])
     if options.json:
-        sys.stdout.writelines(json.dumps(row) + "\n" for row in result.evaluation.rows)
+        candidates = result.record["benchmark"]["candidates"]
+        told = {"candidates": candidates} if candidates else {}
+        sys.stdout.writelines(json.dumps({**row, **told}) + "\n" for row in result.evaluation.rows)
     return _check(conditions, result)
 
 

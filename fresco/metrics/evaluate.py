@@ -19,7 +19,7 @@ from fresco.metrics.counterfactual import counterfactual, probe_pools
 from fresco.metrics.measures import Measure, parse_measure
 from fresco.metrics.measures.stale import Stale
 from fresco.metrics.pairs import conflict_pairs
-from fresco.metrics.selfcheck import check_per_query, check_rows, count_column
+from fresco.metrics.selfcheck import MISSED, check_per_query, check_rows, count_column, one_positive
 from fresco.metrics.staleness import by_age_gap
 from fresco.metrics.ties import Tiers
 from fresco.metrics.values import chosen_measures, measure_pools
@@ -36,7 +36,8 @@ class Evaluation:
 
     Attributes:
         per_query: A row for each re-ranker and query: ``reranker``, ``query_id``, ``task``, ``kind``, ``subject``,
-            ``relation``, ``n_passages`` and the counts by label, ``n_tied`` (passages that share their score with
+            ``relation``, ``n_passages`` and the counts by label, ``n_missed`` (relevant passages that are no
+            candidates; only where a first stage was taken as it is), ``n_tied`` (passages that share their score with
             another one), ``ties_matter``, ``rank`` (expected, of the first positive), ``top_label`` (``tied`` where
             several labels share the top), and a column for each measure that a query has, NaN where undefined.
         rows: Means with intervals: ``reranker``, ``task``, ``kind``, ``metric``, ``value``, ``ci_low``, ``ci_high``,
@@ -134,7 +135,7 @@ def evaluate(
     per_query = pd.concat(frames, ignore_index=True)
     check_per_query(per_query, measures)
     rows = mean_rows(per_query, measures, seed=seed, resamples=resamples)
-    check_rows(rows, measures=measures, one_positive=bool((per_query["n_positive"] == 1).all()))
+    check_rows(rows, measures=measures, one_positive=bool(one_positive(per_query).all()))
 
     comparisons = compare_all(per_query, primary, seed=seed, resamples=resamples)
     bias: dict[str, dict[str, Any]] = {}
@@ -231,6 +232,7 @@ def _facts(pools: Sequence[Pool]) -> pd.DataFrame:
             "relation": [query.relation for query in queries],
             "n_passages": [len(pool) for pool in pools],
             **{count_column(label): counts[label] for label in Label},
+            **({MISSED: [len(pool.missed) for pool in pools]} if any(pool.missed for pool in pools) else {}),
         }
     )
 

@@ -21,6 +21,9 @@ from fresco.metrics.measures.base import TOLERANCE, running
 from fresco.records import Label, Task
 from fresco.stats.arrays import BoolArray
 
+#: The per-query column that counts what a first stage missed; absent where positives are candidates anyway.
+MISSED = "n_missed"
+
 
 class InvariantError(Exception):
     """A result that cannot be: a defect of this program. The message names the query (or the mean) and the metric."""
@@ -41,7 +44,7 @@ def check_per_query(per_query: pd.DataFrame, measures: Sequence[Measure] | None 
         f"re-ranker {name!r}, query {query!r}"
         for name, query in zip(per_query["reranker"], per_query["query_id"], strict=True)
     ]
-    one = (per_query["n_positive"] == 1).to_numpy(np.bool_)
+    one = one_positive(per_query)
     own = measures_among(list(per_query.columns)) if measures is None else measures
     _check_values(Values(per_query, [each for each in own if each.per_query], one, per_query=True), where)
     labels = per_query[[count_column(label) for label in Label]].sum(axis=1)
@@ -84,6 +87,11 @@ def check_rows(
             raise InvariantError(
                 f"re-ranker {name!r}, {task}: {metric} counts {n} queries by kind, {total} in all; please report this"
             )
+
+
+def one_positive(per_query: pd.DataFrame) -> BoolArray:
+    """Which queries have exactly one relevant passage, and have it among their candidates; shape (rows,)."""
+    return ((per_query["n_positive"] == 1) & (per_query.get(MISSED, 0) == 0)).to_numpy(np.bool_)
 
 
 def count_column(label: Label) -> str:

@@ -31,8 +31,9 @@ class Tiers:
         positive: Positives among them, shape (tiers,).
         outdated: Outdated passages among them, shape (tiers,).
         gain: Sum of their grades, negative ones taken as 0, shape (tiers,).
-        ideal: The grades above 0 of the whole pool, largest first, shape (gainful passages,).
+        ideal: The grades above 0 of all judged passages, largest first, shape (gainful passages,).
         uneven: Whether the grades inside each tier differ, shape (tiers,).
+        missed: How many relevant passages are no candidates.
         place: The tier of each passage, in pool order, shape (passages,).
         pool: Where the counts come from.
     """
@@ -43,6 +44,7 @@ class Tiers:
     gain: IntArray
     ideal: IntArray
     uneven: BoolArray
+    missed: int
     place: IntArray
     pool: Pool = field(repr=False)
 
@@ -68,15 +70,20 @@ class Tiers:
             positive=positive,
             outdated=outdated,
             gain=np.bincount(place, weights=gains, minlength=n).astype(np.intp),
-            ideal=np.sort(gains[gains > 0])[::-1],
+            ideal=np.sort([*gains[gains > 0], *(grade for _, grade in pool.missed)])[::-1],
             uneven=highest > lowest,
+            missed=len(pool.missed),
             place=place,
             pool=pool,
         )
 
     def at_level(self, rel: int) -> Tiers:
         """The same tiers where a passage is positive from grade ``rel`` on; possibly none is."""
-        return dataclasses.replace(self, positive=self._count(np.asarray(self.pool.grades) >= rel))
+        return dataclasses.replace(
+            self,
+            positive=self._count(np.asarray(self.pool.grades) >= rel),
+            missed=sum(grade >= rel for _, grade in self.pool.missed),
+        )
 
     def against(self, of: str) -> Tiers | None:
         """The same tiers where only some passages count as outdated.
@@ -108,6 +115,11 @@ class Tiers:
     def above(self) -> IntArray:
         """Passages in better tiers, for each tier."""
         return np.cumsum(self.size) - self.size
+
+    @property
+    def relevant(self) -> int:
+        """Relevant passages, candidates or not."""
+        return int(self.positive.sum()) + self.missed
 
     @property
     def first(self) -> int:
@@ -155,7 +167,9 @@ class Tiers:
 
     @property
     def expected_rank(self) -> float:
-        """Expected rank of the first positive, from 1."""
+        """Expected rank of the first positive, from 1; NaN where no candidate is one."""
+        if not self.positive.any():
+            return math.nan
         above, law = self.law_of_first()
         return above + float(law @ np.arange(1, len(law) + 1))
 

@@ -119,6 +119,7 @@ def _by_ir_measures(
     for index in certain:
         tier = tiers[index]
         qrels[str(index)] = {str(i): grade for i, grade in enumerate(tier.pool.grades) if grade}
+        qrels[str(index)] |= {f"missed {i}": grade for i, (_, grade) in enumerate(tier.pool.missed)}
         # Ranks, not scores: trec_eval compares float32 and would tie, by id, what differs in float64.
         run[str(index)] = {str(i): -float(rank) for i, rank in enumerate(tier.place.tolist())}
     for result in ir_measures.iter_calc(list(references), qrels, run):

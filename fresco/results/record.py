@@ -32,6 +32,8 @@ def run_record(job: Job, run: Run, started: datetime, store: str | None) -> dict
             "split": job.part.split,
             "limit": job.part.limit,
             "timestamps": job.part.timestamps,
+            "pools": job.part.pools,
+            "candidates": run.benchmark.candidates,
             "notes": list(run.benchmark.notes),
         },
         "settings": {

@@ -65,7 +65,8 @@ class Result:
     def title(self) -> str:
         """What was scored, in a few words."""
         benchmark = self.record["benchmark"]
-        return f"{benchmark['name']}: {benchmark['queries']} queries"
+        candidates = benchmark.get("candidates")
+        return f"{benchmark['name']}: {benchmark['queries']} queries{f', {candidates}' if candidates else ''}"
 
     @property
     def notes(self) -> list[str]:

@@ -140,6 +140,8 @@ def _qrels(run: Run) -> Iterator[str]:
     for pool in run.benchmark.pools:
         for passage, grade in zip(pool.passages, pool.grades, strict=True):
             yield f"{_field(pool.query.id)} 0 {_field(passage.id)} {grade}\n"
+        for passage_id, grade in pool.missed:
+            yield f"{_field(pool.query.id)} 0 {_field(passage_id)} {grade}\n"
 
 
 def _trec(run: Run, reranker: RerankerRun) -> Iterator[str]:

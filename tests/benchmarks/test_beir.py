@@ -13,7 +13,7 @@ from rank_bm25 import BM25Okapi
 
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.bm25 import CorpusRanking
-from fresco.benchmarks.candidates import POOL_SIZE
+from fresco.benchmarks.first_stage import POOL_SIZE
 from fresco.benchmarks.published import FIRST_DATE, LAST_DATE
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Kind, Label, Pool, Task
@@ -55,6 +55,8 @@ def test_judged_queries_become_static_pools(beir: Path) -> None:
         "BEIR folder, relevance from test.tsv",
         "random timestamps, seed 0, 2018-01-01T00:00:00Z to 2025-08-31T23:59:59Z: 3 of 4 passages, 2 of 3 queries",
         "1 of 3 queries have no relevant passage in test.tsv and were left out",
+        "positives injected among those of BM25: not comparable to BEIR's figures (--pools own or run:FILE takes a "
+        "first stage)",
     )
 
 

@@ -39,7 +39,7 @@ class AveragePrecision(Relevance):
                 others = place * (positive - 1) / (size - 1) if size > 1 else np.zeros(len(place))
                 total += positive / size * float(((found + 1 + others) / (above + place + 1)).sum())
             found += positive
-        return total / found
+        return total / tiers.relevant
 
     def reference(self) -> Any:
         """AP of ir_measures."""

@@ -163,7 +163,7 @@ def check_options(measure: Measure) -> None:
 class Relevance(Measure):
     """The shared part of measures of relevance: a passage counts from grade :attr:`rel` on.
 
-    Where no passage of the pool has that grade the value is 0, as in trec_eval.
+    Where no candidate has that grade the value is 0, as in trec_eval.
     """
 
     rel: int = 1

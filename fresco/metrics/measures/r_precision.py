@@ -23,8 +23,7 @@ class RPrecision(Relevance):
 
     def expectation(self, tiers: Tiers) -> float:
         """Each place counts the share of positives of its tier."""
-        relevant = int(tiers.positive.sum())
-        return tiers.expected_positives(relevant) / relevant
+        return tiers.expected_positives(tiers.relevant) / tiers.relevant
 
     def reference(self) -> Any:
         """Rprec of ir_measures."""

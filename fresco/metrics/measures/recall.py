@@ -22,7 +22,7 @@ class Recall(Relevance):
 
     def expectation(self, tiers: Tiers) -> float:
         """Each place counts the share of positives of its tier."""
-        return tiers.expected_positives(self.cutoff) / int(tiers.positive.sum())
+        return tiers.expected_positives(self.cutoff) / tiers.relevant
 
     def reference(self) -> Any:
         """R of ir_measures."""

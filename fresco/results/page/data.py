@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from fresco.benchmarks.first_stage import INJECTED
 from fresco.benchmarks.part import Part
 from fresco.benchmarks.trec import read_trec_run
 from fresco.errors import FrescoError
@@ -114,7 +115,11 @@ def _failures(
 def _reopened(record: Mapping[str, Any], opened: dict[tuple[str, Part], Benchmark]) -> Benchmark:
     of, settings = record["benchmark"], record.get("settings") or {}
     part = Part(
-        of.get("split") or "all", of.get("limit"), of.get("timestamps") or "text", int(settings.get("seed") or 0)
+        of.get("split") or "all",
+        of.get("limit"),
+        of.get("timestamps") or "text",
+        int(settings.get("seed") or 0),
+        pools=of.get("pools") or INJECTED,
     )
     key = (str(of["name"]), part)
     if key not in opened:
