@@ -22,8 +22,8 @@ from fresco.auditing import ESTIMATE, Audit, audit_benchmark, token_counter
 from fresco.benchmarks import open_benchmark
 from fresco.benchmarks.first_stage import INJECTED
 from fresco.benchmarks.part import Part
-from fresco.errors import FrescoError, require_whole
-from fresco.io.files import locked, write_atomically
+from fresco.errors import FrescoError
+from fresco.io.files import locked
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
@@ -31,6 +31,7 @@ from fresco.optimizer.report.folder import FRONT
 from fresco.optimizer.report.result import SearchResult, read_search
 from fresco.optimizer.transfer import Transfer
 from fresco.records import Benchmark
+from fresco.reporting.run import report
 from fresco.rerank.base import Reranker
 from fresco.rerank.given import open_given
 from fresco.rerank.open import BASELINES, as_reranker, open_rerankers
@@ -402,26 +403,6 @@ def load(folder: str | Path) -> Result | SearchResult:
     """
     path = Path(folder)
     return read_search(path) if (path / FRONT).exists() else read_run(path)
-
-
-def report(*runs: str | Path, out: str | Path = "report.html", worst: int = 50) -> Path:
-    """Write runs of :func:`score` as one HTML page that loads nothing from anywhere.
-
-    Args:
-        *runs: Their folders.
-        out: The page; one that is there is replaced.
-        worst: So many queries of each re-ranker come with their texts.
-
-    Raises:
-        FrescoError: there is no run, or one is no complete folder.
-    """
-    from fresco.results.page.data import render_report
-
-    if not runs:
-        raise FrescoError("no run to report: name folders of `fresco score`")
-    require_whole("--worst", worst)
-    write_atomically(Path(out), render_report([read_run(Path(run)) for run in runs], worst=worst))
-    return Path(out)
 
 
 def _check_instruction(instruction: str | None, rerankers: Sequence[Reranker]) -> None:

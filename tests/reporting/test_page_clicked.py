@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fresco
-from fresco.results.page.data import render_report
+from fresco.reporting.data import render_report
 from fresco.results.reader import read_run
 from tests.browser import opened
 

@@ -11,7 +11,7 @@ import fresco
 from fresco.cli import main
 from fresco.errors import FrescoError
 from fresco.io.page.document import render_page
-from fresco.results.page.data import _failures, render_report
+from fresco.reporting.data import _failures, render_report
 from fresco.results.reader import read_run
 
 HOSTILE = "</script><script>document.title='owned'</script> \x1b[31mred \u202egnorw"
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_foreign_text_is_never_markup() -> None:
-    page = render_page(HOSTILE, {"title": HOSTILE}, script="fresco.results.page")
+    page = render_page(HOSTILE, {"title": HOSTILE}, script="fresco.reporting")
     assert "<script>document" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page

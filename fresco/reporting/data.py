@@ -37,7 +37,7 @@ def render_report(results: Sequence[Result], *, worst: int = WORST) -> str:
             blocks[f"run-{place}"] = failures
         runs.append({**_run(result), "block": None if failures is None else f"run-{place}", "why": why})
     title = f"fresco: {results[0].title}" if len(results) == 1 else f"fresco: {len(results)} runs"
-    return render_page(title, {"title": title, "runs": runs}, script="fresco.results.page", blocks=blocks)
+    return render_page(title, {"title": title, "runs": runs}, script="fresco.reporting", blocks=blocks)
 
 
 def _run(result: Result) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Runs of `fresco score` as one page to look at."""

@@ -1,1 +1,0 @@
-"""Runs as one page to look at."""
