@@ -117,9 +117,9 @@ def find_model(family: str, model: str, settings: Settings, revision: str | None
 
     Args:
         family: ``dense``, ``cross-encoder`` or ``causal-lm``.
-        model: A folder or a Hugging Face model id.
+        model: A folder or a Hugging Face model id; ``ID@REVISION`` pins a branch, tag or commit of the hub.
         settings: Their dtype is checked.
-        revision: Branch, tag or commit of a hub model; None for the default branch.
+        revision: The same, where the id says nothing; None for the default branch.
 
     Raises:
         FrescoError: the extra is not installed, the dtype is unknown, the folder is missing or holds no weights, the
@@ -139,7 +139,9 @@ def find_model(family: str, model: str, settings: Settings, revision: str | None
         raise FrescoError(f"{family}:{model}: {folder} is a file; name the folder that holds the model")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise FrescoError(f"{family}:{model}: there is no folder {folder}")
-    return ModelFiles(family, model, None, _hub_commit(family, model, revision or commit_for(model, settings.trust)))
+    model, _, pinned = model.partition("@")
+    revision = pinned or revision or commit_for(model, settings.trust)
+    return ModelFiles(family, model, None, _hub_commit(family, model, revision))
 
 
 #: What the families read facts of before anything is loaded.

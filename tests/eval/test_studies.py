@@ -24,7 +24,7 @@ STUDIES = [
     ("mini_baselines", [], False),
     ("tuning", [], False),
     ("fine_tuning", [], False),
-    ("table1", ["--store", "{work}/table1.sqlite", "--model", "nothing=seq2seq:./absent"], False),
+    ("table1", ["--work", "{work}/table1", "--model", "nothing=seq2seq:./absent", "--model", "words=bm25"], False),
     ("step_cost", ["{work}/training"], False),
     ("search_training", ["{work}/variants"], False),
     ("search_vs_peers", ["--without-gepa"], False),
@@ -132,6 +132,23 @@ def test_answers_are_counted_with_any_chat_model(tmp_path):
     folder = tiny_models.chat_model(tmp_path / "chat")
     run("answers", str(folder), "--out", str(tmp_path / "out"))
     check("answers", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_papers_table_goes_on_from_its_folder_and_keeps_the_other_benchmarks_part(tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--work", str(tmp_path / "work"), "--model", "words=bm25", "--model", "none=dense:./absent"]
+    parts = []
+    for split in ("test", "test", "train"):
+        run("table1", *arguments, "--split", split, "--out", str(out))
+        record = json.loads((out / "table1.json").read_text(encoding="utf-8"))
+        parts.append(record["benchmarks"]["mini"])
+        record["benchmarks"]["another"] = record["benchmarks"]["mini"]
+        (out / "table1.json").write_text(json.dumps(record), encoding="utf-8")
+    first, again, other = parts
+    assert again["tables"] == first["tables"] != other["tables"]  # seconds included: nothing was scored again
+    assert "words" in first["tables"][0]["rerankers"] and set(first["not_scored"]) == {"none"}
+    assert "## `another`" in (out / "table1.md").read_text(encoding="utf-8")
 
 
 def test_every_study_is_named_here() -> None:
