@@ -28,6 +28,7 @@ STUDIES = [
     ("step_cost", ["{work}/training"], False),
     ("search_training", ["{work}/variants"], False),
     ("search_vs_peers", ["--without-gepa"], False),
+    ("search_overhead", [], False),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {
