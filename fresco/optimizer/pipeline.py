@@ -30,7 +30,15 @@ from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import SEARCH_VERSION, Search
 from fresco.optimizer.search.settings import SearchSettings, Watcher
-from fresco.optimizer.search.study import SearchStudy, Worker, explained, import_optuna, open_storage, without_password
+from fresco.optimizer.search.study import (
+    SearchStudy,
+    Worker,
+    close_storage,
+    explained,
+    import_optuna,
+    open_storage,
+    without_password,
+)
 from fresco.records import Benchmark, Task
 from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug
@@ -193,6 +201,7 @@ def run_search(
         url = options.storage or f"sqlite:///{folder / 'study.db'}"
         storage = open_storage(url)
         stack.enter_context(explained(url))
+        stack.callback(close_storage, storage)
         worker = Worker()
         studies = {
             seed: SearchStudy(storage, f"{options.study}-seed{seed}", {**identity, "seed": seed}, worker)
@@ -315,7 +324,7 @@ def _claim(folder: Path, digest: str, *, overwrite: bool) -> None:
         if not overwrite:
             raise
         claim(folder, digest, overwrite=True)
-        for name in ("study.db", "study.db-journal"):  # of the search that is replaced
+        for name in ("study.db", "study.db-journal", "study.db-wal", "study.db-shm"):  # of the search that is replaced
             (folder / name).unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import ProposedInstruction
@@ -217,6 +218,25 @@ class Slow(Scripted):
         self.threads.append(threading.current_thread() is threading.main_thread())
         state.score_training(f"Training {state.round}.", state.training)
         return super().propose(state, count)
+
+
+def test_a_late_round_costs_the_study_no_more_statements_than_an_early_one(search):
+    made = search(ClausesProposer(BANK, "random"), rounds=9, children=2, racing=False)
+    asked = []
+    event.listen(made.study._storage._backend.engine, "before_cursor_execute", lambda *what: asked.append(what))
+    counts = [0]
+
+    class Counting:
+        def scored(self, *what):
+            pass
+
+        def round_done(self, seed, report):
+            counts.append(len(asked))
+
+    made.watch = Counting()
+    made.run()
+    rounds = np.diff(counts)[1:]
+    assert rounds[4:].max() <= 1.1 * rounds[:2].max()
 
 
 def test_a_slow_proposer_writes_while_the_round_before_is_scored(search):

@@ -16,7 +16,7 @@ import pytest
 
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import ProposedInstruction
-from fresco.optimizer.search.study import SearchStudy, Worker, explained, open_storage, without_password
+from fresco.optimizer.search.study import SearchStudy, Worker, close_storage, explained, open_storage, without_password
 
 IDENTITY = {"reranker": "r1", "benchmark": ["a", "b"], "population": 4}
 
@@ -206,7 +206,26 @@ def test_a_lease_is_renewed_while_the_work_lasts(url, monkeypatch):
 def test_a_storage_that_goes_away_is_one_clear_line(url, tmp_path):
     study = opened(url)
     add(study, "one")
-    (tmp_path / "study.db").write_text("no database any more, but a text of some length" * 99)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute("DROP TABLE trial_user_attributes")
     with pytest.raises(FrescoError, match=r"failed.*what was finished is kept") as caught, explained(url):
         study.put_values(0, 0, np.array([0.5]))
     assert "\n" not in str(caught.value)
+
+
+def test_sqlite_writes_ahead_and_a_closed_storage_is_one_file(url, tmp_path):
+    storage = open_storage(url)
+    add(SearchStudy(storage, "s", IDENTITY, Worker()), "one")
+    with closing(storage._backend.engine.raw_connection()) as connection:
+        modes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert modes == ["wal", 1]  # 1: commits do not wait for the disk
+    close_storage(storage)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+    assert [trial.user_attrs["text"] for trial in opened(url).trials()] == ["one"]
+
+
+def test_what_is_stored_is_what_is_read(url):
+    study = opened(url)
+    add(study, "one")
+    stored = study.put_values(0, 0, np.array([1 / 3, 0.25]))
+    np.testing.assert_array_equal(stored, opened(url).values([0], 0)[0])

@@ -19,6 +19,7 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from fresco.stats.arrays import BoolArray, FloatArray
 
@@ -59,7 +60,9 @@ class Posterior:
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Weights, shape (features,)."""
-        return np.asarray(self.mean + np.linalg.solve(self.factor.T, rng.standard_normal(len(self.mean))))
+        return np.asarray(
+            self.mean + solve_triangular(self.factor, rng.standard_normal(len(self.mean)), lower=True, trans="T")
+        )
 
 
 class ClauseModel:
@@ -111,8 +114,8 @@ class ClauseModel:
                 prior = np.full(features.shape[1], (deviation * share) ** -2)
                 prior[:clauses] = deviation**-2
                 factor = np.linalg.cholesky(gram + np.diag(prior))
-                half = np.linalg.solve(factor, moment)
-                mean = np.linalg.solve(factor.T, half)
+                half = solve_triangular(factor, moment, lower=True)
+                mean = solve_triangular(factor, half, lower=True, trans="T")
                 determinant = 2 * np.log(np.diag(factor)).sum() - np.log(prior).sum()
                 yield -0.5 * (constant - float(half @ half) + float(determinant)), factor, mean
 

@@ -308,9 +308,8 @@ class Search:
             with lease:
                 started = time.perf_counter()
                 values = self.objective.average_precisions(texts[key], pools, progress)
-                self.study.put_values(key, stage, values, time.perf_counter() - started)
+                known[key] = self.study.put_values(key, stage, values, time.perf_counter() - started)
             self._scored += 1
-            known |= self.study.values([key], stage) or {key: values}
             for writing in self._writing.values():
                 writing.serve(self.objective.scores)
         if missing := [key for key in texts if key not in known]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 import warnings
@@ -96,6 +97,19 @@ def explained(url: str) -> Iterator[None]:
         ) from error
 
 
+class _WriteAhead(sqlite3.Connection):
+    """A connection whose commits do not wait for the disk: a search makes twenty for each candidate.
+
+    A process that ends loses nothing by it; where the machine fails, the database is whole and of a few seconds before.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        with suppress(sqlite3.OperationalError):  # while others write; a later connection makes up for it
+            self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
 def open_storage(url: str) -> Any:
     """Connect to a storage, making its tables where they are missing.
 
@@ -107,7 +121,8 @@ def open_storage(url: str) -> Any:
 
     expected: tuple[type[Exception], ...] = (*_failures(), ImportError, ValueError, RuntimeError)
     remember([url])  # a driver may put the password into what it says
-    settings = {"connect_args": {"timeout": _SQLITE_WAIT}} if url.startswith("sqlite") else {}
+    sqlite = {"connect_args": {"timeout": _SQLITE_WAIT, "factory": _WriteAhead}}
+    settings = sqlite if url.startswith("sqlite") else {}
     for attempt in range(_ATTEMPTS):
         try:
             return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
@@ -120,6 +135,12 @@ def open_storage(url: str) -> Any:
                 ) from error
             time.sleep(0.1 * (attempt + 1))
     raise AssertionError
+
+
+def close_storage(storage: Any) -> None:
+    """Close the connections of a storage: SQLite then takes what it wrote ahead into the one file."""
+    storage.remove_session()
+    storage._backend.engine.dispose()
 
 
 def without_password(url: str) -> str:
@@ -346,10 +367,12 @@ class SearchStudy:
         own = self._storage.get_trial(self._trial_id(number)).user_attrs
         return float(sum(own.get(_SECONDS.format(stage), 0.0) for stage in stages))
 
-    def put_values(self, number: int, stage: int, values: FloatArray, seconds: float = 0.0) -> None:
-        """Store the average precisions of a stage, and how long they took."""
+    def put_values(self, number: int, stage: int, values: FloatArray, seconds: float = 0.0) -> FloatArray:
+        """Store the average precisions of a stage, and how long they took; the values as whoever reads them finds them."""
+        stored = [rounded(value) for value in values]
         self._set(self._trial_id(number), _SECONDS.format(stage), round(seconds, 3))
-        self._set(self._trial_id(number), _VALUES.format(stage), [rounded(value) for value in values])
+        self._set(self._trial_id(number), _VALUES.format(stage), stored)
+        return np.array(stored, np.float64)
 
     def complete(self, trial: FrozenTrial, ek: float, nek: float, attributes: Mapping[str, Any]) -> None:
         """End a trial with its values, unless another worker has."""
