@@ -129,7 +129,9 @@ def report(record: dict[str, Any]) -> str:
     share = whole["seconds"] / (whole["seconds"] + _HOUR)
     verdicts = ["reached" if good else "MISSED" for good in (share < _SHARE, whole["peak_megabytes"] < _MEGABYTES)]
     rows = [
-        f"| {row['candidates']:,} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_megabytes']:.0f} |"
+        "| "
+        + " | ".join(f"{row[key]:,.0f}" for key in ("candidates", "seconds", "processor_seconds", "peak_megabytes"))
+        + " |"
         for row in record["by_candidates"]
     ]
     return "\n".join(
@@ -139,16 +141,16 @@ def report(record: dict[str, Any]) -> str:
             f"`python eval/search_overhead.py`, {study.made_by(record['environment'])}, load average of the machine "
             f"{record['load_average']:.1f}.",
             "",
-            f"{record['candidates']:,} candidates in one study on SQLite, {record['in_full']:,} of them scored on every "
-            "query; seconds outside scoring.",
+            f"{record['candidates']:,} candidates in one study on SQLite, {record['in_full']:,} of them scored on "
+            "every query; seconds outside scoring.",
             "",
             "| candidates so far | seconds | of processor | peak MB |",
             "|---|---|---|---|",
             *rows,
             "",
             f"With the front by bootstrap {whole['seconds']:.0f} s ({whole['processor_seconds']:.0f} s of processor): "
-            f"beside an hour of scoring {share:.1%} of the search (aim: under {_SHARE:.0%}): {verdicts[0]}. Peak memory "
-            f"of the process {whole['peak_megabytes']:.0f} MB (aim: under {_MEGABYTES:.0f}), "
+            f"beside an hour of scoring {share:.1%} of the search (aim: under {_SHARE:.0%}): {verdicts[0]}. Peak "
+            f"memory of the process {whole['peak_megabytes']:.0f} MB (aim: under {_MEGABYTES:.0f}), "
             f"{record['megabytes_before']:.0f} MB of them the benchmark and the table that stands for the re-ranker: "
             f"{verdicts[1]}.",
             "",

@@ -368,7 +368,7 @@ class SearchStudy:
         return float(sum(own.get(_SECONDS.format(stage), 0.0) for stage in stages))
 
     def put_values(self, number: int, stage: int, values: FloatArray, seconds: float = 0.0) -> FloatArray:
-        """Store the average precisions of a stage, and how long they took; the values as whoever reads them finds them."""
+        """Store the average precisions of a stage, and how long they took; what is read from now on."""
         stored = [rounded(value) for value in values]
         self._set(self._trial_id(number), _SECONDS.format(stage), round(seconds, 3))
         self._set(self._trial_id(number), _VALUES.format(stage), stored)
