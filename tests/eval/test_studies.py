@@ -54,6 +54,7 @@ ELSEWHERE = {
     "shared_prefix",
     "answers",
     "wikirev_baselines",
+    "endoflife",
 }
 
 
@@ -150,6 +151,28 @@ def test_the_papers_table_goes_on_from_its_folder_and_keeps_the_other_benchmarks
     assert again["tables"] == first["tables"] != other["tables"]  # seconds included: nothing was scored again
     assert "words" in first["tables"][0]["rerankers"] and set(first["not_scored"]) == {"none"}
     assert "## `another`" in (out / "table1.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_git_history_is_built_audited_and_scored(tmp_path: Path) -> None:
+    bundle = SHARED / "git" / "endoflife-products.bundle"
+    if not bundle.is_file():
+        pytest.skip("needs the folder ../shared/data beside the project")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(bundle), str(clone)], check=True)
+    for _ in range(2):  # the second goes on from what is kept
+        run("endoflife", str(clone), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"))
+    check("endoflife", tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "endoflife.json").read_text(encoding="utf-8"))
+    assert found["funnel"]["aligned"] == sum(found["funnel"]["relations"].values()) > 0
+    rows = {
+        row["reranker"]: row["value"]
+        for row in found["text"]["rows"]
+        if (row["metric"], row["kind"]) == ("current>obsolete", "all")
+    }
+    assert rows["newest"] == found["audit"]["figures"]["date-auroc-within"] == 1  # dates decide, and the table says so
+    assert "Dates decide" in (tmp_path / "out" / "endoflife.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (tmp_path / "out" / "endoflife.json").read_text(encoding="utf-8")
 
 
 def test_every_study_is_named_here() -> None:
