@@ -177,6 +177,11 @@ class _Reader:
                 for own in asked
             )
         difference = given - free
+        if not difference.isfinite().all():  # which sorting would take for some order
+            raise FrescoError(
+                f"{self._spec}: attention is no finite number in {self.dtype} (query {query.id}), so nothing can be "
+                "ranked by it; try another --dtype"
+            )
         return [_kept_sum(difference[start:end]) for start, end in spans]
 
     def _paid(self, ids: list[int], cache: Any, before: int, rows: slice) -> torch.Tensor:

@@ -15,6 +15,7 @@ from fresco.models import loading
 from fresco.models.batching import BatchModel, score_all, score_in_batches
 from fresco.models.settings import Settings
 from fresco.records import Pair, Passage, Query
+from fresco.rerank.base import DEFAULT_TOLERANCE
 
 
 class LoadedModel(Protocol):
@@ -29,6 +30,11 @@ class LoadedModel(Protocol):
 class LoadedPairModel(LoadedModel, BatchModel, Protocol):
     """A loaded model that reads query and passage together."""
 
+
+#: By how much two scorings of a pair may differ (:mod:`fresco.rerank.base`): half precision keeps 8 bits of a number,
+#: and other batches add in another order.
+_TOLERANCE = {"float32": DEFAULT_TOLERANCE}
+_ROUGH = 0.05
 
 M = TypeVar("M", bound=LoadedModel)
 P = TypeVar("P", bound=LoadedPairModel)
@@ -74,6 +80,11 @@ class ModelReranker(ABC, Generic[M]):
             f"{self.family}|{self._files.identity}|{self._settings.dtype}|max_length={self._settings.max_length}"
             f"{self._identity()}|{loading.library_versions()}"
         )
+
+    @property
+    def tolerance(self) -> float:
+        """Rounding between two scorings of a pair, by the model's precision: until it is loaded, the one asked for."""
+        return _TOLERANCE.get(self._loaded.dtype if self._loaded else self._settings.dtype, _ROUGH)
 
     @property
     def files(self) -> loading.Model:

@@ -115,6 +115,7 @@ class _Reader:
         from transformers import AutoModelForCausalLM
 
         files = loading.find_model("causal-lm", model, settings)
+        self._name = model
         self._form, self._tokenizer, self.seed = form, loading.tokenizer(files), settings.seed
         loaded = loading.load(
             files,
@@ -143,6 +144,11 @@ class _Reader:
             ).attentions
             last = torch.stack([layer[0, :, -1].float().mean(dim=0) for layer in layers]).mean(dim=0)
         paid: FloatArray = last.cpu().numpy().astype(np.float64)
+        if not np.isfinite(paid).all():
+            raise FrescoError(
+                f"causal-lm:{self._name}: attention is no finite number in {self._model.dtype} (query {pair[0].id}); "
+                "try another --dtype"
+            )
         return np.array([_shares(weights / weights.sum(), marks) for weights in (paid, np.ones(len(ids)))])
 
     def _marked(self, instruction: str, pair: Pair) -> tuple[list[int], dict[str, Any]]:

@@ -15,6 +15,8 @@ from fresco.models import batching
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm
 from fresco.records import Passage
+from fresco.rerank.base import tolerance_of
+from fresco.rerank.conformance import same
 from fresco.rerank.cross_encoder import CrossEncoderReranker
 from fresco.testing import check_reranker, sample_pools
 from tests import tiny_models
@@ -232,6 +234,10 @@ def test_bfloat16_is_near_float32(bert):
     scores = rough.score(query, passages)
     assert 0 < max(abs(a - b) for a, b in zip(scores, exact, strict=True)) < 0.1
     assert rough.describe()["dtype"] == "bfloat16"
+    # In company and alone: what a second run looks at before it believes what the first one stored.
+    alone = [rough.score(query, [passage])[0] for passage in passages]
+    assert all(same(one, other, tolerance_of(rough)) for one, other in zip(alone, scores, strict=True))
+    assert tolerance_of(rough) > tolerance_of(CrossEncoderReranker(str(bert), Settings(device="cpu"))) == 1e-3
 
 
 def test_nan_is_passed_on(bert, tmp_path):
