@@ -62,15 +62,8 @@ const audit = (each) => {
 };
 
 const curve = (name, sources) => {
-  const all = Object.values(sources).flat();
-  const steps = spread(all.map(([x]) => x), { pad: 0.02 });
-  const axes = frame({ width: wide(), height: 260, xlabel: "step", ylabel: brief(name, 40), x: { range: steps, ticks: ticks(...steps).filter(Number.isInteger) }, y: { range: spread(all.map(([, y]) => y)) } });
-  Object.entries(sources).forEach(([source, points]) => {
-    const place = source === "steps" ? 0 : 1;
-    axes.svg.append(el("polyline", { fill: "none", stroke: colour(place), "stroke-width": place ? 2.2 : 1.3, opacity: place ? 1 : 0.7, points: points.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }));
-    if (points.length < 40) for (const [x, y] of points) axes.svg.append(el("circle", { cx: axes.x(x), cy: axes.y(y), r: 3, fill: colour(place) }, el("title", {}, `step ${x}: ${figure(y)}`)));
-  });
-  return el("div", { class: "figure" }, el("div", { class: "legend" }, Object.keys(sources).map((source) => el("span", {}, el("span", { class: "swatch", style: { background: colour(source === "steps" ? 0 : 1) } }), source === "steps" ? " while training" : " held out"))), axes.svg);
+  const series = Object.entries(sources).map(([source, points]) => ({ name: source === "steps" ? "while training" : "held out", place: source === "steps" ? 0 : 1, strong: source !== "steps", points }));
+  return el("div", { class: "figure" }, el("div", { class: "legend" }, Object.keys(sources).map((source) => el("span", {}, el("span", { class: "swatch", style: { background: colour(source === "steps" ? 0 : 1) } }), source === "steps" ? " while training" : " held out"))), curves(series, { xlabel: "step", ylabel: brief(name, 40), whole: true }));
 };
 const training = (each) => {
   const names = Object.keys(each.curves);

@@ -50,6 +50,7 @@ def run_audit(options: argparse.Namespace) -> int:
     from fresco.auditing.conditions import parse_audit_condition
     from fresco.auditing.shown import markdown
     from fresco.io.files import write_atomically
+    from fresco.io.secrets import command_line
 
     conditions = [parse_audit_condition(text) for text in options.fail_if]
     audit = api.audit(
@@ -63,7 +64,7 @@ def run_audit(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     failed = [condition for condition in conditions if condition.holds(audit)]
-    content = json.dumps(audit.to_json_dict(), indent=2, ensure_ascii=False) + "\n"
+    content = json.dumps({**audit.to_json_dict(), "command": command_line()}, indent=2, ensure_ascii=False) + "\n"
     if options.out:
         write_atomically(Path(options.out), markdown(audit) if options.out.endswith(".md") else content)
     if options.json:

@@ -1,4 +1,4 @@
-"""``fresco report RUN...``: runs as one page to look at."""
+"""``fresco report PATH...``: runs, searches and audits as one page to look at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from fresco.terminal.arguments import count
 
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    report = commands.add_parser("report", help="runs as one HTML page, with a browser of failures")
-    report.add_argument("runs", metavar="RUN", nargs="+", help="folder of `fresco score`")
+    report = commands.add_parser(
+        "report", help="runs, searches and audits as one HTML page, with a browser of failures"
+    )
+    report.add_argument(
+        "runs",
+        metavar="PATH",
+        nargs="+",
+        help="folders of `fresco score` and `fresco optimize`, JSON files of `fresco audit --out`",
+    )
     report.add_argument("--out", metavar="FILE", default="report.html", help="default: report.html")
     report.add_argument("--worst", metavar="N", type=count, default=50, help="queries per re-ranker (default: 50)")
     report.set_defaults(run=run_report)

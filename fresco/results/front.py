@@ -42,6 +42,15 @@ class Point:
     saved: int | None
 
 
+def milliseconds_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """Wall time a pair of the re-rankers whose scores a run computed, by name."""
+    return {
+        own["name"]: 1000 * own["seconds"] / own["pairs_scored"]
+        for own in record["rerankers"]
+        if own.get("pairs_scored") and own.get("seconds") is not None
+    }
+
+
 def points_of(results: Sequence[Result], metric: str, task: str, kind: str) -> tuple[list[Point], list[str]]:
     """The points of runs over one benchmark, cheapest first.
 

@@ -27,6 +27,7 @@ class SideBySide:
         rows: As ``Evaluation.rows``.
         pairs: Every pair by the metric; see :data:`fresco.metrics.compare.COLUMNS`.
         groups: Letters by every measure shown.
+        origins: For each of the names the place of its run, and what it is called there.
     """
 
     names: list[str]
@@ -34,6 +35,7 @@ class SideBySide:
     rows: list[dict[str, Any]]
     pairs: pd.DataFrame
     groups: pd.DataFrame
+    origins: dict[str, tuple[int, str]]
 
 
 def side_by_side(
@@ -58,7 +60,7 @@ def side_by_side(
     """
     for other in results[1:]:
         results[0].check_same_content(other)
-    joined = _joined(results)
+    joined, origins = _joined(results)
     names = list(dict.fromkeys(joined["reranker"]))
     shown = [own for own in map(parse_measure, dict.fromkeys((PRIMARY, *HEADLINES, metric))) if _holds(joined, own)]
     pairs = {
@@ -75,6 +77,7 @@ def side_by_side(
         rows=mean_rows(joined, shown, unit=unit, seed=seed, resamples=resamples),
         pairs=pairs[asked],
         groups=pd.concat([groups(own, joined, name, unit=unit) for name, own in pairs.items()], ignore_index=True),
+        origins=origins,
     )
 
 
@@ -83,7 +86,7 @@ def _holds(frame: pd.DataFrame, measure: Measure) -> bool:
     return all(own.name in frame for own in wanted if own.per_query)
 
 
-def _joined(results: Sequence[Result]) -> pd.DataFrame:
+def _joined(results: Sequence[Result]) -> tuple[pd.DataFrame, dict[str, tuple[int, str]]]:
     """The values of all runs over the queries that they share, in the first run's order, each name once."""
     frames = [result.evaluation.per_query for result in results]
     order = list(dict.fromkeys(frames[0]["query_id"]))
@@ -92,6 +95,7 @@ def _joined(results: Sequence[Result]) -> pd.DataFrame:
         raise FrescoError("the runs have no query in common: compare runs over the same benchmark")
     place = {query: number for number, query in enumerate(each for each in order if each in shared)}
     found: dict[str, pd.DataFrame] = {}
+    origins: dict[str, tuple[int, str]] = {}
     for run, (result, frame) in enumerate(zip(results, frames, strict=True)):
         for name, rows in frame[frame["query_id"].isin(shared)].groupby("reranker", sort=False):
             own = rows.iloc[rows["query_id"].map(place).argsort(kind="stable")].reset_index(drop=True)
@@ -101,4 +105,5 @@ def _joined(results: Sequence[Result]) -> pd.DataFrame:
             label = str(name) if known is None else f"{name} ({result.folder.name if result.folder else run + 1})"
             label = label if label not in found else f"{label} {run + 1}"
             found[label] = own.assign(reranker=label)
-    return pd.concat(found.values(), ignore_index=True)
+            origins[label] = (run, str(name))
+    return pd.concat(found.values(), ignore_index=True), origins

@@ -11,7 +11,7 @@ const ticks = (low, high, wanted = 5) => {
 const tickText = (value) => String(Number(value.toPrecision(4)));
 
 /** A frame with axes: gives `{svg, x, y}`, where x and y turn values into places. */
-const frame = ({ width = 640, height = 320, left = 52, right = 16, top = 12, bottom = 44, x, y, xlabel, ylabel, label }) => {
+const frame = ({ width = 640, height = 320, left = 66, right = 16, top = 12, bottom = 44, x, y, xlabel, ylabel, label }) => {
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label ?? `${ylabel} by ${xlabel}` });
   const scale = (range, from, to) => (value) => from + ((value - range[0]) / (range[1] - range[0] || 1)) * (to - from);
   const placex = scale(x.range, left, width - right);
@@ -63,6 +63,19 @@ const lines = (series, bins, { xlabel, ylabel, within = [0, 1], height = 340 }) 
   return axes.svg;
 };
 
+/** Lines over numbers: {name, place, strong, points: [[x, y]]}; `whole`: ticks at whole numbers only. */
+const curves = (series, { xlabel, ylabel, height = 260, whole = false }) => {
+  const all = series.flatMap((each) => each.points);
+  const across = spread(all.map(([x]) => x), { pad: 0.02 });
+  const at = ticks(...across);
+  const axes = frame({ width: wide(), height, xlabel, ylabel, x: { range: across, ticks: whole ? at.filter(Number.isInteger) : at }, y: { range: spread(all.map(([, y]) => y)) } });
+  for (const { name, place, strong, points } of series) {
+    axes.svg.append(el("polyline", { fill: "none", stroke: colour(place), "stroke-width": strong ? 2.2 : 1.3, opacity: strong ? 1 : 0.7, points: points.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }));
+    if (points.length < 40) for (const [x, y] of points) axes.svg.append(el("circle", { cx: axes.x(x), cy: axes.y(y), r: 3, fill: colour(place) }, el("title", {}, `${brief(name, 60)}, ${xlabel} ${x}: ${figure(y)}`)));
+  }
+  return axes.svg;
+};
+
 /** Points with intervals both ways: {name, place, x, xlow, xhigh, y, ylow, yhigh, size, label, strong, click}. */
 const scatter = (points, { xlabel, ylabel, within = [0, 1], width = wide(), height = 420, path = null }) => {
   const side = (name) => points.flatMap((each) => [each[name], each[`${name}low`], each[`${name}high`]]);
@@ -82,8 +95,9 @@ const scatter = (points, { xlabel, ylabel, within = [0, 1], width = wide(), heig
     axes.svg.append(g);
     const text = brief(each.label ?? each.name, 28);
     const wide = text.length * 6.4;
-    const end = x + 10 + wide > axes.right;
-    const place = [end ? x - 10 - wide : x + 10, y + 4];
+    const away = (each.size ?? 5) + 5;
+    const end = x + away + wide > axes.right;
+    const place = [end ? x - away - wide : x + away, y + 4];
     const clash = (at) => taken.some(([tx, ty, tw]) => Math.abs(ty - at[1]) < 12 && at[0] < tx + tw && tx < at[0] + wide);
     for (const by of [0, -13, 13, -26, 26]) {
       const moved = [place[0], place[1] + by];

@@ -1,10 +1,13 @@
-// A table whose columns sort. A cell is {sort, nodes}; a missing value stands last whichever way it is sorted.
+// A table whose columns sort, its rows drawn some at a time. A cell is {sort, nodes}; a missing value stands last whichever way it is sorted.
 
-const dataTable = (headers, rows, { sortable = true, classes = () => null } = {}) => {
+const dataTable = (headers, rows, { sortable = true, classes = () => null, step = 100 } = {}) => {
   const body = el("tbody");
+  const rest = el("button", { type: "button", class: "more", hidden: true, onclick: () => fill(shown + step) });
+  let shown = step;
   let by = null;
   let down = true;
-  const fill = () => {
+  const fill = (most) => {
+    shown = most;
     const order = rows.map((_, index) => index);
     if (by !== null) {
       order.sort((a, b) => {
@@ -15,7 +18,9 @@ const dataTable = (headers, rows, { sortable = true, classes = () => null } = {}
         return (down ? -sign : sign) || a - b;
       });
     }
-    body.replaceChildren(...order.map((index) => el("tr", { class: classes(index) },
+    rest.hidden = order.length <= shown;
+    rest.textContent = `show more (${(order.length - shown).toLocaleString("en")} left)`;
+    body.replaceChildren(...order.slice(0, shown).map((index) => el("tr", { class: classes(index) },
       rows[index].map((cell, place) => el(place ? "td" : "th", { class: cell.text ? "text" : null }, cell.nodes)))));
   };
   const heads = headers.map((header, place) => {
@@ -27,7 +32,7 @@ const dataTable = (headers, rows, { sortable = true, classes = () => null } = {}
         by = place;
         heads.forEach((each) => each.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        fill();
+        fill(step);
       };
       head.tabIndex = 0;
       head.addEventListener("click", sort);
@@ -35,8 +40,8 @@ const dataTable = (headers, rows, { sortable = true, classes = () => null } = {}
     }
     return head;
   });
-  fill();
-  return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body));
+  fill(step);
+  return el("div", {}, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body)), rest);
 };
 
 const valueCell = (row, letters = "", lettered = false) => {

@@ -1,0 +1,88 @@
+"""What a report is made of: each path opened as what it is; runs one at a time, as a hundred do not fit in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fresco.auditing import Audit
+from fresco.auditing.shown import figure_rows, rule_rows
+from fresco.errors import FrescoError
+from fresco.io.names import one_line
+from fresco.optimizer.report.folder import FRONT
+from fresco.optimizer.report.result import SearchResult, read_search
+from fresco.results.reader import read_run
+from fresco.results.result import Result
+
+_PARTS = ("benchmark", "rows", "figures", "conflicts", "lengths", "verdict")
+
+
+@dataclass(frozen=True)
+class AuditFile:
+    """An audit that ``fresco audit --out FILE.json`` wrote.
+
+    Attributes:
+        title: What was audited.
+        command: That did; None where the file does not say.
+        shown: ``verdict``, ``header`` and ``rows`` of the rules, ``figures``, ``counted`` (how tokens were).
+    """
+
+    title: str
+    command: str | None
+    shown: Mapping[str, Any]
+
+
+@dataclass
+class Material:
+    """What was opened, in the order of the paths.
+
+    Attributes:
+        runs: Of ``fresco score``; to be read once.
+        searches: Of ``fresco optimize``.
+        audits: Of ``fresco audit``.
+    """
+
+    runs: Iterable[Result] = ()
+    searches: Sequence[SearchResult] = field(default_factory=list)
+    audits: Sequence[AuditFile] = field(default_factory=list)
+
+
+def read_material(paths: Sequence[Path]) -> Material:
+    """Open what a report is asked of; runs are read when they are come to.
+
+    Raises:
+        FrescoError: a file is no audit, or a folder no complete search; a run that is none says so later.
+    """
+    searches = [path for path in paths if (path / FRONT).exists()]
+    files = [path for path in paths if path.is_file()]
+    runs = [path for path in paths if path not in searches and path not in files]
+    return Material(_read(runs), [read_search(path) for path in searches], [_audit(path) for path in files])
+
+
+def _read(folders: Sequence[Path]) -> Iterator[Result]:
+    for folder in folders:
+        yield read_run(folder)
+
+
+def _audit(path: Path) -> AuditFile:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        audit = Audit(**{part: content[part] for part in _PARTS})
+        header, rows = rule_rows(audit)
+        shown = {
+            "verdict": [str(line) for line in audit.verdict],
+            "header": header,
+            "rows": rows,
+            "figures": figure_rows(audit),
+            "counted": str(audit.lengths["counted_by"]),
+        }
+        title = f"{audit.benchmark['name']}: {audit.benchmark['queries']} queries"
+        return AuditFile(title, str(content["command"]) if content.get("command") else None, shown)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FrescoError(
+            f"{path} is no audit ({type(error).__name__}: {one_line(str(error), 120)}); give folders of `fresco score` "
+            "and `fresco optimize`, and JSON files of `fresco audit --out`"
+        ) from error
