@@ -25,7 +25,7 @@ from ccs.rewards.likelihood import BEFORE_QUESTION, PromptScorer
 from ccs.rewards.mask import MaskOptions, Span
 from ccs.training.demo.model import PROMPT
 from ccs.training.demo.world import World
-from fresco.clients.llm import ChatAnswer
+from fresco.clients.chat_answer import ChatAnswer
 
 
 class Shuffled:

@@ -154,7 +154,18 @@ class Environment:
         )
 
     def reset(self, question: Question, *, sample: int = 0, seed: int | None = None, model: str = "") -> str:
-        """Begin a rollout.
+        """Begin a rollout; ``rag`` alone searches here, for the question.
+
+        Args and what is raised are those of :meth:`begin`, and a retriever's failure, which :meth:`fail` may record.
+
+        Returns:
+            The prompt, with what that search found.
+        """
+        prompt = self.begin(question, sample=sample, seed=seed, model=model)
+        return prompt + self._search().observation if self.query is not None else prompt
+
+    def begin(self, question: Question, *, sample: int = 0, seed: int | None = None, model: str = "") -> str:
+        """The first half of :meth:`reset`: where :attr:`query` is set then, :meth:`receive` awaits its passages.
 
         Args:
             question: Only its text reaches the model.
@@ -165,8 +176,6 @@ class Environment:
         Returns:
             The prompt.
 
-        Raises:
-            FrescoError: the retriever failed (``rag`` alone searches here); :meth:`fail` may still record it.
         """
         self._question = replace(question, text=protocol.well_formed(question.text))
         self._sample, self._seed, self._model = sample, seed, model
@@ -174,12 +183,9 @@ class Environment:
         self._pending: Turn | None = None
         self._spoken = self._passages = 0
         self._stop = self._error = ""
-        prompt = protocol.write_prompt(self._agent, self._form.question(question.text), self._template)
-        if self._agent != "rag":
-            return prompt
-        query = protocol.one_line(question.text)[: self._limits.query_characters]
-        self._pending = Turn("", query=query)
-        return prompt + self._search().observation
+        if self._agent == "rag":
+            self._pending = Turn("", query=protocol.one_line(question.text)[: self._limits.query_characters])
+        return protocol.write_prompt(self._agent, self._form.question(question.text), self._template)
 
     def step(self, text: str, generation: Generation | None = None) -> Step:
         """Act on one turn of the model.
@@ -272,7 +278,7 @@ class Environment:
     def _search(self) -> Step:
         assert self._retriever is not None and self.query is not None
         started = time.perf_counter()
-        found = _search(self._retriever, [self.query], self.wanted)
+        found = search(self._retriever, [self.query], self.wanted)
         return self.receive(found[0], time.perf_counter() - started)
 
     def _told(self, turn: Turn, observation: str) -> Step:
@@ -292,7 +298,12 @@ class Environment:
         return turn.prompt_tokens + (turn.completion_tokens or 0) >= self._limits.tokens
 
 
-def _search(retriever: Retriever, queries: Sequence[str], wanted: int) -> list[list[Hit]]:
+def search(retriever: Retriever, queries: Sequence[str], wanted: int) -> list[list[Hit]]:
+    """A list of passages for each query, best first.
+
+    Raises:
+        FrescoError: the retriever failed, or answered another number of lists.
+    """
     found = retriever.search(queries, wanted)
     if len(found) != len(queries):
         raise FrescoError(f"the retriever answered {len(queries)} queries with {len(found)} lists of passages")
@@ -329,7 +340,7 @@ def step_all(
         group = [index for index in searching if environments[index].wanted == wanted]
         started = time.perf_counter()
         try:
-            found = _search(retriever, [environments[index].query or "" for index in group], wanted)
+            found = search(retriever, [environments[index].query or "" for index in group], wanted)
         except FrescoError as error:
             if not tolerate:
                 raise

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccs.agent.trajectory import Hit
-from fresco.clients.json_api import Endpoint, JsonClient
+from fresco.clients.endpoint import Endpoint
+from fresco.clients.json_api import JsonClient
 from fresco.errors import FrescoError
 
 _KEY = "CCS_RETRIEVER_KEY"

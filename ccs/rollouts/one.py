@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccs.agent import protocol
-from ccs.agent.environment import Environment, Generation, Limits
+from ccs.agent.environment import Environment, Generation, Limits, Step
 from ccs.agent.formats import open_format
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
-from fresco.clients.llm import ChatAnswer, ChatClient
+from ccs.rollouts.episode import play
+from ccs.rollouts.searches import GatheredSearches
+from fresco.clients.chat_answer import ChatAnswer
+from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-
-if TYPE_CHECKING:
-    from ccs.retrieve.base import Retriever
 
 #: How the context is sent.
 APIS = ("chat", "continue", "completions")
@@ -85,9 +85,62 @@ class _Context:
         return [{"role": role, "content": content} for role, content in turns]
 
 
-def roll_out(
+class _Served:
+    """The context of one rollout over a served model; see :class:`ccs.rollouts.episode.Context`."""
+
+    def __init__(self, client: ChatClient, prompt: str, sampling: Sampling, seed: int, form: str, tokens: int | None):
+        self._client, self._sampling, self._form = client, sampling, open_format(form)
+        self._context = _Context(prompt)
+        self._options = {"temperature": sampling.temperature, "seed": seed, "stop": list(protocol.TURN_ENDS)}
+        self._tokens = self._left = tokens
+
+    async def speak(self) -> tuple[str, Generation] | None:
+        """See :class:`ccs.rollouts.episode.Context`."""
+        most = self._sampling.max_tokens if self._left is None else max(1, min(self._sampling.max_tokens, self._left))
+        try:
+            text, generation = await self._generate(most)
+        except FrescoError as error:
+            if _TOO_LONG not in str(error):
+                raise
+            return None
+        if self._tokens is not None and generation.prompt_tokens is not None:
+            self._left = self._tokens - generation.prompt_tokens - (generation.completion_tokens or 0)
+        return text, generation
+
+    def hear(self, step: Step) -> bool:
+        """See :class:`ccs.rollouts.episode.Context`; the server says at the next turn where there is no room."""
+        self._context.exchanges.append((step.reply, step.observation))
+        return True
+
+    async def _generate(self, most: int) -> tuple[str, Generation]:
+        started = time.perf_counter()
+        answer = await self._ask(self._context, most)
+        text, usage = _closed(answer), dict(answer.usage)
+        # A stop string that a thought quotes is not the end of the turn, where the server can go on from a text.
+        while self._sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and self._form.is_open(text):
+            written = usage.get("completion_tokens", most)
+            if written >= most:
+                break
+            answer = await self._ask(self._context.going_on(text), most - written)
+            text += _closed(answer)
+            usage["completion_tokens"] = written + answer.usage.get("completion_tokens", most)
+        seconds = time.perf_counter() - started
+        cut = answer.finish_reason == "length"
+        return text, Generation(usage.get("prompt_tokens"), usage.get("completion_tokens"), seconds, cut)
+
+    async def _ask(self, context: _Context, most: int) -> ChatAnswer:
+        api = self._sampling.api
+        options = {**self._options, "max_tokens": most}
+        if api == "completions":
+            return await self._client.completions_async(context.prompt + context.said, **options)
+        going_on: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
+        more = going_on if api == "continue" and context.exchanges else {}
+        return await self._client.chat_async(context.messages(api), **options, **more)
+
+
+async def roll_out(
     client: ChatClient,
-    retriever: Retriever | None,
+    searches: GatheredSearches,
     question: Question,
     sample: int,
     *,
@@ -97,11 +150,11 @@ def roll_out(
     template: str | None = None,
     form: str = "ccs",
 ) -> Trajectory:
-    """Let an agent work on a question.
+    """Let an agent work on a question, within :meth:`ChatClient.connected`.
 
     Args:
         client: The model.
-        retriever: None where the agent does not search.
+        searches: Of the retriever; of none where the agent does not search.
         question: Only its text reaches the model.
         sample: Which of the question's group.
         agent: One of :data:`ccs.agent.protocol.AGENTS`.
@@ -115,66 +168,16 @@ def roll_out(
         no result.
     """
     limits, sampling = limits or Limits(), sampling or Sampling()
-    environment = Environment(retriever, limits, agent=agent, template=template, form=form)
+    environment = Environment(searches.retriever, limits, agent=agent, template=template, form=form)
     seed = sampling.seed_of(question, sample)
-    left = limits.tokens
     try:
-        prompt = environment.reset(question, sample=sample, seed=seed, model=client.model)
-        context = _Context(prompt)
-        while not environment.done:
-            most = sampling.max_tokens if left is None else max(1, min(sampling.max_tokens, left))
-            try:
-                text, generation = _generate(client, context, sampling, seed, most, open_format(form).is_open)
-            except FrescoError as error:
-                if _TOO_LONG not in str(error):
-                    raise
-                environment.overflow()
-                break
-            step = environment.step(text, generation)
-            context.exchanges.append((step.reply, step.observation))
-            if limits.tokens is not None and generation.prompt_tokens is not None:
-                left = limits.tokens - generation.prompt_tokens - (generation.completion_tokens or 0)
+        prompt = environment.begin(question, sample=sample, seed=seed, model=client.model)
+        if environment.query is not None:
+            prompt += environment.receive(*await searches(environment.query, environment.wanted)).observation
+        await play(environment, _Served(client, prompt, sampling, seed, form, limits.tokens), searches)
     except FrescoError as error:
         environment.fail(str(error))
     return environment.trajectory
-
-
-def _generate(
-    client: ChatClient,
-    context: _Context,
-    sampling: Sampling,
-    seed: int,
-    most: int,
-    is_open: Callable[[str], bool],
-) -> tuple[str, Generation]:
-    options: dict[str, Any] = {
-        "temperature": sampling.temperature,
-        "max_tokens": most,
-        "seed": seed,
-        "stop": list(protocol.TURN_ENDS),
-    }
-    started = time.perf_counter()
-    answer = _ask(client, context, sampling, options)
-    text, usage = _closed(answer), dict(answer.usage)
-    # A stop string that a thought quotes is not the end of the turn, where the server can go on from a text.
-    while sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and is_open(text):
-        written = usage.get("completion_tokens", most)
-        if written >= most:
-            break
-        answer = _ask(client, context.going_on(text), sampling, {**options, "max_tokens": most - written})
-        text += _closed(answer)
-        usage["completion_tokens"] = written + answer.usage.get("completion_tokens", most)
-    seconds = time.perf_counter() - started
-    cut = answer.finish_reason == "length"
-    return text, Generation(usage.get("prompt_tokens"), usage.get("completion_tokens"), seconds, cut)
-
-
-def _ask(client: ChatClient, context: _Context, sampling: Sampling, options: Mapping[str, Any]) -> ChatAnswer:
-    if sampling.api == "completions":
-        return client.completions(context.prompt + context.said, **options)
-    going_on: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
-    more = going_on if sampling.api == "continue" and context.exchanges else {}
-    return client.chat(context.messages(sampling.api), **options, **more)
 
 
 def _closed(answer: ChatAnswer) -> str:

@@ -18,6 +18,7 @@ from ccs.agent.trajectory import Trajectory
 from ccs.rollouts.file import open_rollouts, read_record, read_trajectories, write_record
 from ccs.rollouts.many import roll_out_many
 from ccs.rollouts.one import Sampling, roll_out
+from ccs.rollouts.searches import GatheredSearches
 from fresco.clients.llm import ChatClient
 from fresco.io.provenance import environment
 from fresco.terminal.progress import Progress, no_progress
@@ -161,11 +162,12 @@ def run_rollouts(
     """
     identity = plan.identity(client.identity)
 
-    def roll(question: Question, sample: int) -> Trajectory:
-        settings = {name: getattr(plan, name) for name in ("agent", "limits", "sampling", "template", "form")}
-        return roll_out(client, retriever, question, sample, **settings)
+    settings = {name: getattr(plan, name) for name in ("agent", "limits", "sampling", "template", "form")}
+    with open_rollouts(path, questions, identity) as file, GatheredSearches(retriever) as searches:
 
-    with open_rollouts(path, questions, identity) as file:
+        async def roll(question: Question, sample: int) -> Trajectory:
+            return await roll_out(client, searches, question, sample, **settings)
+
         started = time.perf_counter()
         told = _Tally(len(file.done), len(questions) * plan.samples, progress)
         begun = roll_out_many(questions, plan.samples, roll, client, file, told.add)

@@ -20,7 +20,7 @@ from ccs.training.agreement import TOLERANCES, largest_difference, log_probabili
 from ccs.training.processes import any_of, sharded
 from ccs.training.settings import GenerationConfig
 from ccs.training.weights import whole_state
-from fresco.clients.json_api import Endpoint
+from fresco.clients.endpoint import Endpoint
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")

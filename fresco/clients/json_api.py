@@ -5,80 +5,33 @@ Nothing here knows what is asked for; :mod:`fresco.rerank.http` does. Requests m
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
 import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any
 
+from fresco.clients.endpoint import Endpoint
 from fresco.errors import FrescoError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from fresco.clients.connections import AsyncConnections
 
 _LONGEST_CONNECT = 10.0  # seconds
 _LONGEST_PAUSE = 30.0  # seconds between attempts where the server names none
 _FLOOR_OF_ANSWER = 8 << 20  # bytes any answer may have; a server that echoes its input gets a multiple of the request
 _LONGEST_MESSAGE = 200  # characters of a server's own words in an error
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An address, split into what is sent, what may be shown and what stays secret.
-
-    Attributes:
-        url: Without userinfo and fragment; what requests go to.
-        shown: For names, records and errors: the values of the query string are hidden as well.
-        userinfo: (user, password) from the address, sent as basic authentication.
-    """
-
-    url: str
-    shown: str
-    userinfo: tuple[str, str] | None = field(default=None, repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Endpoint:
-        """Read an http or https URL.
-
-        Raises:
-            FrescoError: no such URL; the message shows none of its secrets.
-        """
-        try:
-            parts = urlsplit(text)
-            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-        except ValueError:  # its message may repeat a password
-            scheme, host, port = "", "", None
-        if scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
-            raise FrescoError("the URL cannot be read; write http://HOST:PORT/PATH or https://HOST/PATH")
-        netloc = f"[{host}]" if ":" in host else host
-        netloc += f":{port}" if port is not None else ""
-        userinfo = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
-        hidden = re.sub(r"=[^&;]*", "=***", parts.query) if "=" in parts.query else "***" if parts.query else ""
-        return cls(
-            urlunsplit(SplitResult(scheme, netloc, parts.path, parts.query, "")),
-            urlunsplit(SplitResult(scheme, netloc, parts.path, hidden, "")),
-            userinfo,
-        )
-
-    def beside(self, path: str) -> Endpoint:
-        """Another path of the same server, with the same secrets."""
-        parts, shown = urlsplit(self.url), urlsplit(self.shown)
-        return Endpoint(
-            urlunsplit(parts._replace(path=path)), urlunsplit(shown._replace(path=path)), userinfo=self.userinfo
-        )
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be printed even when the server says it."""
-        pairs = [part.partition("=") for part in urlsplit(self.url).query.split("&")]
-        values = [unquote(value if equals else name) for name, equals, value in pairs]
-        long = [value for value in values if len(value) > 5]  # `?v=1` would else blot out every 1 of a message
-        return tuple(secret for secret in (*(self.userinfo or ())[1:], *long) if secret)
 
 
 @dataclass(frozen=True)
@@ -111,6 +64,10 @@ class RefusedError(FrescoError):
     def __init__(self, line: str, status: int) -> None:
         super().__init__(line)
         self.status = status
+
+
+class TooMuchError(Exception):
+    """An answer is longer than any of its kind."""
 
 
 class JsonClient:
@@ -177,6 +134,7 @@ class JsonClient:
         self._timeout, self._retries, self._backoff, self._patience = timeout, retries, backoff, patience
         self._reached = False
         self._stopped = threading.Event()
+        self._connections: AsyncConnections | None = None
 
     def get(self, endpoint: Endpoint) -> Answer:
         """Whatever the server answers to a GET, errors included.
@@ -198,8 +156,26 @@ class JsonClient:
             RefusedError: an answer with another status that trying again does not change.
             FrescoError: every other outcome.
         """
-        body = json.dumps(payload, separators=(",", ":")).encode()  # ASCII: a lone surrogate must not fail here
-        answer = self._send("POST", endpoint, body, what)
+        return self._parsed(endpoint, self._send("POST", endpoint, _body(payload), what), what)
+
+    async def post_async(self, endpoint: Endpoint, payload: Mapping[str, Any], what: str = "") -> Any:
+        """:meth:`post` within :meth:`connected`, for many requests in flight in one thread."""
+        return self._parsed(endpoint, await self._send_async(endpoint, _body(payload), what), what)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Keep connections for :meth:`post_async` in the running event loop until the block ends."""
+        from fresco.clients.connections import AsyncConnections
+
+        assert self._connections is None, "this client is in use by another event loop"
+        self._connections = AsyncConnections(self._home.url, dict(self._client.headers), self._home.userinfo)
+        try:
+            yield
+        finally:
+            await self._connections.close()
+            self._connections = None
+
+    def _parsed(self, endpoint: Endpoint, answer: Answer, what: str) -> Any:
         if answer.status != HTTPStatus.OK:
             raise RefusedError(self._line(endpoint, self._refusal(answer), what), answer.status)
         try:
@@ -222,36 +198,91 @@ class JsonClient:
     def _send(self, method: str, endpoint: Endpoint, body: bytes | None, what: str) -> Answer:
         import httpx
 
-        started = time.monotonic()
-        for attempt in itertools.count(1):
-            pause = min(self._backoff * 2 ** (attempt - 1), _LONGEST_PAUSE)
+        attempts = self._attempts(endpoint, what)
+        pause = next(attempts)
+        while True:
+            outcome: Answer | httpx.RequestError | None = None
+            if pause is None or not self._stopped.wait(pause):
+                try:
+                    outcome = self._attempt(method, endpoint, body, what)
+                except httpx.RequestError as error:
+                    outcome = error
             try:
-                answer = self._attempt(method, endpoint, body, what)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = f"no server answers at {self._home.shown} ({self.hide(str(error)) or 'timed out'})"
+                pause = attempts.send(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return] # what _attempts returns
+
+    async def _send_async(self, endpoint: Endpoint, body: bytes, what: str) -> Answer:
+        import httpx
+
+        assert self._connections is not None, "asked outside of `connected`"
+        attempts = self._attempts(endpoint, what)
+        pause = next(attempts)
+        limit = _FLOOR_OF_ANSWER + 8 * len(body)
+        while True:
+            if pause is not None:
+                await asyncio.sleep(pause)
+            try:
+                status, headers, content = await self._connections.post(endpoint.url, body, self._timeout, limit)
+                outcome: Answer | httpx.RequestError = Answer(status, headers, content)
+            except TooMuchError:
+                raise FrescoError(self._line(endpoint, _too_much(limit), what)) from None
+            except httpx.RequestError as error:
+                outcome = error
+            if isinstance(outcome, Answer) and _packed(outcome.headers):
+                raise FrescoError(self._line(endpoint, self._packed_line(outcome.headers), what))
+            try:
+                pause = attempts.send(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def _attempts(
+        self, endpoint: Endpoint, what: str
+    ) -> Generator[float | None, Answer | httpx.RequestError | None, Answer]:
+        """What is decided between attempts, for whoever makes them and waits, in a thread or in an event loop.
+
+        Yields:
+            Seconds of pause before the next attempt; None before the first.
+
+        Returns:
+            The answer that trying again does not change. What came of an attempt is sent in; None gives up.
+        """
+        import httpx
+
+        started = time.monotonic()
+        wait: float | None = None
+        failure = ""
+        for attempt in itertools.count(1):
+            outcome = yield wait
+            pause = min(self._backoff * 2 ** (attempt - 1), _LONGEST_PAUSE)
+            if outcome is None:
+                raise FrescoError(f"{failure}; given up{_bracketed(what)}") from None
+            if isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout):
+                failure = f"no server answers at {self._home.shown} ({self.hide(str(outcome)) or 'timed out'})"
                 if not self._reached:
                     raise FrescoError(f"{failure}; start it or mend the URL") from None
                 failure = f"{failure} any more; is it still running?"
-            except httpx.TimeoutException:
+            elif isinstance(outcome, httpx.TimeoutException):
                 failure = f"{endpoint.shown}: no answer within {self._timeout:g} s; raise the timeout or send less"
                 if not self._reached:
                     raise FrescoError(f"{failure}{_bracketed(what)}") from None
-            except httpx.RequestError as error:
-                failure = f"{endpoint.shown}: the connection broke ({self.hide(str(error)) or type(error).__name__})"
+            elif isinstance(outcome, httpx.RequestError):
+                failure = (
+                    f"{endpoint.shown}: the connection broke ({self.hide(str(outcome)) or type(outcome).__name__})"
+                )
             else:
                 self._reached = True
-                if answer.status != HTTPStatus.TOO_MANY_REQUESTS and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                    return answer
-                failure = f"{endpoint.shown} {self._refusal(answer)}"
-                wanted = _retry_after(answer.headers.get("retry-after", ""))
+                if outcome.status != HTTPStatus.TOO_MANY_REQUESTS and outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return outcome
+                failure = f"{endpoint.shown} {self._refusal(outcome)}"
+                wanted = _retry_after(outcome.headers.get("retry-after", ""))
                 if wanted is not None and wanted > self._patience:
                     failure += f"; it wants {wanted:.0f} s of pause, longer than one request may take"
                 pause = max(pause, wanted or 0.0)
             if attempt > self._retries or time.monotonic() - started + pause > self._patience:
                 tried = f"; tried {attempt} times" if attempt > 1 else ""
                 raise FrescoError(f"{failure}{tried}{_bracketed(what)}") from None
-            if self._stopped.wait(pause):
-                raise FrescoError(f"{failure}; given up{_bracketed(what)}") from None
+            wait = pause
         raise AssertionError("unreachable")
 
     def _attempt(self, method: str, endpoint: Endpoint, body: bytes | None, what: str) -> Answer:
@@ -261,18 +292,18 @@ class JsonClient:
             self._exchange.bounded(self._timeout, 2 * limit),  # twice: headers and the frames of chunks come on top
             self._client.stream(method, endpoint.url, content=body) as response,
         ):
-            if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
-                # What a few kilobytes unpack to, packed several times over, no limit on them would say.
-                problem = f"answers packed ({self.hide(encoding)}), which was not asked for; mend the server or proxy"
-                raise FrescoError(self._line(endpoint, problem, what))
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            if _packed(headers):
+                raise FrescoError(self._line(endpoint, self._packed_line(headers), what))
             for chunk in response.iter_raw():
                 received += chunk
                 if len(received) > limit:
-                    raise FrescoError(
-                        self._line(endpoint, f"its answer passes {limit >> 20} MiB; this is no such API", what)
-                    )
-            headers = {name.lower(): value for name, value in response.headers.items()}
+                    raise FrescoError(self._line(endpoint, _too_much(limit), what))
             return Answer(response.status_code, headers, bytes(received))
+
+    def _packed_line(self, headers: Mapping[str, str]) -> str:
+        encoding = self.hide(headers["content-encoding"])
+        return f"answers packed ({encoding}), which was not asked for; mend the server or proxy"
 
     def _refusal(self, answer: Answer) -> str:
         try:
@@ -306,6 +337,19 @@ class JsonClient:
 
     def _line(self, endpoint: Endpoint, problem: str, what: str) -> str:
         return f"{endpoint.shown} {problem}{_bracketed(what)}"
+
+
+def _body(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, separators=(",", ":")).encode()  # ASCII: a lone surrogate must not fail here
+
+
+def _packed(headers: Mapping[str, str]) -> bool:
+    """Whether a body is compressed: what a few kilobytes unpack to, packed several times over, no limit would say."""
+    return headers.get("content-encoding", "identity").lower() != "identity"
+
+
+def _too_much(limit: int) -> str:
+    return f"its answer passes {limit >> 20} MiB; this is no such API"
 
 
 def _bracketed(what: str) -> str:

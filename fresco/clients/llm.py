@@ -11,19 +11,21 @@ A server that refuses a schema, or the name ``max_tokens``, is asked again witho
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from fresco.clients.answer_cache import AnswerCache, request_key
-from fresco.clients.json_api import Endpoint, JsonClient, RefusedError
+from fresco.clients.chat_answer import ChatAnswer, Reader, is_count, message_text, plain_text, read_answer
+from fresco.clients.endpoint import Endpoint
+from fresco.clients.json_api import JsonClient, RefusedError
 from fresco.clients.llm_spec import CHAT_FIELDS, parse_spec
+from fresco.clients.threads import each
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
@@ -32,41 +34,6 @@ _MOST_AT_ONCE = 1000  # a thread and an open file each; systems allow 1024 files
 _SHOWN_MODELS = 5
 _SCHEMA = "response_format"
 _UNSUPPORTED = (400, 415, 422)  # what servers answer to a field that they do not know
-_THOUGHT = re.compile(r".*</think>", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class ChatAnswer:
-    """What a server said to one request.
-
-    Attributes:
-        text: Of the first choice.
-        texts: Of every choice (``n`` of them).
-        finish_reason: Of the first choice: ``stop``, ``length``, ...; empty where the server gives none.
-        usage: Tokens as the server counts them; empty where it does not.
-        raw: The whole answer, for logprobs, token ids, tool calls.
-        cached: Whether it came from the cache.
-        error: Why there is no answer; only :meth:`ChatClient.map` with ``tolerate`` gives such ones.
-    """
-
-    text: str
-    texts: tuple[str, ...] = ()
-    finish_reason: str = ""
-    usage: Mapping[str, int] = field(default_factory=dict)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    cached: bool = False
-    error: FrescoError | None = None
-
-    @property
-    def final(self) -> str | None:
-        """:attr:`text` without the thought before it; None where the server cut it before the thought had ended.
-
-        A chat template may open the thought in the prompt, so what was cut and holds no ``</think>`` is taken for one:
-        it is no finished answer in either case.
-        """
-        if "</think>" in self.text:
-            return _THOUGHT.sub("", self.text)
-        return None if self.finish_reason == "length" or "<think>" in self.text else self.text
 
 
 class ChatClient:
@@ -182,12 +149,13 @@ class ChatClient:
         Raises:
             FrescoError: no server, an unknown model, a prompt beyond its context, an answer without text.
         """
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        payload = {"messages": turns, "temperature": temperature, "max_tokens": max_tokens, **extra}
-        if schema is not None and self._structured:
-            form = {"name": "answer", "schema": schema}
-            payload["response_format"] = {"type": "json_schema", "json_schema": form}
-        return self._ask("chat/completions", payload, _message_text)
+        request = self._chat_fields(messages, schema, temperature=temperature, max_tokens=max_tokens, **extra)
+        return self._ask("chat/completions", request, message_text)
+
+    async def chat_async(self, messages: str | Sequence[Mapping[str, Any]], **options: Any) -> ChatAnswer:
+        """:meth:`chat` within :meth:`connected`."""
+        fields = self._chat_fields(messages, **({"temperature": 0.0, "max_tokens": 1024} | options))
+        return await self._ask_async("chat/completions", fields, message_text)
 
     def completions(self, prompt: str | Sequence[int], **options: Any) -> ChatAnswer:
         """Ask ``/completions`` with a text or token ids; see :meth:`chat` for the rest.
@@ -195,7 +163,22 @@ class ChatClient:
         vLLM's ``prompt_logprobs`` and ``return_token_ids`` are read from ``raw["choices"]``.
         """
         payload = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **options}
-        return self._ask("completions", payload, lambda choice: choice.get("text"))
+        return self._ask("completions", payload, plain_text)
+
+    async def completions_async(self, prompt: str | Sequence[int], **options: Any) -> ChatAnswer:
+        """:meth:`completions` within :meth:`connected`."""
+        payload = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **options}
+        return await self._ask_async("completions", payload, plain_text)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Keep connections in the running event loop, for the methods whose names end in ``async``.
+
+        As many requests are in flight as ``concurrency`` allows; further ones wait for their turn.
+        """
+        async with self._client.connected():
+            self._async_places = asyncio.Semaphore(self.concurrency)
+            yield
 
     def context(self) -> int | None:
         """Tokens that a prompt and its answer may have together, where the server lists it (vLLM does)."""
@@ -215,7 +198,7 @@ class ChatClient:
         except RefusedError:
             return None
         count = raw.get("count") if isinstance(raw, dict) else None
-        return count if _is_count(count) else None
+        return count if is_count(count) else None
 
     def map(
         self,
@@ -262,39 +245,7 @@ class ChatClient:
         Returns:
             The results in the order of the items.
         """
-        todo, done = enumerate(items), queue.SimpleQueue[tuple[int, _R | None, BaseException | None]]()
-        taking, stop = threading.Lock(), threading.Event()
-
-        def run() -> None:
-            while True:
-                try:
-                    with taking:  # an iterator is no queue
-                        index, item = next(todo, (-1, None))
-                    if index < 0 or stop.is_set():
-                        return done.put((-1, None, None))
-                    done.put((index, work(item), None))  # type: ignore[arg-type]
-                except BaseException as error:  # raised again where it is waited for
-                    return done.put((-1, None, error))
-
-        # Daemons, not an executor: its threads are joined at exit, and a model may write for minutes after Ctrl-C.
-        threads = [threading.Thread(target=run, daemon=True) for _ in range(self.concurrency)]
-        results: dict[int, Any] = {}
-        try:
-            for thread in threads:
-                thread.start()
-            for _ in threads:
-                while (got := done.get())[0] >= 0:
-                    results[got[0]] = got[1]
-                    if on_done:
-                        on_done(got[0], got[1])  # type: ignore[arg-type]
-                if got[2] is not None:
-                    raise got[2]
-        except KeyboardInterrupt:
-            self._client.close()  # wakes the requests that pause between attempts
-            raise
-        finally:
-            stop.set()
-        return [results[index] for index in range(len(results))]
+        return each(work, items, self.concurrency, on_done, on_interrupt=self._client.close)
 
     def close(self) -> None:
         """End the connections and close the cache."""
@@ -302,59 +253,100 @@ class ChatClient:
         if self._cache:
             self._cache.close()
 
-    def _ask(self, path: str, fields: Mapping[str, Any], text: Callable[[Mapping[str, Any]], Any]) -> ChatAnswer:
+    def _chat_fields(
+        self, messages: str | Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        fields = {"messages": turns, **options}
+        if schema is not None and self._structured:
+            form = {"name": "answer", "schema": schema}
+            fields[_SCHEMA] = {"type": "json_schema", "json_schema": form}
+        return fields
+
+    def _ask(self, path: str, fields: Mapping[str, Any], text: Reader) -> ChatAnswer:
+        payload = self._payload(path, fields)
+        key, raw = self._kept(path, payload)
+        if raw is not None:
+            return self._counted(read_answer(raw, text, self.shown, cached=True))
+        with self._places:
+            wishes = self._wishes(payload)
+            sent = next(wishes)
+            while True:
+                try:
+                    outcome: Any = self._client.post(self._beside(path), sent)
+                except RefusedError as refused:
+                    outcome = refused
+                try:
+                    sent = wishes.send(outcome)
+                except StopIteration as end:
+                    raw = end.value
+                    break
+        return self._keep(key, raw, text)
+
+    async def _ask_async(self, path: str, fields: Mapping[str, Any], text: Reader) -> ChatAnswer:
+        payload = self._payload(path, fields)
+        key, raw = self._kept(path, payload)
+        if raw is not None:
+            return self._counted(read_answer(raw, text, self.shown, cached=True))
+        async with self._async_places:
+            wishes = self._wishes(payload)
+            sent = next(wishes)
+            while True:
+                try:
+                    outcome: Any = await self._client.post_async(self._beside(path), sent)
+                except RefusedError as refused:
+                    outcome = refused
+                try:
+                    sent = wishes.send(outcome)
+                except StopIteration as end:
+                    raw = end.value
+                    break
+        return self._keep(key, raw, text)
+
+    def _payload(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         extra = self._extra if path.startswith("chat") else _without_chat(self._extra)
         asked = {"model": self.model, **fields, **extra}  # what the user names goes before what we would send
-        payload = {name: value for name, value in asked.items() if value is not None}
-        key = request_key(path, payload)  # of what was meant: what a server makes of it is its own affair
-        raw = self._cache.get(key) if self._cache else None
-        cached = raw is not None
-        if raw is None:
-            with self._places:
-                raw = self._post(self._beside(path), payload)
-            self._read(raw, text)  # an answer that cannot be used must not stay
-            if self._cache:
-                raw = self._cache.put(key, raw)
-        answer = self._read(raw, text, cached=cached)
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def _kept(self, path: str, payload: Mapping[str, Any]) -> tuple[bytes, Any]:
+        """The key of what was meant (what a server makes of it is its own affair), and the answer that is kept."""
+        if self._cache is None:
+            return b"", None
+        key = request_key(path, payload)
+        return key, self._cache.get(key)
+
+    def _keep(self, key: bytes, raw: Any, text: Reader) -> ChatAnswer:
+        answer = read_answer(raw, text, self.shown)  # an answer that cannot be used must not stay
+        return self._counted(read_answer(self._cache.put(key, raw), text, self.shown) if self._cache else answer)
+
+    def _counted(self, answer: ChatAnswer) -> ChatAnswer:
         with self._lock:
-            self._totals["cached" if cached else "requests"] += 1
-            for name in () if cached else ("prompt_tokens", "completion_tokens"):
+            self._totals["cached" if answer.cached else "requests"] += 1
+            for name in () if answer.cached else ("prompt_tokens", "completion_tokens"):
                 self._totals[name] += answer.usage.get(name, 0)
         return answer
 
-    def _post(self, endpoint: Endpoint, payload: Mapping[str, Any]) -> Any:
-        """Send a request as this server wants it, which its refusals tell."""
-        sent = dict(payload)
-        if not self._structured:
-            sent.pop(_SCHEMA, None)
-        if self._renames_max_tokens and "max_tokens" in sent:
-            sent["max_completion_tokens"] = sent.pop("max_tokens")
-        try:
-            return self._client.post(endpoint, sent)
-        except RefusedError as refused:
-            if "max_tokens" in sent and "max_completion_tokens" in str(refused):
+    def _wishes(self, payload: Mapping[str, Any]) -> Generator[dict[str, Any], Any, Any]:
+        """A request as this server wants it, which its refusals tell: yields what to send, is sent what came of it."""
+        while True:
+            sent = dict(payload)
+            if not self._structured:
+                sent.pop(_SCHEMA, None)
+            if self._renames_max_tokens and "max_tokens" in sent:
+                sent["max_completion_tokens"] = sent.pop("max_tokens")
+            outcome = yield sent
+            if not isinstance(outcome, RefusedError):
+                return outcome
+            if "max_tokens" in sent and "max_completion_tokens" in str(outcome):
                 self._renames_max_tokens = True
-                return self._post(endpoint, payload)
-            if _SCHEMA not in sent or refused.status not in _UNSUPPORTED:
-                raise
-            raw = self._client.post(endpoint, {name: value for name, value in sent.items() if name != _SCHEMA})
+                continue
+            if _SCHEMA not in sent or outcome.status not in _UNSUPPORTED:
+                raise outcome
+            plain = yield {name: value for name, value in sent.items() if name != _SCHEMA}
+            if isinstance(plain, RefusedError):
+                raise plain
             self._structured = False  # not before it has answered: the refusal may have had another reason
-            return raw
-
-    def _read(self, raw: Any, text: Callable[[Mapping[str, Any]], Any], *, cached: bool = False) -> ChatAnswer:
-        choices = raw.get("choices") if isinstance(raw, dict) else None
-        if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
-            raise FrescoError(f"{self.shown} answered no choices; is the URL that of an OpenAI-compatible /v1?")
-        reason = str(choices[0].get("finish_reason") or "")
-        texts = [text(choice) for choice in choices]
-        if not all(isinstance(each, str) for each in texts):
-            why = "; it was cut before it answered, raise max_tokens" if reason == "length" else ""
-            raise FrescoError(f"{self.shown} answered a choice without text (finish reason {reason[:40]!r}){why}")
-        counts = raw.get("usage")
-        usage = {
-            name: count for name, count in (counts if isinstance(counts, dict) else {}).items() if _is_count(count)
-        }
-        return ChatAnswer(texts[0], tuple(texts), reason, usage, raw, cached)
+            return plain
 
     def _only_model(self) -> str:
         endpoint = self._beside("models")
@@ -377,14 +369,3 @@ class ChatClient:
 def _without_chat(extra: Mapping[str, Any]) -> dict[str, Any]:
     """What goes with a request that no chat template is applied to, and whose limits its caller knows best."""
     return {name: value for name, value in extra.items() if name not in ("chat_template_kwargs", *CHAT_FIELDS)}
-
-
-def _message_text(choice: Mapping[str, Any]) -> Any:
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return None
-    return "" if message.get("content") is None and message.get("tool_calls") else message.get("content")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

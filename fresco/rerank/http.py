@@ -37,7 +37,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
-from fresco.clients.json_api import Endpoint, JsonClient
+from fresco.clients.endpoint import Endpoint
+from fresco.clients.json_api import JsonClient
 from fresco.errors import FrescoError
 from fresco.models.settings import Settings
 from fresco.records import Candidates, Kind, Passage, Query, Task

@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fresco.clients.json_api import Answer, Endpoint, JsonClient
+from fresco.clients.endpoint import Endpoint
+from fresco.clients.json_api import Answer, JsonClient
 from fresco.errors import FrescoError
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 from ccs.agent.question import Question
-from ccs.agent.trajectory import Hit
+from ccs.agent.trajectory import Hit, Trajectory
+from ccs.rollouts import one
+from ccs.rollouts.searches import GatheredSearches
+from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
 NILE = Question("q1", "Which lake does the Nile flow from?", ("Lake Victoria",), ("The Nile",), "toy")
@@ -69,3 +73,14 @@ def wanderer(body: dict[str, Any]) -> str:
     if draw < 8:
         return f"<think>t</think><answer>answer {draw}</answer>"
     return "I do not know" if draw == 8 else "<information>Doc 1: made up</information><answer>made up</answer>"
+
+
+def roll_out(client: ChatClient, retriever: Any, *task: Any, **settings: Any) -> Trajectory:
+    """One rollout, by itself."""
+
+    async def connected() -> Trajectory:
+        async with client.connected():
+            return await one.roll_out(client, searches, *task, **settings)
+
+    with GatheredSearches(retriever) as searches:
+        return asyncio.run(connected())

@@ -13,10 +13,10 @@ from ccs.agent.protocol import SHORTEST_PASSAGE, read_reply
 from ccs.agent.trajectory import Hit
 from ccs.cli import main
 from ccs.rollouts.file import read_record, read_trajectories
-from ccs.rollouts.one import Sampling, roll_out
+from ccs.rollouts.one import Sampling
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-from tests.ccs.scripted import NILE, Shelf, as_vllm
+from tests.ccs.scripted import NILE, Shelf, as_vllm, roll_out
 from tests.ccs.test_environment import play
 from tests.servers import chat_api
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import socket
@@ -13,7 +14,8 @@ import pytest
 
 from fresco.builder.wikipedia.transport import polite_session
 from fresco.clients import json_api
-from fresco.clients.json_api import Endpoint, JsonClient
+from fresco.clients.endpoint import Endpoint
+from fresco.clients.json_api import JsonClient
 from fresco.errors import FrescoError
 
 #: What a server sends, piece by piece; it never stops by itself where the pieces do not end.
@@ -90,39 +92,50 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def ask(url: str, timeout: float = 0.3) -> str:
+def ask(url: str, timeout: float = 0.3, way: str = "thread") -> str:
     endpoint = Endpoint.parse(url)
     client = JsonClient(endpoint, key_variable="NONE_OF_OURS", timeout=timeout, retries=0)
+
+    async def post() -> None:
+        async with client.connected():
+            await client.post_async(endpoint, {"a": 1}, "a test")
+
     try:
         with pytest.raises(FrescoError) as refused:
-            client.post(endpoint, {"a": 1}, "a test")
+            asyncio.run(post()) if way == "event loop" else client.post(endpoint, {"a": 1}, "a test")
     finally:
         client.close()
     return str(refused.value)
 
 
+in_both_ways = pytest.mark.parametrize("way", ["thread", "event loop"])
+
+
+@in_both_ways
 @pytest.mark.parametrize("pieces", HANGS)
-def test_an_exchange_ends_whatever_the_server_does(pieces: Pieces) -> None:
+def test_an_exchange_ends_whatever_the_server_does(pieces: Pieces, way: str) -> None:
     with serving(pieces) as url:
-        said = ask(url)
+        said = ask(url, way=way)
     assert "no answer within 0.3 s" in said or "the connection broke" in said
     assert "\n" not in said
 
 
-def test_an_answer_packed_unasked_is_refused_before_it_is_unpacked() -> None:
+@in_both_ways
+def test_an_answer_packed_unasked_is_refused_before_it_is_unpacked(way: str) -> None:
     with serving(packed_thrice) as url:
-        said = ask(url, timeout=60)
+        said = ask(url, timeout=60, way=way)
     assert "answers packed (gzip, gzip, gzip), which was not asked for" in said
 
 
-def test_headers_without_end_are_cut_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_both_ways
+def test_headers_without_end_are_cut_by_their_bytes(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     monkeypatch.setattr(json_api, "_FLOOR_OF_ANSWER", 1 << 18)
 
     def flood() -> Iterator[bytes]:
         return itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
 
     with serving(flood) as url:
-        said = ask(url, timeout=600)
+        said = ask(url, timeout=600, way=way)
     assert "the server sends more than an answer can be" in said
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from fresco.clients.llm import ChatAnswer, ChatClient
+from fresco.clients.chat_answer import ChatAnswer
+from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 from tests.servers import rerank_api as faults
 from tests.servers.chat_api import ChatApi, serve, words_of

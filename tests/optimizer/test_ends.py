@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fresco.benchmarks.part import Part
-from fresco.clients.llm import ChatAnswer
+from fresco.clients.chat_answer import ChatAnswer
 from fresco.errors import FrescoError
 from fresco.optimizer.pipeline import _lasting
 from fresco.optimizer.proposers.llm_answers import Request, _rejection, _unfinished

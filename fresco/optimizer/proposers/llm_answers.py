@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from fresco.clients.llm import ChatAnswer, ChatClient
+from fresco.clients.chat_answer import ChatAnswer
+from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 
 _ATTEMPTS = 3
