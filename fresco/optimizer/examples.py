@@ -74,9 +74,55 @@ def minibatch(training: Sequence[Pool], size: int, rng: random.Random) -> list[P
     return _in_turn([rng.sample(side, len(side)) for side in sides])[:size]
 
 
-def ranking_errors(pools: Sequence[Pool], scores: Sequence[npt.NDArray[np.float64]], most: int) -> list[RankingError]:
-    """The worst errors, EK and NEK in turn as long as there are both."""
+@dataclass(frozen=True)
+class Success:
+    """A positive above every negative.
+
+    Attributes:
+        pool: Where.
+        positive: The best-scored positive.
+        negative: The best-scored negative.
+        label: The negative's.
+    """
+
+    pool: Pool
+    positive: Passage
+    negative: Passage
+    label: Label
+
+    def shown(self) -> str:
+        """The success as lines of a prompt."""
+        return "\n".join(
+            [
+                show_query(self.pool.query),
+                f"  rightly on top: {show_passage(self.positive, self.pool.query)}",
+                f"  rightly below it ({MEANING[self.label]}): {show_passage(self.negative, self.pool.query)}",
+            ]
+        )
+
+
+def successes(
+    pools: Sequence[Pool], scores: Sequence[npt.NDArray[np.float64]], most: int, rng: random.Random
+) -> list[Success]:
+    """Pools that are ranked right, drawn by chance, EK and NEK in turn as long as there are both."""
+    found = []
+    for pool, own in zip(pools, scores, strict=True):
+        positive, negative = _best_of_each(pool, own)
+        if negative is not None and own[negative] < own[positive]:
+            found.append(Success(pool, pool.passages[positive], pool.passages[negative], pool.labels[negative]))
+    return _shuffled(found, lambda success: success.pool.query.task, rng)[:most]
+
+
+def ranking_errors(
+    pools: Sequence[Pool],
+    scores: Sequence[npt.NDArray[np.float64]],
+    most: int,
+    rng: random.Random | None = None,
+) -> list[RankingError]:
+    """Errors, EK and NEK in turn as long as there are both: the worst, or drawn from all where ``rng`` is given."""
     found = [error for pool, own in zip(pools, scores, strict=True) if (error := _error(pool, own))]
+    if rng is not None:
+        return _shuffled(found, lambda error: error.pool.query.task, rng)[:most]
     return _balanced(found, lambda error: (-error.loss, error.pool.query.id), lambda error: error.pool.query.task)[
         :most
     ]
@@ -97,6 +143,22 @@ def won_by_first(
             gaps.append((gap, error))
     ordered = _balanced(gaps, lambda each: (-each[0], each[1].pool.query.id), lambda each: each[1].pool.query.task)
     return [error for _, error in ordered[:most]]
+
+
+def lost_by_both(
+    pools: Sequence[Pool],
+    first: Sequence[npt.NDArray[np.float64]],
+    second: Sequence[npt.NDArray[np.float64]],
+    most: int,
+    rng: random.Random,
+) -> list[RankingError]:
+    """Errors of the first scoring on pools on which the second errs as well, drawn by chance."""
+    found = [
+        error
+        for pool, ours, theirs in zip(pools, first, second, strict=True)
+        if (error := _error(pool, ours)) and _error(pool, theirs)
+    ]
+    return _shuffled(found, lambda error: error.pool.query.task, rng)[:most]
 
 
 def show_query(query: Query) -> str:
@@ -135,14 +197,24 @@ def _cut(text: str, around: str, longest: int) -> str:
     return f"{'…' if start else ''}{text[start : start + longest]}{'…' if start + longest < len(text) else ''}"
 
 
-def _error(pool: Pool, scores: npt.NDArray[np.float64]) -> RankingError | None:
+def _best_of_each(pool: Pool, scores: npt.NDArray[np.float64]) -> tuple[int, int | None]:
+    """Places of the best-scored positive and of the best-scored negative."""
     order = np.argsort(-scores, kind="stable").tolist()
     positive = next(index for index in order if pool.labels[index] is Label.POSITIVE)
-    negative = next((index for index in order if pool.labels[index] is not Label.POSITIVE), None)
+    return positive, next((index for index in order if pool.labels[index] is not Label.POSITIVE), None)
+
+
+def _error(pool: Pool, scores: npt.NDArray[np.float64]) -> RankingError | None:
+    positive, negative = _best_of_each(pool, scores)
     if negative is None or scores[negative] < scores[positive]:
         return None
     loss = 1 - average_precision(pool, scores)
     return RankingError(pool, pool.passages[positive], pool.passages[negative], pool.labels[negative], loss)
+
+
+def _shuffled(found: Sequence[_T], task: Callable[[_T], Task], rng: random.Random) -> list[_T]:
+    sides = [[each for each in found if task(each) is side] for side in Task]
+    return _in_turn([rng.sample(side, len(side)) for side in sides])
 
 
 def _balanced(found: Sequence[_T], key: Callable[[_T], tuple[float, str]], task: Callable[[_T], Task]) -> list[_T]:

@@ -22,6 +22,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer, is_slow
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
+from fresco.optimizer.proposers.history import reader_of
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
@@ -245,6 +246,7 @@ def _search_all(
             bank.choices,
             watcher,
             None if any(getattr(each, "finite", False) for each in own) else ClausesProposer(bank),
+            reader_of(objective.reranker),
         )
         found.append(Found(search, search.run()))
     return found, proposers

@@ -115,6 +115,17 @@ def test_what_a_proposer_sees(search):
     assert scores.shape == (len(TRAINING[0]),)
 
 
+def test_proposers_see_what_each_member_is_worth_on_each_query(search):
+    told = Scripted(["Prefer the latest passage.", "Prefer what states the answer."], ["Prefer the oldest passage."])
+    made = search(told, racing=False)
+    made.run()
+    seen = told.states[1].by_query
+    assert seen.numbers == [0, 1, 2]
+    for member, values in zip(seen.members, seen.values, strict=True):
+        np.testing.assert_array_equal(values, made.values_of(member.number))
+        assert values @ seen.weights == pytest.approx((member.ek + member.nek) / 2)
+
+
 def test_values_are_the_means_over_all_queries_and_estimates_pair_with_the_base(search):
     run = search(ClausesProposer(BANK), children=12)
     run.run()

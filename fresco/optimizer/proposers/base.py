@@ -58,6 +58,26 @@ ScoreTraining = Callable[[str | None, Sequence[Pool]], list[npt.NDArray[np.float
 
 
 @dataclass(frozen=True)
+class ByQuery:
+    """What every instruction that was scored in full is worth on each query that the search selects by.
+
+    Attributes:
+        members: The instructions, the base first.
+        values: Average precision, shape (members, queries); which queries these are no proposer learns.
+        weights: Of the queries, shape (queries,): EK and NEK have one half each.
+    """
+
+    members: Sequence[ScoredInstruction]
+    values: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The trial numbers of the members."""
+        return [member.number for member in self.members]
+
+
+@dataclass(frozen=True)
 class SearchState:
     """What a proposer may know at the start of a round.
 
@@ -69,6 +89,8 @@ class SearchState:
         score_training: Scores an instruction on some of them.
         trials: Every finished trial of earlier rounds, as Optuna's ``FrozenTrial``, in order of number.
         rng: Seeded by (study seed, round): the same state proposes the same.
+        by_query: Everything scored in full, query by query; None where nothing is, or nobody looked.
+        reader: What kind of re-ranker reads the instructions, in words.
     """
 
     round: int
@@ -78,6 +100,8 @@ class SearchState:
     score_training: ScoreTraining
     trials: Sequence[Any]
     rng: random.Random
+    by_query: ByQuery | None = None
+    reader: str = ""
 
 
 class Proposer(Protocol):

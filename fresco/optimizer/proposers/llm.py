@@ -1,9 +1,14 @@
 """The proposer ``llm``: mutation and crossover written by a language model (FRESCO, arXiv 2604.14227).
 
-*Mutation* takes two calls. Estimate: the model sees an instruction with its errors on a minibatch of training pools and
-writes critiques. Apply: for each critique it writes improved instructions. *Crossover* takes a parent that is stronger
-on EK and one that is stronger on NEK with the training examples that each ranks better than the other, and the model
-merges them. Half of a round is mutation, half crossover; where no two such parents differ all of it is mutation.
+*Mutation* takes two calls. Estimate: the model sees an instruction with errors on a minibatch of training pools, drawn
+from all that it makes there, and writes critiques. Apply: for each critique it writes improved instructions.
+*Crossover* takes two parents that are best on different queries, with the training examples that each ranks better than
+the other and those that both rank badly, and the model merges them. Half of a round is mutation, half crossover; where
+no two parents differ all of it is mutation.
+
+Who is a parent is told in :mod:`fresco.optimizer.proposers.parents`. Each prompt also says what reads the instruction,
+both scores of the parents, what they rank rightly, and what was tried with which scores
+(:mod:`fresco.optimizer.proposers.history`).
 
 The prompts are files in ``prompts/``; how answers are judged is in :mod:`fresco.optimizer.proposers.llm_answers`.
 Answers are kept by :mod:`fresco.clients.llm`, so the same state proposes the same.
@@ -22,9 +27,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fresco.clients.llm import ChatClient
-from fresco.optimizer.examples import RankingError, minibatch, quoted, ranking_errors, won_by_first
+from fresco.optimizer.examples import (
+    RankingError,
+    Success,
+    lost_by_both,
+    minibatch,
+    quoted,
+    ranking_errors,
+    successes,
+    won_by_first,
+)
 from fresco.optimizer.proposers.base import ProposedInstruction, ScoredInstruction, SearchState
+from fresco.optimizer.proposers.history import scores, tried
 from fresco.optimizer.proposers.llm_answers import Outcome, Rejection, Request, ask_for_strings, same_words
+from fresco.optimizer.proposers.parents import Pair, complementary, draw_parents
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.records import Task
 
@@ -34,9 +50,11 @@ DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that
 _MINIBATCH = 24  # training pools that a round looks at
 _MINIBATCHES = 8  # looked at for a parent that makes no errors in the ones before
 _ERRORS = 4  # shown to the model at once
-_CONTRASTS = 3  # shown for each parent of a crossover
+_SUCCESSES = 2  # likewise
+_CONTRASTS = 3  # shown for each parent of a crossover, and of what both lose
 _EACH = 2  # instructions for each critique
 _CHILDREN = 4  # instructions for each crossover
+_PAIRS_TRIED = 6  # pairs that are scored in search of a contrast
 _LONGEST_CRITIQUE = 1000
 
 
@@ -135,9 +153,17 @@ class LlmProposer:
 class _Asked:
     """A request with what came of it, and what the lineage shows."""
 
-    def __init__(self, request: Request, detail: dict[str, object], share: int = 0) -> None:
-        self.request, self.detail, self.share = request, detail, share
+    def __init__(self, request: Request, detail: dict[str, object]) -> None:
+        self.request, self.detail = request, detail
         self.outcome = Outcome()
+
+
+class _Estimate(_Asked):
+    """A request for critiques, with how many instructions are to come of it and what is said of the parent."""
+
+    def __init__(self, request: Request, detail: dict[str, object], share: int, known: dict[str, object]) -> None:
+        super().__init__(request, detail)
+        self.share, self.known = share, known
 
 
 class _Round:
@@ -145,105 +171,121 @@ class _Round:
 
     def __init__(self, state: SearchState, default: str, max_length: int, seed: str) -> None:
         self._state, self._default, self._max_length, self._seed = state, default, max_length, seed
-        self._texts = {member.number: member.text or default for member in state.population}
-        self._seen = frozenset(same_words(text) for text in (*state.seen, *self._texts.values()))
+        self._seen = frozenset(
+            same_words(text) for text in (*state.seen, *(member.text or default for member in state.population))
+        )
         drawn = minibatch(state.training, _MINIBATCH * _MINIBATCHES, state.rng)
         self._batch = drawn[:_MINIBATCH]
         self._further = [drawn[at : at + _MINIBATCH] for at in range(_MINIBATCH, len(drawn), _MINIBATCH)]
         self._scores: dict[int, list[npt.NDArray[np.float64]]] = {}
         self.skipped: list[Rejection] = []
 
-    def estimates(self, count: int) -> list[_Asked]:
+    def estimates(self, count: int) -> list[_Estimate]:
         """For each parent the question for critiques, with its share of ``count`` instructions."""
         asked = []
-        population = self._state.population
-        for member, share in zip(population, _shares(count, len(population)), strict=True):
-            errors = self._errors(member) if share else []
+        parents = draw_parents(self._state, count)
+        for member, share in zip(parents, _shares(count, len(parents)), strict=True):
+            errors = self._errors(member)
             if not errors:
-                if share:
-                    self.skipped.append(Rejection("mutation", (member.number,), "no error to learn from"))
+                self.skipped.append(Rejection("mutation", (member.number,), "no error to learn from"))
                 continue
+            rightly = successes(self._batch, self._scored(member), _SUCCESSES, self._state.rng)
             critiques = -(-share // _EACH)
+            known = {**self._known(member), "successes": _shown_rightly(rightly)}
             prompt = _prompt("estimate").substitute(
-                instruction=quoted(self._texts[member.number]),
-                kinds=_kinds(errors),
-                examples=_shown(errors),
-                count=critiques,
+                known, kinds=_kinds(errors), examples=_shown(errors), count=critiques
             )
+            subjects = _subjects([*errors, *rightly])
+            seed = f"{self._seed}:estimate:{member.number}"
             request = Request(
-                "mutation",
-                (member.number,),
-                prompt,
-                critiques,
-                _LONGEST_CRITIQUE,
-                f"{self._seed}:estimate:{member.number}",
-                subjects=_subjects(errors),
+                "mutation", (member.number,), prompt, critiques, _LONGEST_CRITIQUE, seed, subjects=subjects
             )
-            asked.append(_Asked(request, {"errors": _ids(errors)}, share))
+            asked.append(_Estimate(request, {"errors": _ids(errors)}, share, known))
         return asked
 
-    def applies(self, estimate: _Asked) -> list[_Asked]:
+    def _known(self, member: ScoredInstruction) -> dict[str, object]:
+        """What the prompts of a mutation say of a parent."""
+        return {
+            "reader": self._state.reader,
+            "instruction": quoted(self._text(member)),
+            "scores": scores(member.ek, member.nek),
+            "history": tried(self._state.trials, (member.number,), self._default),
+        }
+
+    def _text(self, member: ScoredInstruction) -> str:
+        return member.text or self._default
+
+    def applies(self, estimate: _Estimate) -> list[_Asked]:
         """For each critique the question for improved instructions."""
         critiques = estimate.outcome.accepted
         asked = []
         for index, (critique, share) in enumerate(zip(critiques, _shares(estimate.share, len(critiques)), strict=True)):
-            number = estimate.request.parents[0]
+            parents = estimate.request.parents
             prompt = _prompt("apply").substitute(
-                instruction=quoted(self._texts[number]),
-                critique=quoted(critique),
-                count=share,
-                max_length=self._max_length,
+                estimate.known, critique=quoted(critique), count=share, max_length=self._max_length
             )
-            request = self._for_instructions("mutation", (number,), prompt, share, f"apply:{number}:{index}")
+            request = self._for_instructions(
+                "mutation", parents, prompt, share, f"apply:{parents[0]}:{index}", frozenset(estimate.request.subjects)
+            )
             asked.append(_Asked(request, {**estimate.detail, "critique": critique}))
         return asked
 
     def crossovers(self, count: int) -> list[_Asked]:
         """For each pair of parents the question for children, ``count`` in all."""
-        found: list[tuple[ScoredInstruction, ScoredInstruction, list[RankingError], list[RankingError]]] = []
-        for a, b in self._pairs():
+        found: list[tuple[Pair, list[RankingError], list[RankingError]]] = []
+        for pair in complementary(self._state)[:_PAIRS_TRIED]:
             if len(found) * _CHILDREN >= count:
                 break
-            won_by_a = won_by_first(self._batch, self._scored(a), self._scored(b), _CONTRASTS)
-            won_by_b = won_by_first(self._batch, self._scored(b), self._scored(a), _CONTRASTS)
+            ours, theirs = self._scored(pair.first), self._scored(pair.second)
+            won_by_a = won_by_first(self._batch, ours, theirs, _CONTRASTS)
+            won_by_b = won_by_first(self._batch, theirs, ours, _CONTRASTS)
             if won_by_a or won_by_b:
-                found.append((a, b, won_by_a, won_by_b))
+                found.append((pair, won_by_a, won_by_b))
             else:
-                self.skipped.append(Rejection("crossover", (a.number, b.number), "no contrast to learn from"))
-        asked = []
-        for (a, b, won_by_a, won_by_b), share in zip(found, _shares(count, len(found)), strict=True):
-            prompt = _prompt("crossover").substitute(
-                instruction_a=quoted(self._texts[a.number]),
-                instruction_b=quoted(self._texts[b.number]),
-                won_by_a=_shown(won_by_a),
-                won_by_b=_shown(won_by_b),
-                count=share,
-                max_length=self._max_length,
-            )
-            parents = (a.number, b.number)
-            key = f"crossover:{a.number}:{b.number}"
-            request = self._for_instructions(
-                "crossover", parents, prompt, share, key, _subjects([*won_by_a, *won_by_b])
-            )
-            asked.append(_Asked(request, {"won_by_first": _ids(won_by_a), "won_by_second": _ids(won_by_b)}))
-        return asked
+                parents = (pair.first.number, pair.second.number)
+                self.skipped.append(Rejection("crossover", parents, "no contrast to learn from"))
+        return [
+            self._crossover(*each, share)
+            for each, share in zip(found, _shares(count, len(found)), strict=True)
+            if share
+        ]
 
-    def _pairs(self) -> list[tuple[ScoredInstruction, ScoredInstruction]]:
-        """Members of which the first is stronger on EK, the second on NEK: the two ends, then others at random."""
-        members = self._state.population
-        pairs = [(a, b) for a in members for b in members if a.ek > b.ek and a.nek < b.nek]
-        pairs.sort(key=lambda pair: (pair[1].ek - pair[0].ek + pair[0].nek - pair[1].nek, pair[0].number))
-        others = pairs[1:]
-        self._state.rng.shuffle(others)
-        return [*pairs[:1], *others]
+    def _crossover(self, pair: Pair, won_by_a: list[RankingError], won_by_b: list[RankingError], share: int) -> _Asked:
+        a, b = pair.first, pair.second
+        lost = lost_by_both(self._batch, self._scored(a), self._scored(b), _CONTRASTS, self._state.rng)
+        parents = (a.number, b.number)
+        prompt = _prompt("crossover").substitute(
+            reader=self._state.reader,
+            instruction_a=quoted(self._text(a)),
+            instruction_b=quoted(self._text(b)),
+            scores_a=scores(a.ek, a.nek),
+            scores_b=scores(b.ek, b.nek),
+            won_by_a=_shown(won_by_a),
+            won_by_b=_shown(won_by_b),
+            lost_by_both=_shown(lost),
+            history=tried(self._state.trials, parents, self._default),
+            count=share,
+            max_length=self._max_length,
+        )
+        subjects = _subjects([*won_by_a, *won_by_b, *lost])
+        request = self._for_instructions(
+            "crossover", parents, prompt, share, f"crossover:{a.number}:{b.number}", subjects
+        )
+        detail: dict[str, object] = {
+            "won_by_first": _ids(won_by_a),
+            "won_by_second": _ids(won_by_b),
+            "lost_by_both": _ids(lost),
+        }
+        return _Asked(request, detail)
 
     def _errors(self, member: ScoredInstruction) -> list[RankingError]:
-        """The worst errors in the round's minibatch, else in the first other one that has any."""
-        found = ranking_errors(self._batch, self._scored(member), _ERRORS)
+        """Errors in the round's minibatch, drawn from all, else in the first other one that has any."""
+        rng = self._state.rng
+        found = ranking_errors(self._batch, self._scored(member), _ERRORS, rng)
         for batch in self._further:
             if found:
                 break
-            found = ranking_errors(batch, self._state.score_training(member.text, batch), _ERRORS)
+            found = ranking_errors(batch, self._state.score_training(member.text, batch), _ERRORS, rng)
         return found
 
     def _scored(self, member: ScoredInstruction) -> list[npt.NDArray[np.float64]]:
@@ -278,6 +320,10 @@ def _shown(errors: Sequence[RankingError]) -> str:
     return "\n\n".join(f"{number}. {error.shown()}" for number, error in enumerate(errors, 1)) or "(none was found)"
 
 
+def _shown_rightly(found: Sequence[Success]) -> str:
+    return "\n\n".join(f"- {success.shown()}" for success in found) or "(none was found)"
+
+
 def _kinds(errors: Sequence[RankingError]) -> str:
     changing = sum(error.pool.query.task is Task.EK for error in errors)
     return f"{changing} queries about facts that change and {len(errors) - changing} about facts that do not"
@@ -287,7 +333,7 @@ def _ids(errors: Sequence[RankingError]) -> list[str]:
     return [error.pool.query.id for error in errors]
 
 
-def _subjects(errors: Sequence[RankingError]) -> frozenset[str]:
+def _subjects(errors: Sequence[RankingError | Success]) -> frozenset[str]:
     return frozenset(error.pool.query.subject for error in errors)
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.optimizer.proposers.base import (
+    ByQuery,
     ProposedInstruction,
     Proposer,
     ScoredInstruction,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 #: Another one: a study of an earlier one cannot be gone on with.
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 
 _REJECTIONS_KEPT = 100  # a round; what an attribute of a MySQL storage holds
 _LONGEST_WAIT = 1.0  # seconds between two looks at what other workers do
@@ -64,6 +65,7 @@ class Search:
         choices: Values of the parameters that proposals may carry.
         refill: Asked where the proposers have nothing to try; None leaves such a round empty.
         watch: Told the progress.
+        reader: What kind of re-ranker reads the instructions, in words for a proposer.
     """
 
     study: SearchStudy
@@ -76,6 +78,7 @@ class Search:
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     watch: Watcher | None = None
     refill: Proposer | None = None
+    reader: str = ""
 
     def __post_init__(self) -> None:
         self._stages: dict[int, Stages] = {}
@@ -216,7 +219,8 @@ class Search:
         """What proposers write for a round, and what of it cannot be tried."""
         if number == 0:
             return [ProposedInstruction(self.base or self.objective.default_text or "", "base")], []
-        population = select(members_of(trials), self.settings.population)
+        members = members_of(trials)
+        population, by_query = select(members, self.settings.population), self._by_query(members)
         children = 8 * len(population) if self.settings.children is None else self.settings.children
         everything = self.study.rounds(number)  # what is under way is seen, though not yet known
         seen = {trial.user_attrs["text"] for trial in everything} | {self.base, self.objective.default_text}
@@ -232,6 +236,8 @@ class Search:
                 score,
                 trials,
                 random.Random(f"{self.settings.seed}:{number}:{place}"),  # noqa: S311 - to repeat, not to hide
+                by_query,
+                self.reader,
             )
             left = children - len(kept)
             share = -(-left // (len(proposers) - place))  # what one leaves over goes to the next ones
@@ -245,6 +251,11 @@ class Search:
                 for each in getattr(proposer, "last_rejected", ())
             ]
         return list(kept.values()), rejected
+
+    def _by_query(self, members: Sequence[ScoredInstruction]) -> ByQuery:
+        sides = np.array([pool.query.task is Task.EK for pool in self.pools])
+        weights = np.where(sides, 0.5 / sides.sum(), 0.5 / (~sides).sum())
+        return ByQuery(members, np.stack([self.values_of(member.number) for member in members]), weights)
 
     def _race(self, number: int) -> None:
         """Score a round's trials and end each of them.
