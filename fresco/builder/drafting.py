@@ -36,7 +36,7 @@ def draft_relations(config: BuildConfig, source: RevisionSource, folder: Path, p
     if not found:
         raise FrescoError(
             f"--facts fields: no field of {config.source} has changed for {FEWEST_CHANGES} subjects or more; are there "
-            "any (front matter)?"
+            "any (front matter, key-value tables, lists of Field: value)?"
         )
     paths = []
     for key, text in found.items():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from fresco.builder.markup.fields import LISTED
 from fresco.builder.wikitext import Entry, Infobox, Page, Section
 
 #: Number of the section that holds the infoboxes of a page; those of the text count from 0, those of entries of lists
@@ -79,7 +80,8 @@ _Numbered = Sequence[tuple[int, Infobox]]
 
 def _grouped(boxes: Sequence[Infobox]) -> Iterator[tuple[int, _Numbered]]:
     """The boxes of each section, with its number and their places on the page."""
-    of_page = [(place, box) for place, box in enumerate(boxes) if not box.subject]
+    # What is listed in the text is text already.
+    of_page = [(place, box) for place, box in enumerate(boxes) if not box.subject and box.kind != LISTED]
     if of_page:
         yield INFOBOX, of_page
     entries = [(place, box) for place, box in enumerate(boxes) if box.subject]

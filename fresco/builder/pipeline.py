@@ -20,7 +20,7 @@ from fresco.builder.facts.registry import FACT_SOURCES, facts_of
 from fresco.builder.facts.table import digests
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
-from fresco.builder.markup import prose_of
+from fresco.builder.markup import VERSIONS, prose_of
 from fresco.builder.pairs import Pair, pairs, wanted_revisions
 from fresco.builder.paper import align_like_paper
 from fresco.builder.pools import by_hash, near_topic_revision
@@ -108,7 +108,7 @@ class _Build:
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run
         common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
-        common += [config.tables, config.like_paper, *(relation.digest for relation in self._relations)]
+        common += [VERSIONS, config.tables, config.like_paper, *(relation.digest for relation in self._relations)]
         facts = run(
             "facts", [*common, config.facts, *digests(config.facts), config.sample_days, config.sparql], [], self._facts
         )

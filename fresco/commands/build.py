@@ -58,8 +58,8 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         "--facts",
         default="infobox",
         metavar="SPEC",
-        help="infobox (default), fields (front matter), wikidata, a file (CSV, JSON Lines, Parquet), or your own; "
-        "see `fresco parts`",
+        help="infobox (default), fields (front matter, key-value tables, lists), wikidata, a file (CSV, JSON Lines, "
+        "Parquet), or your own; see `fresco parts`",
     )
     what.add_argument(
         "--draft-relations",

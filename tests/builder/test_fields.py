@@ -101,6 +101,47 @@ def test_from_a_folder_under_git_to_a_benchmark(repository: Repository, tmp_path
     assert open_benchmark(str(back)).fingerprint == benchmark.fingerprint
 
 
+#: Two fields of a page, as each language lists them.
+LISTS = {
+    "md": "# {title}\n\n{words}\n\n| Field | Value |\n|---|---|\n| Stable release | {version} |\n| Owner | {owner} |\n",
+    "txt": "{words}\n\nStable release: {version}\nOwner: {owner}\n",
+    "html": "<title>{title}</title><p>{words}<dl><dt>Stable release<dd>{version}<dt>Owner<dd>{owner}</dl>",
+    "rst": "{title}\n===========\n\n{words}\n\n:Stable release: {version}\n:Owner: {owner}\n",
+}
+OWNERS = (("Ada Lovell", "Bela Kuhn"), ("Chloe Martin", "Deniz Aydin"), ("Emil Novak", "Fatou Diallo"))
+
+
+@pytest.mark.parametrize("markup", sorted(LISTS))
+def test_fields_that_a_text_lists_become_questions(markup: str, tmp_path: Path) -> None:
+    pytest.importorskip({"html": "selectolax", "rst": "docutils"}.get(markup, "yaml"))
+    docs = Repository(tmp_path / "docs")
+    for edition, when in enumerate(("2023-02-10T00:00:00Z", "2023-09-10T00:00:00Z")):
+        docs.commit(
+            when,
+            {
+                f"{PRODUCTS[number].replace(' ', '')}.{markup}": LISTS[markup].format(
+                    title=PRODUCTS[number],
+                    words=f"This is what there is to say of {PRODUCTS[number]}, which stands in no list at all.",
+                    version=f"{number + 3}.{edition + 1}.4",
+                    owner=owners[edition],
+                )
+                for number, owners in enumerate(OWNERS)
+            },
+        )
+    out = tmp_path / "b"
+    assert run("--out", str(out), "--mirror", f"git:{docs.path}", "--facts", "fields") == 0
+    assert sorted(path.stem for path in (out / "relations").iterdir()) == ["listed_owner", "listed_stable_release"]
+    pools = open_benchmark(str(out)).pools
+    answers = {(pool.query.relation, pool.query.answer) for pool in pools}
+    assert answers == {
+        *(("owner", new) for _, new in OWNERS),
+        *(("stable release version", f"{number + 3}.2.4") for number in range(len(OWNERS))),
+    }
+    for pool in pools:
+        (positive,) = (p for p, label in zip(pool.passages, pool.labels, strict=True) if label is Label.POSITIVE)
+        assert pool.query.answer in positive.body and Label.OUTDATED in pool.labels
+
+
 def test_drafts_are_written_once_and_then_the_users(
     repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

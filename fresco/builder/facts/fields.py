@@ -1,4 +1,4 @@
-"""Facts from the structured fields of documents (front matter): the source ``fields``, and drafts of its relations.
+"""Facts from the structured fields of documents (front matter, tables, lists), and drafts of their relations.
 
 A field whose value changes on several pages is a relation. What kind of value it holds follows from what stands there;
 fields of flags, addresses and long texts are none. A draft is a file like every relation's, to be edited.
@@ -16,7 +16,7 @@ from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Infoboxes
 from fresco.builder.facts.registry import FACT_SOURCES
 from fresco.builder.facts.values import amounts, read_date
-from fresco.builder.markup.fields import PAGE
+from fresco.builder.markup.fields import LISTED, PAGE
 from fresco.builder.wikitext import Infobox
 
 #: A field is a relation where so many subjects had two values of it or more.
@@ -86,7 +86,7 @@ def _kind_of(text: str) -> str | None:
 def _draft(kind: str, name: str, values: str) -> str:
     noun = {"date": "date", "version": "version"}.get(values, "")
     words = name if not noun or noun in name.split() else f"{name} {noun}"
-    entries = kind != PAGE
+    entries = kind not in (PAGE, LISTED)
     rows = [
         f"# Drafted from the field {name!r}; edit its words.",
         f"name = {_quoted(words)}",
@@ -113,6 +113,6 @@ def _quoted(text: str) -> str:
     return json.dumps(text)  # TOML's basic strings are JSON's
 
 
-@FACT_SOURCES.register("fields", "what changed in the structured fields of documents (front matter)")
+@FACT_SOURCES.register("fields", "what changed in the structured fields of documents (front matter, tables, lists)")
 def _open(_arguments: str, infobox_facts: Callable[[], Iterator[Fact]]) -> Infoboxes:
     return Infoboxes(infobox_facts)

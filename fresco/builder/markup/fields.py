@@ -14,6 +14,8 @@ from fresco.builder.wikitext import Entry, Infobox
 
 #: Kind of the box of a page's own fields; that of a list's entries is the list's name.
 PAGE = "fields"
+#: Kind of the box of fields that stand in a page's text (see :mod:`fresco.builder.markup.outline`).
+LISTED = "listed"
 _KEY = re.compile(r"(?:.* )?(?:id|name|key|title|cycle)")
 _LONGEST = 300
 _MOST_ENTRIES = 2000

@@ -1,4 +1,4 @@
-"""Markdown (CommonMark with tables) as sections of plain text, and its front matter as fields."""
+"""Markdown (CommonMark with tables) as sections of plain text, and as fields its front matter, tables and lists."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fresco.builder.markup.fields import field_boxes
 from fresco.builder.markup.front_matter import read, split
-from fresco.builder.wikitext import Page, Section
+from fresco.builder.markup.outline import Cell, Outline
+from fresco.builder.wikitext import Page
 from fresco.builder.wikitext.render import visible
-from fresco.builder.wikitext.tables import SEPARATOR
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(?P<atx>.+?)[ \t]*#*[ \t]*$|^(?P<setext>\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
+#: Without one of these there is neither a list nor a table.
+_MAY_LIST = re.compile(r"^[ \t>]*[-*+][ \t].*:|\|", re.MULTILINE)
 _HIDDEN_TAGS = frozenset({"script", "style", "svg", "template"})
 
 
@@ -28,12 +30,15 @@ def parse(text: str, whole: bool, tables: bool) -> Page:
 
     Args:
         text: The text.
-        whole: Sections too, or only the fields of the front matter.
+        whole: Sections too, or only the fields.
         tables: Whether the rows of tables are lines of their section.
     """
     matter, body = split(text)
-    sections = tuple(_sections(body, tables)) if whole else ()
-    return Page(sections, tuple(field_boxes(read(matter))) if matter else ())
+    boxes = tuple(field_boxes(read(matter))) if matter else ()
+    if not whole and not _MAY_LIST.search(body):
+        return Page((), boxes)
+    page = _outline(body, tables).page(boxes)
+    return page if whole else Page((), page.infoboxes)
 
 
 def title(text: str) -> str:
@@ -45,7 +50,7 @@ def title(text: str) -> str:
     match = _HEADING.search(body)
     if match is None:
         return ""
-    return next((section.heading for section in _sections(f"{match.group()}\n\nx", True)), "")
+    return next((section.heading for section in _outline(f"{match.group()}\n\nx", True).page().sections), "")
 
 
 def without_front_matter(text: str) -> str:
@@ -62,40 +67,41 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table")
 
 
-def _sections(text: str, tables: bool) -> Iterator[Section]:
+def _outline(text: str, tables: bool) -> Outline:
+    outline = Outline(tables)
     tokens = _parser().parse(text)
-    index, heading, lines = 0, "", list[str]()
-    rows = _Rows()
+    rows: list[list[Cell]] = []
+    lists: list[list[str]] = []  # entries of each list that is open
     place = 0
     while place < len(tokens):
         token = tokens[place]
         if token.type == "heading_open":
-            if body := "\n".join(lines):
-                yield Section(index, heading, body)
-            index, heading, lines = index + 1, _words(tokens[place + 1]).replace("\n", " "), []
+            outline.heading(_words(tokens[place + 1]))
             place += 3
             continue
         if token.type == "table_open":
-            rows = _Rows()
+            rows = []
+        elif token.type == "tr_open":
+            rows.append([])
         elif token.type in ("th_open", "td_open"):
-            rows.add(token.type == "th_open", _words(tokens[place + 1]).replace("\n", " "))
+            rows[-1].append((token.type == "th_open", _words(tokens[place + 1])))
             place += 1
-        elif token.type == "tr_close":
-            rows.end()
-        elif token.type == "table_close" and tables:
-            lines += rows.lines()
+        elif token.type == "table_close":
+            outline.table(rows)
+        elif token.type == "bullet_list_open":
+            lists.append([])
+        elif token.type == "list_item_open" and lists:
+            lists[-1].append("")
+        elif token.type == "bullet_list_close":
+            outline.entries(lists.pop())
         elif token.type == "inline":
-            lines += _lines(_words(token))
+            outline.text(words := _words(token))
+            if lists and lists[-1]:
+                lists[-1][-1] += ("\n" if lists[-1][-1] else "") + words
         elif token.type == "html_block":
-            lines += _lines(_without_tags(token.content))
+            outline.text(_without_tags(token.content))
         place += 1  # code blocks are no prose
-    if body := "\n".join(lines):
-        yield Section(index, heading, body)
-
-
-def _lines(text: str) -> list[str]:
-    found = (" ".join(line.split()) for line in text.split("\n"))
-    return [line for line in found if re.search(r"\w", line)]
+    return outline
 
 
 def _words(token: Token) -> str:
@@ -111,40 +117,6 @@ def _inline(children: Sequence[Token]) -> Iterator[str]:
             yield " "
         elif child.type == "hardbreak" or (child.type == "html_inline" and re.match(r"<br\b", child.content, re.I)):
             yield "\n"
-
-
-class _Rows:
-    """A table as lines, written like those of wikitext: ``2023 | Revenue: 5,785``."""
-
-    def __init__(self) -> None:
-        self._heads: list[str] = []
-        self._row: list[tuple[bool, str]] = []
-        self._rows: list[list[str]] = []
-
-    def add(self, head: bool, text: str) -> None:
-        """Take a cell."""
-        self._row.append((head, " ".join(text.replace("|", "/").split())))
-
-    def end(self) -> None:
-        """End a row."""
-        texts = [text for _, text in self._row]
-        if self._row and all(head for head, _ in self._row):
-            self._heads = texts
-        elif self._row:
-            self._rows.append(texts)
-        self._row = []
-
-    def lines(self) -> Iterator[str]:
-        """The rows that say something."""
-        for row in self._rows:
-            heads = [*self._heads, *[""] * len(row)]
-            cells = [
-                f"{heads[column]}: {cell}" if column and heads[column] else cell
-                for column, cell in enumerate(row)
-                if re.search(r"\w", cell)
-            ]
-            if cells:
-                yield SEPARATOR.join(cells)
 
 
 class _Words(HTMLParser):
