@@ -92,6 +92,7 @@ def score(
     seed: int = 0,
     resamples: int = 1000,
     measures: Iterable[str | Measure] = (),
+    unit: str = "subject",
     out: str | Path | None = None,
     results: str | Path | None = None,
     overwrite: bool = False,
@@ -131,6 +132,7 @@ def score(
         resamples: Bootstrap samples for each interval.
         measures: Beside the standard set: notation such as ``nDCG@20``, ``Recall@10``, ``MAP(rel=2)`` or
             ``module:Class@5``, or objects; see :mod:`fresco.metrics.measures`.
+        unit: What intervals and tests draw as one: ``subject``, or the coarser ``relation``.
         out: Folder to write the result to, claimed before the work; see :meth:`Result.save`.
         results: Instead of ``out``: a folder in which the result gets one of its own, named after the run.
         overwrite: Replace what the folder holds.
@@ -158,7 +160,7 @@ def score(
         named = transfer.rows_of(named)
     texts = transfer.texts if transfer else ()
     extra = extra_measures(opened.pools, further)
-    job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples, extra)
+    job = Job(opened, part, rerankers, named, settings, instruction, texts, resamples, extra, unit)
     if out is None and results is not None:
         out = Path(results) / f"{slug(opened.name)}-{job.identity[:8]}"
     folder = None if out is None else Path(out)

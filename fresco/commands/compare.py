@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.metrics.catalog import FEWEST_SUBJECTS, PRIMARY
-from fresco.terminal.options import add_seed
+from fresco.terminal.options import add_seed, add_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,12 +21,7 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
     compare = commands.add_parser("compare", help="runs side by side with significance")
     compare.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folders of runs on the same benchmark")
     compare.add_argument("--metric", default=PRIMARY, help=f"of the pairs, as in nDCG@10 (default: {PRIMARY})")
-    compare.add_argument(
-        "--unit",
-        default="subject",
-        choices=("subject", "relation"),
-        help="what comes and goes together: a page with its queries, or a whole relation (default: subject)",
-    )
+    add_unit(compare)
     compare.add_argument("--json", action="store_true", help="print one JSON object a pair on standard output")
     compare.add_argument(
         "--front", metavar="FILE", help="draw quality against cost of all re-rankers of the runs: FILE.png, FILE.svg"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.terminal.arguments import address, positive
-from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store
+from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store, add_unit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,6 +71,7 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="NAME",
         help="beside the standard ones: nDCG@20, Recall@10, R-precision, MAP(rel=2), or module:Class; repeatable",
     )
+    add_unit(out)
     out.add_argument("--json", action="store_true", help="print one JSON object a figure on standard output")
     out.add_argument(
         "--fail-if",
@@ -116,6 +117,7 @@ def run_score(options: argparse.Namespace) -> int:
         trust=options.trust,
         seed=options.seed,
         resamples=options.resamples,
+        unit=options.unit,
         measures=[*measures, *(condition.measure for condition in conditions)],
         out=options.out,
         results="fresco-results",
@@ -149,12 +151,11 @@ def _text(instruction: str | None) -> str | None:
 
 def _print_result(console: Console, result: Result, *, verdicts: bool) -> None:
 
-    from fresco.results.result import LEGEND
     from fresco.results.table import draw_cells
     from fresco.terminal.console import literal
 
     console.print(result.table(console.width))
-    console.print(f"[dim]{literal(LEGEND)}[/]")
+    console.print(f"[dim]{literal(result.legend)}[/]")
     for table in result.further(console.width):
         console.print(draw_cells(table.cells, result.rerankers, table.title))
         console.print(f"[dim]{literal(table.legend)}[/]")

@@ -21,6 +21,8 @@ BY_CONFLICT: Final = ("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift", "stale@1"
 OF_SUPERSEDED: Final = ("ObsoleteRatio", "ObsoleteBase", "ObsoleteLift")
 #: The measure by which re-rankers are compared unless another one is asked for.
 PRIMARY: Final = "MAP"
+#: What may be drawn and flipped as one: a page with its queries, or the coarser relation.
+UNITS: Final = ("subject", "relation")
 #: With fewer subjects (or relations, where these are the unit) no verdict is given, so no letters.
 FEWEST_SUBJECTS: Final = 20
 #: The columns of the table of results behind those of the primary measure, over all EK queries.

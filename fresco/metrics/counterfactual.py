@@ -56,6 +56,7 @@ def counterfactual(
     scores: Sequence[FloatArray],
     *,
     unit: float = 1.0,
+    drawn: str = "subject",
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -66,7 +67,8 @@ def counterfactual(
         scores: One array of four for each probe, in the order of its passages.
         unit: What the effects are divided by; 0 or less leaves them undefined.
             :func:`fresco.metrics.evaluate.evaluate` takes the standard deviation of scores within EK pools.
-        resamples: Of the bootstrap over subjects.
+        drawn: What is drawn as one: ``subject``, or ``relation``.
+        resamples: Of the bootstrap.
         seed: Of the bootstrap.
 
     Returns:
@@ -83,7 +85,8 @@ def counterfactual(
     scale = unit if unit > 0 else np.nan
     effects = [difference.mean(axis=1) / scale for difference in (by_date, by_text)]
     shares, means = np.stack(wins, axis=1), np.stack(effects, axis=1)
-    bootstrap = SubjectBootstrap([probe.query.subject for probe in probes], resamples=resamples, seed=seed)
+    units = [getattr(probe.query, drawn) for probe in probes]
+    bootstrap = SubjectBootstrap(units, resamples=resamples, seed=seed)
     found = (bootstrap.share(shares, np.ones_like(shares)), bootstrap.ratio(means, np.ones_like(means)))
     bounds = [each for own in found for each in zip(own.value, own.low, own.high, strict=True)]
     return {

@@ -13,7 +13,7 @@ import pandas as pd
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_rows, rounded, rounded_frame, select
 from fresco.metrics.bias import PreferenceRegression, differences
-from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, HEADLINES, PRIMARY, SCOPES
+from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, HEADLINES, PRIMARY, SCOPES, UNITS
 from fresco.metrics.compare import compare_all, groups
 from fresco.metrics.counterfactual import counterfactual, probe_pools
 from fresco.metrics.measures import Measure, parse_measure
@@ -91,6 +91,7 @@ def evaluate(
     probe_scores: Mapping[str, Scores] | None = None,
     measures: Sequence[Measure] = (),
     primary: str = PRIMARY,
+    unit: str = "subject",
     seed: int = 0,
     resamples: int = 1000,
 ) -> Evaluation:
@@ -105,21 +106,24 @@ def evaluate(
         measures: Beside the standard set and what the data adds to it, see
             :func:`fresco.metrics.values.chosen_measures`.
         primary: Notation of the measure of comparisons and groups, computed if need be.
+        unit: What is drawn and flipped as one: ``subject``, or ``relation``, the coarser one.
         seed: Of resampling and of sign flips. The same input and seed give the same result.
         resamples: Of every bootstrap.
 
     Raises:
-        FrescoError: scores that do not fit the pools, or that are NaN or infinite, or an unknown primary metric.
+        FrescoError: scores that do not fit the pools, or that are NaN or infinite; an unknown primary metric or unit.
         InvariantError: a result that cannot be; a defect of this program.
     """
     pools = benchmark.pools
     if not pools or not scores:
         raise FrescoError("nothing to evaluate: give at least one query and the scores of one re-ranker")
     _check_queries(pools)
+    if unit not in UNITS:
+        raise FrescoError(f"--unit {unit}: choose {' or '.join(UNITS)}")
     checked = {name: _checked(name, pools, own) for name, own in scores.items()}
     flat = {name: np.concatenate(own) for name, own in checked.items()}
     pairs = conflict_pairs(pools)
-    subjects = [pool.query.subject for pool in pools]
+    units = [str(getattr(pool.query, unit)) for pool in pools]
     measures = chosen_measures(pools, [*measures, *_primary(primary)])
 
     facts = _facts(pools)
@@ -129,19 +133,19 @@ def evaluate(
         frames.append(frame)
         ties[name] = _count_ties(tiers)
         stale = frame[Stale().name].to_numpy(np.float64)
-        gap = by_age_gap(pairs, subjects, flat[name], stale, resamples=resamples, seed=seed)
+        gap = by_age_gap(pairs, units, flat[name], stale, resamples=resamples, seed=seed)
         gap.insert(0, "reranker", name)
         gaps.append(gap)
     per_query = pd.concat(frames, ignore_index=True)
     check_per_query(per_query, measures)
-    rows = mean_rows(per_query, measures, seed=seed, resamples=resamples)
+    rows = mean_rows(per_query, measures, unit=unit, seed=seed, resamples=resamples)
     check_rows(rows, measures=measures, one_positive=bool(one_positive(per_query).all()))
 
-    comparisons = compare_all(per_query, primary, seed=seed, resamples=resamples)
+    comparisons = compare_all(per_query, primary, unit=unit, seed=seed, resamples=resamples)
     bias: dict[str, dict[str, Any]] = {}
     if len(pairs):
         regression = PreferenceRegression(
-            differences(pools, pairs), [subjects[i] for i in pairs.pool.tolist()], resamples=resamples, seed=seed
+            differences(pools, pairs), [units[i] for i in pairs.pool.tolist()], resamples=resamples, seed=seed
         )
         probes = probe_pools(benchmark) if probes is None else probes
         for name, own in checked.items():
@@ -154,6 +158,7 @@ def evaluate(
                     probes,
                     _checked(name, probes, probe_scores[name]),
                     unit=_spread_within_pools(pools, own),
+                    drawn=unit,
                     resamples=resamples,
                     seed=seed,
                 )
@@ -162,22 +167,22 @@ def evaluate(
         rows=rows,
         age_gap=rounded_frame(pd.concat(gaps, ignore_index=True)),
         comparisons=comparisons,
-        groups=_letters(per_query, primary, comparisons, seed=seed, resamples=resamples),
+        groups=_letters(per_query, primary, comparisons, unit=unit, seed=seed, resamples=resamples),
         bias=bias,
         ties=ties,
-        warnings=_warnings(ties, per_query),
+        warnings=_warnings(ties, per_query, unit),
     )
 
 
 def _letters(
-    per_query: pd.DataFrame, primary: str, comparisons: pd.DataFrame, *, seed: int, resamples: int
+    per_query: pd.DataFrame, primary: str, comparisons: pd.DataFrame, *, unit: str, seed: int, resamples: int
 ) -> pd.DataFrame:
     """Letters by every measure that the table of results shows and that has a value for each query."""
-    found = [groups(comparisons, per_query, primary)]
+    found = [groups(comparisons, per_query, primary, unit=unit)]
     for metric in HEADLINES:
         if parse_measure(metric).per_query and metric in per_query and metric != primary:
-            pairs = compare_all(per_query, metric, seed=seed, resamples=resamples)
-            found.append(groups(pairs, per_query, metric))
+            pairs = compare_all(per_query, metric, unit=unit, seed=seed, resamples=resamples)
+            found.append(groups(pairs, per_query, metric, unit=unit))
     return pd.concat([each for each in found if len(each)], ignore_index=True) if len(found) > 1 else found[0]
 
 
@@ -276,7 +281,7 @@ def _spread_within_pools(pools: Sequence[Pool], scores: Scores) -> float:
     return math.sqrt(float(np.mean(variances)))
 
 
-def _warnings(ties: Mapping[str, Mapping[str, int]], per_query: pd.DataFrame) -> list[str]:
+def _warnings(ties: Mapping[str, Mapping[str, int]], per_query: pd.DataFrame, unit: str) -> list[str]:
     warnings = []
     for name, count in ties.items():
         if count["constant_pools"]:
@@ -290,8 +295,8 @@ def _warnings(ties: Mapping[str, Mapping[str, int]], per_query: pd.DataFrame) ->
                 "values are expectations under random order of the tied"
             )
     for task, kind in SCOPES:
-        if kind == ALL and 0 < (n := select(per_query, task, kind)["subject"].nunique()) < FEWEST_SUBJECTS:
-            warnings.append(f"{task}: {n} subjects are few: no letters below {FEWEST_SUBJECTS}, and wide intervals")
+        if kind == ALL and 0 < (n := select(per_query, task, kind)[unit].nunique()) < FEWEST_SUBJECTS:
+            warnings.append(f"{task}: {n} {unit}s are few: no letters below {FEWEST_SUBJECTS}, and wide intervals")
     return warnings
 
 

@@ -25,7 +25,7 @@ const boardOf = (board, runs) => {
     .filter((at) => !text || board.rerankers[at].label.toLowerCase().includes(text))));
   draw("");
   const notes = [...new Set(board.runs.flatMap((place) => runs[place].notes))];
-  return el("div", {}, el("h3", {}, foreign(board.title, 160)), el("p", { class: "quiet" }, `Value and 95 % interval over subjects; ${LETTERS[board.letters]}.`),
+  return el("div", {}, el("h3", {}, foreign(board.title, 160)), el("p", { class: "quiet" }, `Value and 95 % interval over ${board.unit}s; ${LETTERS[board.letters]}.`),
     board.rerankers.length > 20 ? el("div", { class: "bar" }, el("input", { type: "search", name: "names", placeholder: "find a re-ranker", "aria-label": "find a re-ranker",
       oninput: (event) => draw(event.target.value.toLowerCase()) })) : null, host,
     notes.length ? el("details", { open: notes.length < 4 }, el("summary", {}, plural(notes.length, "note")), el("ul", { class: "quiet" }, notes.map((each) => el("li", {}, foreign(each, 300))))) : null,

@@ -38,10 +38,12 @@ class Board:
 
     Attributes:
         title: What was scored.
+        unit: What their intervals draw as one.
         runs: Their places in the report.
     """
 
     title: str
+    unit: str = "subject"
     runs: list[int] = field(default_factory=list)
     _rows: list[_Row] = field(default_factory=list)
     _results: list[Result] | None = field(default_factory=list)
@@ -78,6 +80,7 @@ class Board:
         return {
             "title": self.title,
             "runs": self.runs,
+            "unit": self.unit,
             "headers": cells.headers,
             "rows": cells.rows,
             "letters": "none" if self._results is None else "all" if len(self.runs) > 1 else "run",
@@ -99,7 +102,9 @@ class Board:
             return pd.DataFrame(columns=["reranker", "task", "kind", "metric", "letters"])
         if len(self._results) == 1:
             return self._results[0].evaluation.groups
-        joined = side_by_side(self._results, resamples=2)  # letters come of sign flips, not of resampling
+        joined = side_by_side(
+            self._results, unit=self.unit, resamples=2
+        )  # letters come of sign flips, not of resampling
         labels = {(each.run, each.name): each.label for each in self._rows}
         places = {name: (self.runs[run], own) for name, (run, own) in joined.origins.items()}
         return joined.groups.assign(

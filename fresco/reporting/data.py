@@ -28,9 +28,9 @@ def render_report(material: Material, *, worst: int = WORST) -> str:
     boards: dict[str, Board] = {}
     failures: dict[str, Failures] = {}
     for place, result in enumerate(material.runs):
-        content = str(result.record["benchmark"]["fingerprint"])
+        content = f"{result.record['benchmark']['fingerprint']} {result.unit}"
         name = result.folder.name if result.folder else result.title
-        boards.setdefault(content, Board(result.title)).add(place, name, result)
+        boards.setdefault(content, Board(result.title, result.unit)).add(place, name, result)
         failures.setdefault(content, Failures(result.record)).add(place, result, worst)
         blocks[f"run-{place}"] = _more(result)
         runs.append({**_run(result, name), "board": list(boards).index(content)})

@@ -44,6 +44,7 @@ def run_record(job: Job, run: Run, started: datetime, store: str | None) -> dict
             "batch_tokens": settings.batch_tokens,
             "seed": settings.seed,
             "resamples": job.resamples,
+            "unit": job.unit,
             "measures": [measure.name for measure in job.measures],
             "store": store,
         },

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from fresco.errors import FrescoError
 from fresco.io.files import locked
-from fresco.metrics.catalog import PRIMARY
+from fresco.metrics.aggregate import select
+from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, PRIMARY, UNITS
 from fresco.metrics.compare import compare
 from fresco.metrics.evaluate import Evaluation
+from fresco.records import Task
 from fresco.results.further import Further, further_tables
 from fresco.results.html import result_html
 from fresco.results.plots import PLOTS, plot_style, plots_of
@@ -27,12 +29,6 @@ from fresco.terminal.console import WIDE, literal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
-
-#: What stands under every table.
-LEGEND = (
-    "value [95 % interval over subjects]; re-rankers that share a letter cannot be told apart (paired randomization, "
-    "Holm)"
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +63,20 @@ class Result:
         benchmark = self.record["benchmark"]
         candidates = benchmark.get("candidates")
         return f"{benchmark['name']}: {benchmark['queries']} queries{f', {candidates}' if candidates else ''}"
+
+    @property
+    def unit(self) -> str:
+        """What intervals and letters draw as one: ``subject``, or ``relation``."""
+        unit = (self.record.get("settings") or {}).get("unit")
+        return str(unit) if unit in UNITS else UNITS[0]
+
+    @property
+    def legend(self) -> str:
+        """What stands under every table."""
+        return (
+            f"value [95 % interval over {self.unit}s]; re-rankers that share a letter cannot be told apart (paired "
+            "randomization, Holm)"
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -181,7 +191,10 @@ class Result:
         return further_tables(self.evaluation.rows, self.rerankers, width)
 
     def verdict(self, reranker: str) -> list[str]:
-        """What the figures say of one re-ranker, in plain words, a line each."""
+        """What the figures say of one re-ranker, in plain words, a line each; where units are few, that they are."""
+        evolving = select(self.evaluation.per_query, str(Task.EK), ALL)
+        if 0 < (n := evolving[self.unit].nunique()) < FEWEST_SUBJECTS:
+            return [f"{reranker}: no verdict below {FEWEST_SUBJECTS} {self.unit}s whose answer changed; there are {n}."]
         return verdict(self.evaluation.rows, reranker, self.evaluation.bias.get(reranker))
 
     def _remarks(self) -> Iterator[str]:
@@ -210,7 +223,7 @@ class Result:
     def _repr_html_(self) -> str:
         cells = table_cells(self.evaluation.rows, self.rerankers, self.evaluation.groups)
         remarks: Sequence[str] = (
-            LEGEND,
+            self.legend,
             *(f"note: {note}" for note in self.notes),
             *(f"warning: {warning}" for warning in self.warnings),
         )

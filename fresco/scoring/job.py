@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from fresco.benchmarks.part import Part
-from fresco.errors import require_whole
+from fresco.errors import FrescoError, require_whole
+from fresco.metrics.catalog import UNITS
 from fresco.metrics.measures import Measure
 from fresco.models.settings import Settings
 from fresco.records import Benchmark
@@ -34,6 +35,7 @@ class Job:
         instructions: The texts that have rows of their own.
         resamples: Bootstrap samples for each interval.
         measures: To compute beside those that the benchmark gets anyway.
+        unit: What is drawn and flipped as one: ``subject`` or ``relation``.
     """
 
     benchmark: Benchmark
@@ -45,9 +47,12 @@ class Job:
     instructions: Sequence[str] = ()
     resamples: int = 1000
     measures: Sequence[Measure] = ()
+    unit: str = "subject"
 
     def __post_init__(self) -> None:
         require_whole("resamples", self.resamples)
+        if self.unit not in UNITS:
+            raise FrescoError(f"--unit {self.unit}: choose {' or '.join(UNITS)}")
 
     @cached_property
     def identity(self) -> str:
@@ -64,6 +69,7 @@ class Job:
         if settings.template or settings.answers:
             parts += [[settings.template, *settings.answers]]
         parts += [[measure.name for measure in self.measures]] if self.measures else []
+        parts += [["unit", self.unit]] if self.unit != "subject" else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(self, store: ScoreStore, progress: Progress) -> Run:
@@ -76,5 +82,6 @@ class Job:
             seed=self.settings.seed,
             resamples=self.resamples,
             measures=self.measures,
+            unit=self.unit,
             progress=progress,
         )

@@ -57,6 +57,7 @@ def score_benchmark(
     seed: int = 0,
     resamples: int = 1000,
     measures: Sequence[Measure] = (),
+    unit: str = "subject",
     progress: Progress = no_progress,
 ) -> Run:
     """Score every pool and every counterfactual probe with every re-ranker, then measure.
@@ -69,6 +70,7 @@ def score_benchmark(
         seed: Of the resampling.
         resamples: Bootstrap samples for each interval.
         measures: To compute beside the standard set.
+        unit: What is drawn and flipped as one: ``subject`` or ``relation``.
         progress: Told how many pairs of each re-ranker are scored.
 
     Raises:
@@ -95,6 +97,7 @@ def score_benchmark(
         probes=probes,
         probe_scores={run.name: run.outcome.scores[len(benchmark.pools) :] for run in runs if run.name not in by_id},
         measures=measures,
+        unit=unit,
         seed=seed,
         resamples=resamples,
     )

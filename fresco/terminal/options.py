@@ -94,6 +94,16 @@ def add_resamples(options: Options) -> None:
     )
 
 
+def add_unit(options: Options) -> None:
+    """Add ``--unit``."""
+    options.add_argument(
+        "--unit",
+        default="subject",
+        choices=("subject", "relation"),
+        help="what comes and goes together: a page with its queries, or a whole relation (default: subject)",
+    )
+
+
 def add_out(options: Options, default: str) -> None:
     """Add ``--out`` and ``--overwrite`` for a folder of results."""
     options.add_argument("--out", metavar="DIR", help=f"folder of the results (default: {default})")
