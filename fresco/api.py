@@ -122,7 +122,7 @@ def score(
         progress: Whether to show bars; or a function of what is scored, pairs done and pairs in all.
         device: For models that a spec names, as are the next three; a loaded model keeps its own. ``cpu``, ``cuda``,
             ``cuda:1``, ``mps``, several as in ``cuda:0,cuda:1``, ``all`` GPUs; the best there is where None.
-        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
+        dtype: ``float32``, ``bfloat16``, ``float16``, ``auto`` or, on a CPU, ``int8``.
         max_length: Longest input in tokens; the model's own limit where None.
         batch_tokens: Tokens in one forward pass.
         template: File with the prompt of models that are asked in words; the model's own where None.

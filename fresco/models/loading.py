@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fresco.errors import FrescoError
+from fresco.models import quantized
 from fresco.models.in_memory import ModelInMemory
 from fresco.models.settings import Settings
 from fresco.models.trust import code_options, commit_for, refusal
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 _LIBRARIES = ("torch", "transformers", "sentence_transformers")
-_DTYPES = ("float32", "bfloat16", "float16", "auto")
+_DTYPES = ("float32", "bfloat16", "float16", "auto", "int8")
 _WEIGHTS = (".safetensors", ".bin")
 #: Configs, vocabularies, templates, code, ColBERT's settings: they change scores too.
 _CONFIGS = (".json", ".txt", ".model", ".jinja", ".py", ".metadata")
@@ -130,6 +131,7 @@ def find_model(family: str, model: str, settings: Settings, revision: str | None
         raise FrescoError(f"{family}:{model} needs {', '.join(missing)}; run pip install 'fresco-ccs[models]'")
     if settings.dtype not in _DTYPES:
         raise FrescoError(f"--dtype {settings.dtype}: unknown; choose {', '.join(_DTYPES)}")
+    quantized.check_family(family, settings)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not any(path.suffix in _WEIGHTS for path in _files(folder)):
@@ -267,15 +269,28 @@ def torch_device(settings: Settings) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise FrescoError(f"--device {name}: not usable here ({_line(error)})") from error
+    quantized.check_device(device, settings)
     return device
 
 
-def torch_dtype(settings: Settings) -> torch.dtype | str:
-    """What ``from_pretrained`` takes as ``dtype``."""
+def torch_dtype(settings: Settings, *, quantizes: bool = False) -> torch.dtype | str:
+    """What ``from_pretrained`` takes as ``dtype``.
+
+    Args:
+        settings: Of the run.
+        quantizes: Whether the caller hands the model to :func:`fresco.models.quantized.quantize`.
+
+    Raises:
+        FrescoError: int8, and it does not.
+    """
     import torch
 
     if settings.dtype == "auto":
         return "auto"
+    if settings.dtype == quantized.INT8:
+        if not quantizes:
+            raise FrescoError("--dtype int8 is for scoring pairs, and this does something else; choose float32")
+        return torch.float32
     dtype: torch.dtype = getattr(torch, settings.dtype)
     return dtype
 

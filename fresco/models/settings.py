@@ -14,7 +14,8 @@ class Settings:
     Attributes:
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; several with commas between them, or ``all`` GPUs, for pointwise
             re-rankers; None lets the backend choose.
-        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (what the checkpoint says).
+        dtype: ``float32``, ``bfloat16``, ``float16``, ``auto`` (what the checkpoint says) or ``int8`` (on a CPU:
+            :mod:`fresco.models.quantized`).
         max_length: Longest input in tokens; None takes the model's own limit. Longer passages lose the end of their
             body, never the timestamp line.
         batch_tokens: Most tokens in one forward pass, padding included.

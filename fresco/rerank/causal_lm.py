@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
+from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.shared_prefix import SharedPrefix, grouped
 from fresco.models.tokens import Disarm, encode
@@ -157,12 +158,12 @@ class _AnswerModel:
             lambda: AutoModelForCausalLM.from_pretrained(
                 files.location,
                 revision=files.revision,
-                dtype=loading.torch_dtype(settings),
+                dtype=loading.torch_dtype(settings, quantizes=True),
                 **loading.code_of(files, settings),
             ),
         )
-        model = model.to(self.device).eval()
-        self.dtype = str(model.dtype).removeprefix("torch.")
+        model = quantize(model.to(self.device).eval(), settings)
+        self.dtype = dtype_name(model, settings)
         wanted, most = settings.max_length, form.max_length
         self.limit = loading.token_limit(
             spec, model, self._tokenizer, wanted, **({} if most is None else {"default": most})

@@ -21,6 +21,7 @@ from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
 from fresco.models.in_memory import ModelInMemory
+from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
@@ -134,7 +135,8 @@ class _PairClassifier:
             raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json) with a padding token")
         self.pad_id: int = self._tokenizer.pad_token_id
         self.padding_side: Literal["left", "right"] = self._tokenizer.padding_side
-        self.dtype = str(self._model.dtype).removeprefix("torch.")
+        held = isinstance(files, ModelInMemory)
+        self.dtype = str(self._model.dtype).removeprefix("torch.") if held else dtype_name(self._model, settings)
         self.limit = loading.length_limit(files, self._model.transformers_model, self._tokenizer, settings)
         self.truncated = 0
         self._disarm = Disarm(self._tokenizer, () if form is None else form.names)
@@ -148,8 +150,10 @@ class _PairClassifier:
         # Only pooling wants to know where a prompt ends; a classifier's prompt is text before the query.
         self._glues = text_only and getattr(first, "transformer_task", "") == "sequence-classification"
         self._text_only = text_only
-        if text_only and not isinstance(files, ModelInMemory):  # the user's own object keeps its layers
-            trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
+        if not held:  # the user's own object keeps its layers
+            if text_only:
+                trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
+            quantize(self._model.transformers_model, settings)
 
     def instruct(self, instruction: str | None) -> None:
         """Set the instruction of the pairs to come; None for the model's own."""
@@ -214,7 +218,7 @@ def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
             revision=files.revision,
             device=str(device),
             activation_fn=Identity(),
-            model_kwargs={"dtype": loading.torch_dtype(settings), **_revision(code)},
+            model_kwargs={"dtype": loading.torch_dtype(settings, quantizes=True), **_revision(code)},
             config_kwargs=_revision(code),
             trust_remote_code=code["trust_remote_code"],
         ).eval(),

@@ -16,6 +16,7 @@ from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import plan, token_budget
 from fresco.models.in_memory import ModelInMemory
+from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, shorten
 from fresco.records import Pair, Passage, Query
@@ -69,7 +70,9 @@ class Embedder(ABC):
         self._tokenizer = self._model.tokenizer
         if not getattr(self._tokenizer, "is_fast", False):
             raise FrescoError(f"{self._name}: its tokenizer must be a fast one (tokenizer.json)")
-        self.dtype = str(self._model.dtype).removeprefix("torch.")
+        self.dtype = str(self._model.dtype).removeprefix("torch.") if held else dtype_name(self._model, settings)
+        if not held:
+            quantize(self._model.transformers_model, settings)
         self.similarity = str(self._model.similarity_fn_name)
         self.limit = loading.length_limit(files, self._model.transformers_model, self._tokenizer, settings)
         self.query_limit = self._set_lengths(settings, held)
@@ -190,7 +193,7 @@ def _load_model(files: loading.ModelFiles, settings: Settings, kind: str) -> Any
             files.location,
             revision=files.revision,
             device=str(device),
-            model_kwargs={"dtype": loading.torch_dtype(settings), **revision},
+            model_kwargs={"dtype": loading.torch_dtype(settings, quantizes=True), **revision},
             config_kwargs=revision,
             trust_remote_code=code["trust_remote_code"],
         ).eval(),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
+from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.shared_prefix import SharedPrefix, grouped
 from fresco.models.tokens import Disarm, encode
@@ -137,7 +138,7 @@ class _QueryModel:
         self._model, self._tokenizer = model, tokenizer
         self._before = replace(form, segments=form.segments[:-1])
         self._query = replace(form, segments=form.segments[-1:], begins=False)
-        self.device, self.dtype = model.device, str(model.dtype).removeprefix("torch.")
+        self.device, self.dtype = model.device, dtype_name(model, settings)
         self.limit = loading.token_limit(spec, model, tokenizer, settings.max_length)
         self.pad_id: int = tokenizer.pad_token_id or 0
         self._disarm = Disarm(tokenizer)
@@ -174,10 +175,13 @@ class _Decoder(_QueryModel):
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
-                files.location, revision=files.revision, dtype=loading.torch_dtype(settings), trust_remote_code=False
+                files.location,
+                revision=files.revision,
+                dtype=loading.torch_dtype(settings, quantizes=True),
+                trust_remote_code=False,
             ),
         )
-        super().__init__(spec, model.to(device).eval(), tokenizer, settings, form)
+        super().__init__(spec, quantize(model.to(device).eval(), settings), tokenizer, settings, form)
         self.prefix = SharedPrefix(self._model.base_model, self.dtype)
         texts = [(query, "a passage " * length) for length in (1, 40, 7) for query in ("one", "another query")]
         tokens = self._tokens(texts)

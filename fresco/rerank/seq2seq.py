@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
+from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
@@ -111,7 +112,7 @@ class _FirstStep:
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
         self._form = form
         self._tokenizer, self._model = load_encoder_decoder(spec, files, settings)
-        self.device, self.dtype = self._model.device, str(self._model.dtype).removeprefix("torch.")
+        self.device, self.dtype = self._model.device, dtype_name(self._model, settings)
         self._answers = list(form.answer_ids(spec, self._tokenizer))
         self.limit = loading.token_limit(spec, self._model, self._tokenizer, settings.max_length)
         self.pad_id: int = self._tokenizer.pad_token_id or 0
@@ -153,12 +154,15 @@ def load_encoder_decoder(spec: str, files: loading.ModelFiles, settings: Setting
     model = loading.load(
         files,
         lambda: AutoModelForSeq2SeqLM.from_pretrained(
-            files.location, revision=files.revision, dtype=loading.torch_dtype(settings), trust_remote_code=False
+            files.location,
+            revision=files.revision,
+            dtype=loading.torch_dtype(settings, quantizes=True),
+            trust_remote_code=False,
         ),
     )
     if model.config.decoder_start_token_id is None:
         raise FrescoError(f"{spec}: its config has no decoder_start_token_id; the decoder cannot begin")
-    return tokenizer, model.to(device).eval()
+    return tokenizer, quantize(model.to(device).eval(), settings)
 
 
 def ending(tokenizer: Any) -> list[int]:

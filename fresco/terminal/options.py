@@ -41,7 +41,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     """Add the group of options that :func:`model_settings` reads."""
     group = parser.add_argument_group("models")
     add_device(group)
-    add_dtype(group)
+    add_dtype(group, (*DTYPES, "int8"))
     group.add_argument("--max-length", type=positive, metavar="N", help="longest input in tokens")
     group.add_argument("--batch-tokens", type=positive, default=16384, metavar="N", help="tokens in one forward pass")
     group.add_argument(

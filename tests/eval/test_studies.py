@@ -53,6 +53,7 @@ ELSEWHERE = {
     "racing",
     "train_ner",
     "shared_prefix",
+    "precision",
     "answers",
     "wikirev_baselines",
     "endoflife",
@@ -88,6 +89,23 @@ def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
         "plain loop",
     }
     assert max(row["difference"] for row in rows) <= 1e-3  # the same scores, or the times say nothing
+
+
+@pytest.mark.slow
+def test_lower_precision_is_measured_on_any_pointwise_model(tmp_path):
+    pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
+    from tests import tiny_models
+
+    spec = f"cross-encoder:{tiny_models.cross_encoder(tmp_path / 'ce', max_position_embeddings=512)}"
+    for name in ("one", "another", "one"):
+        run("precision", spec, "--name", name, "--out", str(tmp_path / "out"))
+    check("precision", tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "precision.json").read_text(encoding="utf-8"))
+    assert [(row["name"], row["dtype"]) for row in rows] == [
+        (name, dtype) for name in ("another", "one") for dtype in ("float32", "bfloat16", "int8")
+    ]
+    assert all(not any(own["difference"] for own in row["measures"].values()) for row in rows[::3])
+    assert "EK MAP" in rows[0]["measures"]
 
 
 @pytest.mark.slow
