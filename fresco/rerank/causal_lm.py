@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +56,7 @@ REPOSITORY_INSTRUCTION = "Given the user query, retrieval the relevant passages"
 DEFAULT_INSTRUCTIONS = {"model card": MODEL_CARD_INSTRUCTION, "repository": REPOSITORY_INSTRUCTION}
 
 
-class CausalLmReranker(PairReranker["_AnswerModel"]):
+class CausalLmReranker(PairReranker["AskedModel"]):
     """Scores pairs with the logits of a language model's answer.
 
     Attributes:
@@ -92,7 +94,7 @@ class CausalLmReranker(PairReranker["_AnswerModel"]):
             raise FrescoError(
                 f"default instruction {default_instruction!r}: unknown; choose {' or '.join(DEFAULT_INSTRUCTIONS)}"
             )
-        super().__init__(loading.find_model(_FAMILY, model, settings, revision), settings)
+        super().__init__(loading.find_model(self.family, model, settings, revision), settings)
         self._default = default_instruction
         if not self._files.architecture.endswith("ForCausalLM"):
             raise FrescoError(
@@ -111,10 +113,10 @@ class CausalLmReranker(PairReranker["_AnswerModel"]):
             return self._chosen
         return chat_form(self.name, loading.tokenizer(self._files), self._settings.answers)
 
-    def _load(self) -> _AnswerModel:
+    def _load(self) -> AskedModel:
         return _AnswerModel(self.name, self._files, self._settings, self.form)
 
-    def _instruct(self, loaded: _AnswerModel, instruction: str | None) -> None:
+    def _instruct(self, loaded: AskedModel, instruction: str | None) -> None:
         loaded.instruction = self._instruction if instruction is None else instruction
 
     @property
@@ -126,7 +128,7 @@ class CausalLmReranker(PairReranker["_AnswerModel"]):
         default = hashlib.sha256((self._instruction or "").encode()).hexdigest()
         return f"|prompt={self.form.digest},{default}"
 
-    def _details(self, loaded: _AnswerModel | None) -> Mapping[str, Any]:
+    def _details(self, loaded: AskedModel | None) -> Mapping[str, Any]:
         form = self.form
         return {
             "template": form.text,
@@ -136,23 +138,74 @@ class CausalLmReranker(PairReranker["_AnswerModel"]):
             "default_instruction_source": self._default if form.instruction == MODEL_CARD_INSTRUCTION else "template",
             "score": "logit(yes) - logit(no)" if form.no else "logit(yes)",
             "used": describe_form(form),
-            "tokens_saved_by_sharing": loaded.prefix.saved if loaded else None,
+            "tokens_saved_by_sharing": loaded.saved if loaded else None,
         }
 
 
-class _AnswerModel:
-    """A loaded language model as :class:`fresco.models.batching.BatchModel`."""
+class AskedModel(ABC):
+    """A model that is asked in a form's words, as :class:`fresco.models.batching.BatchModel`, up to its tokens.
 
+    Attributes:
+        limit: Most tokens of a prompt; set by who loads the weights.
+        instruction: Of the pairs to come.
+        truncated: Pairs of which the passage's end was cut.
+
+    Raises:
+        FrescoError: its tokenizer is no fast one, or an answer is no single token.
+    """
+
+    device: torch.device
+    dtype: str
     padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
+
+    def __init__(self, spec: str, files: loading.ModelFiles, form: PromptForm) -> None:
+        self._form, self._tokenizer = form, loading.tokenizer(files)
+        if not getattr(self._tokenizer, "is_fast", False):
+            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+        self._answers = form.answer_ids(spec, self._tokenizer)
+        self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
+        self._disarm = Disarm(self._tokenizer, form.names)
+        self.instruction: str | None = form.instruction
+        self.limit = sys.maxsize
+        self.truncated = 0
+
+    @property
+    @abstractmethod
+    def saved(self) -> int:
+        """Tokens that were not computed again."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Scores of a batch, shape (pairs,)."""
+
+    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        """Token ids of the prompts, none longer than the limit."""
+        encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
+        self.truncated += cut
+        return encoded
+
+    def order(self, pairs: Sequence[Pair]) -> list[int]:
+        """Pairs that share what comes first in the prompt stand together."""
+        return grouped([self._key(pair) for pair in pairs])
+
+    def _key(self, pair: Pair) -> str:
+        query, passage = pair
+        text = self._form.text
+        return query.text if text.find("{query}") < text.find("{document}") else passage.text
+
+    def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+        instruction = None if self.instruction is None else self._disarm(self.instruction)
+        return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
+
+
+class _AnswerModel(AskedModel):
+    """A loaded language model."""
 
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
         from transformers import AutoModelForCausalLM
 
         self.device = loading.torch_device(settings)
-        self._form, self._tokenizer = form, loading.tokenizer(files)
-        if not getattr(self._tokenizer, "is_fast", False):
-            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
-        self._answers = form.answer_ids(spec, self._tokenizer)
+        super().__init__(spec, files, form)
         model = loading.load(
             files,
             lambda: AutoModelForCausalLM.from_pretrained(
@@ -168,20 +221,15 @@ class _AnswerModel:
         self.limit = loading.token_limit(
             spec, model, self._tokenizer, wanted, **({} if most is None else {"default": most})
         )
-        self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
         self._decoder = model.base_model
         self.prefix = SharedPrefix(self._decoder, self.dtype)
         self._head = AnswerHead(model, self._answers)
-        self._disarm = Disarm(self._tokenizer, form.names)
-        self.instruction: str | None = form.instruction
-        self.truncated = 0
         self._check_against(spec, model)
         self._check_sharing()
 
-    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
-        encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
-        self.truncated += cut
-        return encoded
+    @property
+    def saved(self) -> int:
+        return self.prefix.saved
 
     def forward(self, batch: Batch) -> torch.Tensor:
         import torch
@@ -191,10 +239,6 @@ class _AnswerModel:
         ).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
         return self._head(hidden[rows, batch.attention_mask.sum(dim=1) - 1])
-
-    def order(self, pairs: Sequence[Pair]) -> list[int]:
-        """Pairs that share what comes first in the prompt stand together."""
-        return grouped([self._key(pair) for pair in pairs])
 
     def cut(
         self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
@@ -207,15 +251,6 @@ class _AnswerModel:
         """Scores of the last tokens; see :meth:`fresco.models.shared_prefix.SharedPrefix.cut`."""
         last = [len(own) - start - 1 for own, start in zip(tokens, starts, strict=True)]
         return self._head(hidden[list(range(len(last))), last])
-
-    def _key(self, pair: Pair) -> str:
-        query, passage = pair
-        text = self._form.text
-        return query.text if text.find("{query}") < text.find("{document}") else passage.text
-
-    def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
-        instruction = None if self.instruction is None else self._disarm(self.instruction)
-        return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
 
     def _check_sharing(self) -> None:
         texts = [(query, "a passage " * length) for query in ("one", "another query") for length in (1, 40, 7)]

@@ -22,7 +22,8 @@ MODELS = {
     "cross-encoder": tiny_models.cross_encoder,
     "causal-lm": tiny_models.causal_lm,
     "likelihood": tiny_models.causal_lm,
-    "seq2seq": tiny_models.encoder_decoder,
+    # Of larger random weights any rounding, that of bfloat16 too, makes other scores.
+    "seq2seq": lambda folder: tiny_models.encoder_decoder(folder, initializer_factor=0.7),
     "dense": tiny_models.masked_lm,
     "sparse": tiny_models.masked_lm,
     "late": tiny_models.colbert,
@@ -78,8 +79,7 @@ def test_scores_move_a_little_and_repeat(family, tmp_path):
     theirs, ours = (each.score(pool.query, pool.passages) for each in (exact, rough))
     spread = max(theirs) - min(theirs)
     largest = max(abs(one - other) for one, other in zip(ours, theirs, strict=True))
-    # Random T5 weights are ill-conditioned: bfloat16 moves their scores by as much.
-    assert 0 < largest <= (2.0 if family == "seq2seq" else 0.5) * max(1.0, spread)
+    assert 0 < largest <= 0.5 * max(1.0, spread)
     assert describe(rough)["dtype"] == "int8" != describe(exact)["dtype"]
     assert rough.fingerprint != exact.fingerprint
     alone = [rough.score(pool.query, [passage])[0] for passage in pool.passages]
