@@ -39,6 +39,7 @@ from ccs.rewards.gates import Gated
 from ccs.rewards.mask import open_masker
 from ccs.rewards.reconstruct import Identity
 from ccs.rewards.similarity import Cosine
+from fresco.io.files import replacing
 
 _ROOT = Path(__file__).resolve().parent
 _CHUNK = 1024  # texts that are embedded between two writes of the cache
@@ -71,9 +72,8 @@ class CachedCosine(Cosine):
             )
             self._texts |= {text: len(self._texts) + place for place, text in enumerate(some)}
             self._vectors = np.concatenate([self._vectors, vectors.astype(np.float32)])
-            with self._cache.with_suffix(".tmp").open("wb") as stream:
+            with replacing(self._cache) as stream:
                 np.savez(stream, vectors=self._vectors, texts=json.dumps(list(self._texts)))
-            self._cache.with_suffix(".tmp").replace(self._cache)
             print(f"  embedded {start + len(some)} of {len(texts)}", flush=True)
         places = [tuple(self._texts.get(text, -1) for text in pair) for pair in pairs]
         return [

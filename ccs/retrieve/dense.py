@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
+from fresco.io.files import replacing
 from fresco.models import loading
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm
@@ -135,17 +136,15 @@ def build_dense(folder: Path, passages: Passages, encoder: Encoder, kind: str, t
         shards.append(folder / f"embeddings-{start:012}.npy")
         if not (folder / _FILE).exists() and not shards[-1].exists():
             found = encoder.passages([passages[number].contents for number in range(start, end)])
-            unfinished = shards[-1].with_suffix(".tmp.npy")
-            np.save(unfinished, found)
-            unfinished.replace(shards[-1])
+            with replacing(shards[-1]) as stream:
+                np.save(stream, found)
         tell(end)
     if not (folder / _FILE).exists():
         index = _empty_index(faiss, kind, shards, len(passages))
         for shard in shards:
             index.add(np.load(shard, allow_pickle=False))
-        unfinished = folder / f".{_FILE}.tmp"
-        faiss.write_index(index, str(unfinished))
-        unfinished.replace(folder / _FILE)
+        with replacing(folder / _FILE) as stream:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write))
     for shard in shards:
         shard.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import replacing, write_atomically
 from fresco.io.state import read_array
 from fresco.stats.words import words
 
@@ -65,16 +65,15 @@ def _write_shard(path: Path, passages: Passages, start: int) -> None:
             documents.append(number)
             counts.append(count)
     vocabulary = sorted(postings)
-    unfinished = path.with_suffix(".tmp.npz")
-    np.savez(
-        unfinished,
-        words=np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
-        sizes=np.array([len(postings[word][0]) for word in vocabulary], np.int64),
-        documents=np.concatenate([np.array(postings[word][0], np.int32) for word in vocabulary] or [_NOTHING]),
-        counts=np.concatenate([np.array(postings[word][1], np.int32) for word in vocabulary] or [_NOTHING]),
-        lengths=np.array(lengths, np.int64),
-    )
-    unfinished.replace(path)
+    with replacing(path) as stream:
+        np.savez(
+            stream,
+            words=np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
+            sizes=np.array([len(postings[word][0]) for word in vocabulary], np.int64),
+            documents=np.concatenate([np.array(postings[word][0], np.int32) for word in vocabulary] or [_NOTHING]),
+            counts=np.concatenate([np.array(postings[word][1], np.int32) for word in vocabulary] or [_NOTHING]),
+            lengths=np.array(lengths, np.int64),
+        )
 
 
 _NOTHING = np.empty(0, np.int32)

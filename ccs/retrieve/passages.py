@@ -14,7 +14,7 @@ import numpy as np
 
 from ccs.retrieve.corpus import Document
 from fresco.errors import FrescoError
-from fresco.io.files import sync
+from fresco.io.files import replacing, sync
 from fresco.io.state import read_array, read_state, write_state
 
 _LINES = "passages.jsonl"
@@ -46,9 +46,7 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
     skipped = dict.fromkeys(SKIPPED, 0)
     places = array("q", [0])  # a list would take four times as much
     digest = hashlib.sha256()
-    unfinished = folder / f".{_LINES}.tmp"
-    unfinished.unlink(missing_ok=True)  # a link that was planted there is not followed
-    with unfinished.open("wb") as stream:
+    with replacing(folder / _LINES) as stream:
         for document in documents:
             if not document.contents.strip():
                 skipped["empty"] += 1
@@ -67,9 +65,8 @@ def write_passages(folder: Path, documents: Iterable[Document], tell: Callable[[
             places.append(places[-1] + stream.write(line))
             if len(seen) % 1000 == 0:
                 tell(len(seen))
-    if not seen:
-        raise FrescoError("the corpus holds no passage; there is nothing to index")
-    unfinished.replace(folder / _LINES)
+        if not seen:
+            raise FrescoError("the corpus holds no passage; there is nothing to index")
     np.save(folder / _PLACES, np.asarray(places, np.int64))
     sync(folder / _LINES, folder / _PLACES)
     state = {"count": len(seen), "bytes": places[-1], "sha256": digest.hexdigest(), "skipped": skipped}

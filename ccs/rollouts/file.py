@@ -16,7 +16,7 @@ from typing import IO, Any
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from fresco.errors import FrescoError
-from fresco.io.files import locked_file, sync_folder
+from fresco.io.files import locked_file, replacing
 from fresco.io.secrets import redacted
 from fresco.io.state import read_state, write_state
 
@@ -86,16 +86,10 @@ class RolloutFile:
         index = _index(self._path, {})
         keys = sorted(index, key=lambda key: (self._order.get(key[0], math.inf), key))
         if [index[key][0] for key in keys] != _offsets(self._path):
-            scratch = self._path.with_name(f".{self._path.name}.tmp")
-            scratch.unlink(missing_ok=True)  # of a run that was killed here; a link that was planted is not followed
-            with self._path.open("rb") as source, scratch.open("xb") as target:
+            with self._path.open("rb") as source, replacing(self._path) as target:
                 for key in keys:
                     source.seek(index[key][0])
                     target.write(source.readline())
-                target.flush()
-                os.fsync(target.fileno())
-            scratch.replace(self._path)
-            sync_folder(self._path.parent)
         counts: dict[str, int] = {}
         for key in keys:
             counts[index[key][1]] = counts.get(index[key][1], 0) + 1

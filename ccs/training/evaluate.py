@@ -154,10 +154,7 @@ class Evaluator:
             )
 
     def _save_best(self, trainer: Any) -> None:
-        save_policy(trainer, self._journal.folder / ".best.tmp", merged=self._keep.merged)
-        if trainer.accelerator.is_main_process:
-            self._journal.replace("best")
-        trainer.accelerator.wait_for_everyone()
+        save_policy(trainer, self._journal.folder / "best", merged=self._keep.merged)
 
     def _any(self, mine: bool, process: Any) -> bool:
         if process.num_processes == 1:

@@ -90,13 +90,6 @@ class Journal:
         with (self.folder / name).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(clean, ensure_ascii=False) + "\n")
 
-    def replace(self, name: str) -> None:
-        """Put the folder ``.name.tmp`` in the place of the one of that name."""
-        fresh, old = self.folder / f".{name}.tmp", self.folder / name
-        if old.exists():
-            shutil.rmtree(old)
-        fresh.replace(old)
-
 
 def _step(path: Path) -> int:
     return int(path.name.rpartition("-")[2])

@@ -153,7 +153,7 @@ def _train(
         mix.close()
         tried.close()
         evaluator.close()
-    _save(trainer, journal, "final", process, merged=config.keep.merged)
+    save_policy(trainer, journal.folder / "final", merged=config.keep.merged)
     if not process.is_main_process:
         return Outcome(trainer.state.global_step, watcher.stopped, [], evaluator.best_step)
     from ccs.training.card import write_card
@@ -163,14 +163,6 @@ def _train(
     greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
     write_card(config, journal, outcome, greedy, varied, held_out, terms, unseen)
     return outcome
-
-
-def _save(trainer: Any, journal: Journal, name: str, process: Any, *, merged: bool) -> None:
-    fresh = journal.folder / f".{name}.tmp"
-    save_policy(trainer, fresh, merged=merged)
-    if process.is_main_process:
-        journal.replace(name)
-    process.wait_for_everyone()
 
 
 def _resume(journal: Journal, process: Any, tell: Tell) -> Path | None:

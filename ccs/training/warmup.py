@@ -193,8 +193,7 @@ class _Run:
         before = self._loss_before(trainer, looked_at)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         after = _loss(trainer, looked_at)
-        save_policy(trainer, self._folder / ".model.tmp", merged=chosen is not None)
-        self._journal.replace("model")
+        save_policy(trainer, self._folder / "model", merged=chosen is not None)
         result = WarmedUp(self._folder / "model", len(learned), len(looked_at), left_out, before, after)
         self._record(result, learned)
         return result

@@ -11,6 +11,7 @@ from typing import Any
 
 from ccs.training.processes import sharded
 from fresco.errors import FrescoError
+from fresco.io.files import fresh_folder, publish
 
 
 def allow_gathering(trainer: Any, *, merged: bool = False) -> None:
@@ -58,11 +59,11 @@ def whole_state(trainer: Any) -> tuple[dict[str, Any], Any]:
 
 
 def save_policy(trainer: Any, folder: Path, *, merged: bool = False) -> None:
-    """Write the policy as transformers (or peft, an adapter) loads it; collective.
+    """Write the policy as transformers (or peft, an adapter) loads it, whole or not at all; collective.
 
     Args:
         trainer: TRL's.
-        folder: Where.
+        folder: Where; one that is there already is replaced.
         merged: An adapter as the whole model that it makes of its base.
     """
     if merged:
@@ -71,6 +72,8 @@ def save_policy(trainer: Any, folder: Path, *, merged: bool = False) -> None:
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.accelerator.is_main_process:
-        model.save_pretrained(folder, state_dict=state)
-        trainer.processing_class.save_pretrained(folder)
+        fresh = fresh_folder(folder)
+        model.save_pretrained(fresh, state_dict=state)
+        trainer.processing_class.save_pretrained(fresh)
+        publish(fresh, folder)
     trainer.accelerator.wait_for_everyone()

@@ -8,11 +8,12 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
@@ -39,7 +40,8 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         before = _before(target)
         if before is None or stat.S_ISREG(before.st_mode):
-            _replace(target, data, before)
+            with _replaced(target, before) as descriptor:
+                _write_all(descriptor, data)
         else:
             _write_straight(target, data)
     except OSError as error:
@@ -117,14 +119,76 @@ def _write_straight(target: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _replace(target: Path, data: bytes, before: os.stat_result | None) -> None:
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream for what is too large to be held; when the block ends well its content takes the place of the file.
+
+    Otherwise as :func:`write_atomically`; when the block raises nothing is left of it.
+
+    Raises:
+        OSError: it cannot be written, or the target is no regular file.
+    """
+    target = _resolved(path)
+    before = _before(target)
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(target))
+    with _replaced(target, before) as descriptor, open(descriptor, "wb", closefd=False) as stream:
+        yield stream
+
+
+def fresh_folder(target: Path) -> Path:
+    """A new, empty folder beside a target, under a name that nobody can foresee; :func:`publish` puts it in place.
+
+    What killed processes left of earlier ones is removed, so the caller must hold the parent folder.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    prefix = _prefix(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in _leftovers(target.parent, prefix):
+        _remove(leftover)
+    fresh = target.parent / f"{prefix}{secrets.token_hex(8)}.tmp"
+    fresh.mkdir()  # fails where anything has that name, a link too
+    return fresh
+
+
+def publish(fresh: Path, target: Path) -> None:
+    """Put a folder of :func:`fresh_folder` in the place of its target, which is replaced.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    if target.is_symlink() or target.exists():
+        old = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
+        target.rename(old)  # a moment, where removing a large folder takes seconds
+        fresh.rename(target)
+        _remove(old)
+    else:
+        fresh.rename(target)
+    sync_folder(target.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _prefix(target: Path) -> str:
     # Not the whole name: with the random part it could pass the 255 bytes that a name may have.
-    prefix = f".{target.name[:40]}."
+    return f".{target.name[:40]}."
+
+
+@contextmanager
+def _replaced(target: Path, before: os.stat_result | None) -> Iterator[int]:
+    prefix = _prefix(target)
     _clear(target.parent, prefix)
     descriptor, temporary = _open_new(target.parent, prefix)
     try:
         try:
-            _write_all(descriptor, data)
+            yield descriptor
             if before is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
             os.fsync(descriptor)
@@ -155,9 +219,7 @@ def _open_new(folder: Path, prefix: str) -> tuple[int, Path]:
 
 def _clear(folder: Path, prefix: str) -> None:
     """Remove what a killed process left beside the target: nobody holds its lock."""
-    with os.scandir(folder) as entries:
-        leftovers = [Path(each.path) for each in entries if each.name.startswith(prefix) and _LEFT.search(each.name)]
-    for leftover in leftovers:
+    for leftover in _leftovers(folder, prefix):
         with suppress(OSError):  # somebody else's, or gone already
             descriptor = os.open(leftover, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
@@ -165,6 +227,11 @@ def _clear(folder: Path, prefix: str) -> None:
                     leftover.unlink()
             finally:
                 os.close(descriptor)
+
+
+def _leftovers(folder: Path, prefix: str) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(each.path) for each in entries if each.name.startswith(prefix) and _LEFT.search(each.name)]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

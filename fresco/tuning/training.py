@@ -17,7 +17,7 @@ from typing import Any
 
 from fresco.benchmarks.pools import fingerprint
 from fresco.errors import FrescoError
-from fresco.io.files import sync_folder, write_atomically
+from fresco.io.files import fresh_folder, publish, write_atomically
 from fresco.models.settings import Settings
 from fresco.records import Pool
 from fresco.tuning.examples import list_rows, lists, pair_rows
@@ -154,15 +154,11 @@ def _claim(work: Path, identity: str) -> None:
 
 def _publish(model: Any, card: str, record: dict[str, Any], target: Path) -> None:
     """Export beside the target and rename, so that a folder of that name is a whole model."""
-    scratch = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
     try:
-        scratch.mkdir(parents=True)
+        scratch = fresh_folder(target)
         export(model, scratch, card)
         write_atomically(scratch / TRAINING, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        scratch.rename(target)
-        sync_folder(target.parent)
+        publish(scratch, target)
     except OSError as error:
         raise FrescoError(
             f"{target}: cannot be written: {error.strerror or error}; mend it and run it again"

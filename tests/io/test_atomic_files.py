@@ -14,7 +14,7 @@ import pytest
 
 from fresco.errors import FrescoError
 from fresco.io import files
-from fresco.io.files import write_atomically
+from fresco.io.files import fresh_folder, publish, replacing, write_atomically
 
 
 def test_a_link_is_written_through_and_stays(tmp_path):
@@ -155,3 +155,64 @@ def test_what_a_killed_writer_left_is_cleared_and_what_a_living_one_writes_is_no
     living.communicate(b"\n\n\n")
     assert living.returncode == 0
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"f": "by the other"}
+
+
+def test_a_stream_takes_the_files_place_or_leaves_no_trace(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "f").symlink_to("real")
+    leftover = tmp_path / f".real.{'ab' * 8}.tmp"
+    leftover.write_text("of a killed process")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "f") as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"real": "old", "f": "old"}
+    with replacing(tmp_path / "f") as stream:
+        stream.write(b"whole")
+        assert (tmp_path / "real").read_text() == "old"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"real": "whole", "f": "whole"}
+    assert (tmp_path / "f").is_symlink()
+
+
+def test_a_stream_does_not_replace_a_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"), replacing(tmp_path / "pipe"):
+        pass
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_folder_takes_anothers_place(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    for content in ("old", "new"):
+        (tmp_path / f".best.{'ab' * 8}.tmp").symlink_to(victim)  # planted, or left by a killed process
+        fresh = fresh_folder(tmp_path / "best")
+        assert list(fresh.iterdir()) == []
+        (fresh / "model").write_text(content)
+        publish(fresh, tmp_path / "best")
+    assert (tmp_path / "best" / "model").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "victim"]
+    assert (victim / "precious").exists()
+
+
+def test_a_folders_name_cannot_be_taken_before(tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "00" * 8)
+    monkeypatch.setattr(files, "_leftovers", lambda *_: [])
+    (tmp_path / f".best.{'00' * 8}.tmp").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        fresh_folder(tmp_path / "best")
+    assert list(victim.iterdir()) == []
+
+
+def test_no_temporary_name_can_be_foreseen():
+    """Names that end in .tmp are made in one place, which draws them."""
+    root = Path(__file__).parents[2]
+    found = [
+        str(path.relative_to(root))
+        for package in ("fresco", "ccs", "eval", "data")
+        for path in (root / package).rglob("*.py")
+        if ".tmp" in path.read_text(encoding="utf-8")
+    ]
+    assert found == ["fresco/io/files.py"]

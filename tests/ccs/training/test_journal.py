@@ -51,13 +51,3 @@ def test_without_a_checkpoint_all_begins_anew(tmp_path: Path) -> None:
     journal.add("evaluations.jsonl", {"step": 0})
     assert journal.resume() is None
     assert journal.rows("steps.jsonl") == journal.rows("evaluations.jsonl") == []
-
-
-def test_a_folder_takes_anothers_place(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    for content in ("old", "new"):
-        fresh = tmp_path / ".best.tmp"
-        fresh.mkdir()
-        (fresh / "model").write_text(content)
-        journal.replace("best")
-    assert (tmp_path / "best" / "model").read_text() == "new"
