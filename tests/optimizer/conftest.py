@@ -68,7 +68,7 @@ def fresco(*arguments, cwd, **extra):
         env=environment(cwd, **extra),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # of a command that hangs, on any machine
         check=False,
     )
 
