@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs.agent.trajectory import Trajectory
+from ccs.rewards.reward_file import read_texts, table_path, text_key
 from ccs.rollouts.file import read_trajectories
 from ccs.training.journal import Journal
 from fresco.errors import FrescoError
@@ -23,7 +24,7 @@ class Material:
 
     Attributes:
         rollouts: File to its trajectories.
-        rewards: Lines of ``ccs reward``.
+        rewards: Lines of ``ccs reward``, each with ``seen``: the trace and the reconstruction that it was made of.
         audits: Folder to what ``audit.json`` holds.
         trainings: Folder to ``steps``, ``evaluations`` (lines each) and ``card`` (text).
     """
@@ -51,7 +52,7 @@ def read_material(paths: Sequence[Path]) -> Material:
             if "turns" in first:
                 found.rollouts[str(path)] = read_trajectories(path)
             elif "trajectory" in first and "reward" in first:
-                found.rewards += _lines(path)
+                found.rewards += _rewards(path)
             else:
                 raise FrescoError(f"{path}: its first line is neither a trajectory nor a reward; give {_KNOWN}")
     return found
@@ -84,6 +85,16 @@ def _first_row(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         row = None
     return row if isinstance(row, Mapping) else {}
+
+
+def _rewards(path: Path) -> list[Mapping[str, Any]]:
+    """The lines of a file, with the texts of the Parquet file beside it."""
+    texts = read_texts(table_path(path))
+    rows = []
+    for row in _lines(path):
+        seen = row.get("seen") or texts.get(text_key({"fingerprint": "", **row}), {})
+        rows.append({**row, "seen": seen if isinstance(seen, Mapping) else {}})
+    return rows
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:

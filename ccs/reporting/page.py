@@ -39,6 +39,9 @@ def render_report(material: Material, bottleneck: Bottleneck | None) -> str:
             blocks[f"turns-{place}-{start // CHUNK}"] = [
                 _turns(each, queries) for each, queries in zip(part, masked[start : start + CHUNK], strict=True)
             ]
+            blocks[f"seen-{place}-{start // CHUNK}"] = [
+                [_seen(row) for row in rewards.get(digest(each), ())] for each in part
+            ]
         for each in trajectories:
             rows.append({**_summary(each), "rewards": [_earned(row) for row in rewards.get(digest(each), ())]})
         rollouts.append({"name": name, "rows": rows, "chunk": CHUNK})
@@ -98,6 +101,12 @@ def _earned(row: Mapping[str, Any]) -> dict[str, Any]:
         "parts": {str(key): _number(value) for key, value in parts.items()} if isinstance(parts, Mapping) else {},
         "cause": str(row.get("cause") or ""),
     }
+
+
+def _seen(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a reward was made of; a reconstruction may be several, a line each."""
+    seen = row["seen"]
+    return {name: str(seen[name]) for name in ("trace", "reconstruction") if seen.get(name)}
 
 
 def _audit(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,16 @@ const oneTurn = (turn, number) => {
   turn.hits.length ? el("div", { class: "turn tool" }, el("p", { class: "quiet" }, plural(turn.hits.length, "passage")),
     turn.hits.map((hit) => el("details", {}, el("summary", {}, `${figure(hit.score)} `, foreign(hit.text.replace(/\n/g, ": "), 110)), el("div", { class: "passage foreign", dir: "auto" }, clean(hit.text))))) : null);
 };
-const earned = (rewards) => rewards.map((each) => el("div", { class: "turn reward" },
-  el("p", {}, el("strong", {}, figure(each.value)), " ", el("span", { class: "quiet" }, foreign(each.name, 160)), each.cause ? el("span", { class: "warn" }, foreign(each.cause, 300)) : null),
-  Object.keys(each.parts).length ? el("p", { class: "quiet" }, Object.entries(each.parts).map(([name, value], at) => `${at ? ", " : ""}${clean(name)} ${figure(value)}`)) : null));
+/** A reward with its parts (log-probabilities among them) and the texts that it was made of. */
+const earned = (rewards, seen, question) => rewards.map((each, at) => {
+  const { trace, reconstruction } = seen[at] ?? {};
+  const parts = Object.entries(each.parts);
+  return el("div", { class: "turn reward" },
+    el("p", {}, "reward ", el("strong", {}, figure(each.value)), " ", el("span", { class: "quiet" }, foreign(each.name, 160)), each.cause ? el("span", { class: "warn" }, foreign(each.cause, 300)) : null),
+    parts.length ? el("div", { class: "parts" }, dataTable([{ lines: ["part"], up: true }, { lines: ["value"], title: "log-probabilities in nats a token" }], parts.map(([name, value]) => [textCell(name, 60), { sort: value, nodes: [figure(value)] }]), { sortable: false })) : null,
+    reconstruction ? reconstruction.split("\n").map((line) => el("p", { class: "reconstruction" }, "reconstructed ", el("span", { class: "passage foreign", dir: "auto" }, changed(question, line)[1]))) : null,
+    trace ? el("details", {}, el("summary", {}, "what the reward reads"), el("pre", { class: "foreign", dir: "auto" }, clean(trace))) : null);
+});
 
 const trajectory = (file, place, at) => {
   const row = file.rows[at];
@@ -22,8 +29,8 @@ const trajectory = (file, place, at) => {
   const head = el("button", { type: "button", "aria-expanded": "false", onclick: async () => {
     if (!body.childNodes.length) {
       body.append(el("p", { class: "quiet" }, "unpacking …"));
-      const turns = (await unpack(`turns-${place}-${Math.floor(at / file.chunk)}`))[at % file.chunk];
-      body.replaceChildren(row.error ? el("p", { class: "warn" }, foreign(row.error, 400)) : "", ...turns.map(oneTurn), ...earned(row.rewards));
+      const [turns, seen] = (await Promise.all(["turns", "seen"].map((what) => unpack(`${what}-${place}-${Math.floor(at / file.chunk)}`)))).map((part) => part[at % file.chunk]);
+      body.replaceChildren(row.error ? el("p", { class: "warn" }, foreign(row.error, 400)) : "", ...turns.map(oneTurn), ...earned(row.rewards, seen, row.question));
     }
     body.hidden = !body.hidden;
     head.setAttribute("aria-expanded", String(!body.hidden));

@@ -96,7 +96,7 @@ class RewardFile:
         import pyarrow.parquet as pq
 
         path = table_path(self._path)
-        kept = _read_texts(path)
+        kept = read_texts(path)
         parts = dict.fromkeys(name for row in rows for name in row.get("parts", ()))
         table = [
             {
@@ -106,8 +106,8 @@ class RewardFile:
                 "question": well_formed(trajectory.question),
                 "answer": None if trajectory.answer is None else well_formed(trajectory.answer),
                 **{f"part: {name}": value for name, value in row.get("parts", {}).items()},
-                **(row.get("seen") or kept.get(self._of(row), {})),
-                "of": self._of(row),
+                **(row.get("seen") or kept.get(text_key(row), {})),
+                "of": text_key(row),
             }
             for trajectory, row in zip(trajectories, rows, strict=True)
         ]
@@ -117,10 +117,6 @@ class RewardFile:
         content = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(table, schema=pa.schema(list(columns.items()))), content)
         write_atomically(path, content.getvalue())
-
-    @staticmethod
-    def _of(row: Mapping[str, Any]) -> str:
-        return f"{row['fingerprint']} {row['trajectory']}"
 
     def _read(self, line: bytes, where: str) -> None:
         try:
@@ -174,8 +170,16 @@ def table_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.rows.parquet")
 
 
-def _read_texts(path: Path) -> dict[str, dict[str, str]]:
-    """The texts of a file that an earlier run wrote; none where it is missing, or is something else."""
+def text_key(row: Mapping[str, Any]) -> str:
+    """What the texts of a line of rewards are kept under: the reward and the trajectory."""
+    return f"{row['fingerprint']} {row['trajectory']}"
+
+
+def read_texts(path: Path) -> dict[str, dict[str, str]]:
+    """The traces and reconstructions of a Parquet file beside rewards, by :func:`text_key`.
+
+    None where the file is missing, or is something else: texts are for a reader, and rewards stand without them.
+    """
     import pyarrow.parquet as pq
 
     try:

@@ -15,6 +15,8 @@ import ccs
 from ccs.agent.trajectory import Hit, Trajectory, Turn
 from ccs.cli import main
 from ccs.reporting.page import CHUNK
+from ccs.rewards.base import RewardRow
+from ccs.rewards.reward_file import open_reward_file
 from ccs.training.journal import Journal
 from tests.browser import opened
 
@@ -68,12 +70,72 @@ def test_trajectories_stand_beside_what_a_reward_reads_and_gave(rollouts: Path, 
         [None if value is None else round(value, 6)] for value in given.values
     ]
     assert len(rows) > CHUNK
+    traces = [text for chunk in (0, 1) for (text,) in block(page, f"seen-0-{chunk}")]
+    assert len(traces) == len(rows)
+    assert all("A novel by Leo Tolstoy" in each["trace"] and "Anna Karenina (" not in each["trace"] for each in traces)
     last = block(page, "turns-0-1")[len(rows) - CHUNK - 1]
     assert last[-1]["answer"] == "Leo Tolstoy 1"
     assert last[0]["query"] == "who wrote Anna Karenina"
     assert "Anna" not in last[0]["masked"]
     assert last[1]["masked"] is None
     assert last[0]["hits"][0]["text"].startswith('"Anna Karenina"')
+
+
+def test_reconstructions_and_log_probabilities_stand_with_their_rows(tmp_path: Path) -> None:
+    """Two rewards of the same trajectories: one that writes the question anew, one of log-probabilities."""
+    path = tmp_path / "two.jsonl"
+    pair = [made(1, 0), made(2, 0)]
+    path.write_text("".join(f"{each.to_json()}\n" for each in pair), encoding="utf-8")
+    written = [f"Who wrote {HOSTILE}?\nWhose novel is it?", ""]
+    parts: dict[str, float] = {"with evidence": -1.25, "without evidence": -2.5, "tokens": 9}
+    for name, rows in (
+        ("cycle", [RewardRow(0.5, seen={"trace": "t", "reconstruction": text}) for text in written]),
+        ("gain:m", [RewardRow(1.25, parts=parts, seen={}) for _ in pair]),
+    ):
+        with open_reward_file(tmp_path / f"{name[:4]}.jsonl", name, name) as file:
+            file.append(pair, rows)
+            file.finish(pair)
+    out = ccs.report(path, tmp_path / "cycl.jsonl", tmp_path / "gain.jsonl", out=tmp_path / "page.html")
+    page = out.read_text(encoding="utf-8")
+    (first, second) = block(page, "main")["rollouts"][0]["rows"]
+    assert [each["name"] for each in first["rewards"]] == ["cycle", "gain:m"]
+    assert first["rewards"][1]["parts"] == second["rewards"][1]["parts"] == parts
+    assert block(page, "seen-0-0") == [[{"trace": "t", "reconstruction": written[0]}, {}], [{"trace": "t"}, {}]]
+    # Without the Parquet file the numbers stand alone.
+    for each in tmp_path.glob("*.rows.parquet"):
+        each.unlink()
+    page = ccs.report(path, tmp_path / "cycl.jsonl", out=tmp_path / "page.html").read_text(encoding="utf-8")
+    assert block(page, "seen-0-0") == [[{}], [{}]]
+    assert block(page, "main")["rollouts"][0]["rows"][0]["rewards"][0]["value"] == 0.5
+
+
+@pytest.mark.slow
+def test_reconstruction_and_parts_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text(made(1, 0).to_json() + "\n", encoding="utf-8")
+    row = RewardRow(
+        0.5,
+        parts={"with evidence": -1.25, "without evidence": -2.5},
+        seen={"trace": "looked for " + HOSTILE, "reconstruction": f"Who wrote it? {HOSTILE}"},
+    )
+    with open_reward_file(tmp_path / "rewards.jsonl", "cycle", "cycle") as file:
+        file.append([made(1, 0)], [row])
+        file.finish([made(1, 0)])
+    page = ccs.report(path, tmp_path / "rewards.jsonl", out=tmp_path / "page.html")
+    with opened(page) as browser:
+        item = browser.find_element("css selector", ".item")
+        item.find_element("tag name", "button").click()
+        browser.implicitly_wait(10)
+        reward = item.find_element("css selector", ".turn.reward")
+        assert [each.text for each in reward.find_elements("css selector", ".parts tbody tr")] == [
+            "with evidence -1.250",
+            "without evidence -2.500",
+        ]
+        assert reward.find_elements("css selector", ".reconstruction ins")
+        assert "owned" not in browser.title
+        text = reward.get_attribute("textContent")
+        assert "<script>document.title" in text
+        assert "\x1b" not in text and "\u202e" not in text
 
 
 def test_rewards_of_other_trajectories_are_not_shown(rollouts: Path, tmp_path: Path) -> None:
