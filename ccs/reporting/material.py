@@ -90,7 +90,7 @@ def _first_row(path: Path) -> Mapping[str, Any]:
 def _rewards(path: Path) -> list[Mapping[str, Any]]:
     """The lines of a file, with the texts of the Parquet file beside it."""
     texts = read_texts(table_path(path))
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for row in _lines(path):
         seen = row.get("seen") or texts.get(text_key({"fingerprint": "", **row}), {})
         rows.append({**row, "seen": seen if isinstance(seen, Mapping) else {}})
