@@ -75,7 +75,8 @@ def spoken(title: str) -> str:
 def in_a_question(title: str, lead: str) -> str:
     """A name as it stands within a question, with an article where the page's own first sentence has one.
 
-    "The Boston Celtics are ..." gives "the Boston Celtics", "The Goldman Sachs Group is ..." just "Goldman Sachs".
+    "The Boston Celtics are ..." gives "the Boston Celtics", "The Goldman Sachs Group is ..." just "Goldman Sachs", "The
+    iPad is ..." of the page "IPad" (titles begin with a capital) "the iPad".
 
     Args:
         title: Of the page.
@@ -83,8 +84,13 @@ def in_a_question(title: str, lead: str) -> str:
     """
     name = spoken(title)
     # Words that only make the name longer may stand before it: "The United States Food and Drug Administration".
-    named = re.match(rf"\s*The (?:[A-Z][\w.]* ){{0,2}}{re.escape(name)}(?![\w-]| [A-Z&])", lead)
-    return f"the {name}" if named and not name.startswith("The ") else name
+    first = f"[{re.escape(name[0].lower())}{re.escape(name[0])}]"
+    named = re.match(rf"\s*(The (?:[A-Z][\w.]* ){{0,2}})?({first}{re.escape(name[1:])})(?!\w)", lead)
+    if named is None:
+        return name
+    longer = re.match(r"-| [A-Z&]", lead[named.end() :])
+    article = named[1] and not longer and not name.startswith("The ")
+    return f"the {named[2]}" if article else named[2]
 
 
 def underscored(text: str) -> str:

@@ -197,6 +197,10 @@ def _inside(found: Sequence[Statement], window: Window) -> list[Statement]:
 
 _NAME = re.compile(r"\b[A-Z][\w.'-]+(?: [A-Z][\w.'-]+)+")
 _CAPITAL = re.compile(r"\b[A-Z][\w&'-]+")
+#: "Her second title" says how many there were.
+_NTH = re.compile(
+    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\d+(?:st|nd|rd|th))\b", re.IGNORECASE
+)
 _REACH = 80
 
 
@@ -211,7 +215,7 @@ def may_state_another(relation: Relation, role: str, heading: str, text: str) ->
         for match in cue.finditer(folded):
             around = folded[max(0, match.start() - _REACH) : match.end() + _REACH]
             if relation.values in ("amount", "percentage"):
-                if any(not each.may_be_year for each in amounts(around)):
+                if any(not each.may_be_year for each in amounts(around)) or _NTH.search(around):
                     return True
             elif relation.values == "person":
                 if _NAME.search(around):

@@ -66,6 +66,8 @@ _VERB = re.compile(r"\b(?:is|was|were|are|has|had|will|became|named|appointed|an
 _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 #: Right before a number that counts nothing: an ordinal or an age.
 _ORDINAL = re.compile(r"(?:#|\b(?:No\.|number|week|game|round|chapter|aged?|season|day))\s?$", re.IGNORECASE)
+#: Right behind a number that counts time, and nothing else.
+_TIME = re.compile(r"[\s-]?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
 #: A bare small number is an answer only right beside its cue ("26 playoff appearances").
 _SMALL = 1000
 _SMALL_REACH = 30
@@ -284,10 +286,16 @@ def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Seq
             and _equal(wanted, each)
             and each.percent == wanted.percent
             and not _is_part(sentence, each)
-            and not (_is_small(each) and _ORDINAL.search(sentence, max(0, each.at - 10), each.at))
+            and not (_is_small(each) and _counts_nothing(sentence, each))
         ]
     assert pattern is not None
     return [(match.start(), len(match.group())) for match in pattern.finditer(sentence)]
+
+
+def _counts_nothing(sentence: str, amount: Amount) -> bool:
+    """Whether a number is an ordinal, an age or a time."""
+    ordinal = _ORDINAL.search(sentence, max(0, amount.at - 10), amount.at)
+    return ordinal is not None or _TIME.match(sentence, amount.end) is not None
 
 
 def _equal(wanted: Amount, written: Amount) -> bool:

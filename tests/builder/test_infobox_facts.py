@@ -163,6 +163,13 @@ def test_a_number_in_a_reference_confirms_nothing() -> None:
     assert {fact.value for fact in facts_of_page("X", dated, list(relations().values()))} == {"50"}
 
 
+def test_numbers_of_different_things_are_no_amount() -> None:
+    one, other = (f"{{{{ubl|{boats} fishing boats|{ships} great ships}}}}" for boats, ships in ((528, 157), (380, 229)))
+    assert values("production", one, one, other, other, kind="company") == []
+    again = [f"{{{{ubl|{boats} fishing boats|{boats - 9} fishing boats}}}}" for boats in (528, 380)]
+    assert values("production", again[0], again[0], again[1], again[1], kind="company") == ["528", "380"]
+
+
 def test_redirects_and_moves_are_resolved() -> None:
     names = ("[[Old Park]]", "[[New Park|The Park]]", "[[Third Ground]]")
     dated = [

@@ -54,6 +54,14 @@ def test_prose(text: str, label: Label | None, states: str) -> None:
     assert judged(COACH, text) == (label, states)
 
 
+def test_a_number_in_words_may_be_a_count() -> None:
+    nine, eight = value("amount", "9"), value("amount", "8")
+    titles = Sought(relations()["singles_titles"], "", "Alma Berg", (nine,), (nine,), (eight,))
+    stands = "By the sea she won her {} and was glad of it for weeks and months."
+    assert judged(titles, stands.format("second singles title")) == (None, OTHER)
+    assert judged(titles, stands.format("match in the rain")) == (Label.INSUFFICIENT, "")
+
+
 def test_the_same_words_bear_the_same_label_in_every_revision() -> None:
     for text in (
         "The head coach of the club is Carl Dorn, who came from the south.",

@@ -130,6 +130,8 @@ def test_abbreviations_end_no_sentence() -> None:
         ("The No. 15 retired after the league titles.", False),
         ("A boy aged 15 saw the league titles.", False),
         ("It is ranked #15 in league titles.", False),
+        ("She won the league titles at 9 years and 15 months.", False),
+        ("After 15-year talks came league titles.", False),
     ],
 )
 def test_an_ordinal_or_an_age_counts_nothing(text: str, stated: bool) -> None:
@@ -158,3 +160,19 @@ def test_a_home_venue_is_stated(text: str) -> None:
     value = read_value("place", "Harbour Park")
     assert value is not None
     assert states(relations()["venue"], "", value, Section(1, "", text)) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("Alma Berg is the chief executive officer of Northport.", True),
+        ("Alma Berg is chief executive officer.", True),
+        ("Alma Berg is the chief executive officer of Commercial Banking.", False),
+        ("Alma Berg is the chief executive of Commercial Banking.", False),
+    ],
+)
+def test_who_heads_a_division_does_not_head_the_company(text: str, stated: bool) -> None:
+    value = read_value("person", "Alma Berg")
+    assert value is not None
+    found = states(relations()["chief_executive"], "", value, Section(1, "", text), subject="Northport")
+    assert (found is not None) == stated

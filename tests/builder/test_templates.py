@@ -90,6 +90,10 @@ def test_a_wrong_file_is_named_with_its_fault(old: str, new: str, message: str) 
         ("The Dorn Company", "The Dorn Company makes rope.", "The Dorn Company"),
         ("AC Northport", "AC Northport is a club. The AC Northport fans sing.", "AC Northport"),
         ("Dorn (company)", "The Dorn is a company.", "the Dorn"),
+        ("IPad", "The iPad is a tablet.", "the iPad"),
+        ("EBay", "eBay Inc. is a market.", "eBay"),
+        ("IPad", "The iPad Air is a tablet.", "iPad"),
+        ("Uber", "Ubermensch is a word.", "Uber"),
         ("Dorn", "", "Dorn"),
     ],
 )

@@ -11,6 +11,8 @@ from fresco.builder.wikitext import Entry, Infobox
 
 _TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
 
+#: What a number counts: "528 commercial aircraft".
+_COUNTED = re.compile(r"\d[\d.,]*\s+(?:(?:thousand|million|billion)\s+)?(?P<things>[a-z]{3,}[a-z ]*)")
 #: Words for an office, and for who holds it; one who holds a "leadership" has no name.
 _OFFICES = {"presidency": "President", "chairmanship": "Chairman", "directorship": "Director", "leadership": ""}
 
@@ -61,9 +63,13 @@ def _stated(
 
 
 def _main(found: Sequence[Entry]) -> Sequence[Entry]:
-    """The entry that a field with one value is about: the first, but of a composite amount the one marked as total."""
+    """The entry that a field with one value is about: the first, but of a composite amount the one marked as total.
+
+    None where numbers of different things stand beside each other, and no total: which one is asked for cannot be told.
+    """
     totals = [entry for entry in found if _TOTAL.search(f"{entry.text} {entry.note}")]
-    return totals[:1] or found[:1]
+    things = {match["things"].strip() for entry in found if (match := _COUNTED.match(entry.text))}
+    return totals[:1] or (found[:1] if len(things) < 2 else ())
 
 
 def _matches(relation: Relation, rule: FieldRule, box: Infobox, subject: str) -> Iterator[tuple[str, Sequence[Entry]]]:
