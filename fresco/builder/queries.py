@@ -56,7 +56,8 @@ def query_text(subject: str, relation: Relation, role: str, kind: Kind, name: st
     template = templates[int.from_bytes(seed[:8]) % len(templates)]
     if relation.entries:
         return template.format(subject=subject_of(subject, relation, role), role=relation.name)
-    return template.format(subject=name or spoken(subject), role=_spoken_role(role) if role else relation.name)
+    spoken_role = role if relation.named_roles else _spoken_role(role)
+    return template.format(subject=name or spoken(subject), role=spoken_role or relation.name)
 
 
 def subject_of(title: str, relation: Relation, role: str) -> str:

@@ -185,10 +185,21 @@ class Reading:
             any(same(holder, value) for holder in holders) for value in sought.current
         )
         was = [value.label for value in sought.former if any(same(value, holder) for holder in holders)]
+        if now and was:
+            # Two years' figures may round alike: which one it is to the last digit, that one is stated.
+            now, was = _exact(sought, holders, was)
         coming = [value.label for value in sought.announced if any(same(value, holder) for holder in holders)]
         if holders and not (now or was or coming):
             return False, None, [], True
         return now, was, coming, not (now and was)
+
+
+def _exact(sought: Sought, holders: Sequence[Value], was: list[str]) -> tuple[bool, list[str]]:
+    """Of a number that may be the current value and a former one, rounded: what it is to the last digit."""
+    numbers = {holder.amount.number for holder in holders if holder.amount is not None}
+    now = any(value.amount is not None and value.amount.number in numbers for value in sought.current)
+    exact = [value.label for value in sought.former if value.amount is not None and value.amount.number in numbers]
+    return (now, exact) if now != bool(exact) else (True, was)
 
 
 def _inside(found: Sequence[Statement], window: Window) -> list[Statement]:
@@ -209,7 +220,8 @@ def may_state_another(relation: Relation, role: str, heading: str, text: str) ->
     folded = fold(text)
     cues = cues_of(relation, role)
     headed = any(cue.search(fold(heading)) for cue in cues)
-    if headed and relation.values == "person" and _NAME.search(folded):
+    looks = relation.looks is not None and relation.looks.search(folded)
+    if looks or (headed and relation.values == "person" and _NAME.search(folded)):
         return True
     for cue in cues:
         for match in cue.finditer(folded):

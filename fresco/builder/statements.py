@@ -51,11 +51,19 @@ _LIST_LINE = 160
 _COMMON = words_of(
     "sports stadium arena park center centre field capital management group holdings partners entertainment media "
     "investment fund public united city athletic association family enterprises global technologies systems company "
-    "corporation international the los san new york santa real club team bank trust estate house university"
+    "corporation international the los san new york santa real club team bank trust estate house university street "
+    "avenue road boulevard drive square plaza building tower floor north south east west united states"
 )
 #: "from 2013 to 2016": over.
 _ENDED = re.compile(r"\bfrom (?:\w+ )?(?:1[89]|20)\d\d (?:to|until) |(?:1[89]|20)\d\d\s?-\s?(?:1[89]|20)\d\d\b")
 _OF = re.compile(r"(?:\s+(?:of|at|for)\s+(?:the\s+)?|(?P<comma>,)\s)(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*)*)")
+#: Behind a word for owning, what is owned.
+_OWNED = re.compile(
+    r"(?:(?<!owner)(?<!owners)|(?=\s+of\b))\s+"
+    r"(?:(?:an?|the|its|his|her|their|all|most|half|parts?|stakes?|shares?|interests?|minority|majority|controlling|"
+    r"large|small|more|third|quarter|\d[\d.]*\s?%?|per\s?cent|of|in|for)\s+)*"
+    r"(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*)*)"
+)
 #: Right before the word for an office: a lower one.
 _BELOW = re.compile(
     r"\b(?:assistant|associate|deputy|vice|youth|women's|reserves?|academy|defensive|offensive|under-?\d+|U-?\d+)"
@@ -253,9 +261,12 @@ def _rank(wanted: _Wanted, sentence: str, place: int, length: int) -> int | None
     passed = value.amount is None and _PASSED.search(before) is not None and _BEGINS.search(before) is None
     passed = passed and not wanted.over
     offices = wanted.relation.values == "person" and wanted.subject
+    owned = wanted.relation.values == "organization" and wanted.relation.nested and wanted.subject
     for rank, pattern in enumerate(wanted.cues):
         for cue in pattern.finditer(sentence, max(0, place - reach - 30), end + reach + 30):
             if offices and _elsewhere(sentence, cue.end(), wanted.subject):
+                continue
+            if owned and _of_another(sentence, cue.end(), wanted.subject, (place, end)):
                 continue
             if wanted.relation.values == "person" and _BELOW.search(sentence, max(0, cue.start() - 30), cue.start()):
                 continue
@@ -274,6 +285,18 @@ def _elsewhere(sentence: str, at: int, subject: str) -> bool:
     words = {word.casefold() for word in re.findall(r"\w{3,}", match["name"])}
     initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", fold(subject)))
     return not own & words and not (len(initials) > 1 and initials in match["name"])
+
+
+def _of_another(sentence: str, at: int, subject: str, value: tuple[int, int]) -> bool:
+    """Whether what is owned is something else: "owns a part of Northport", "a stake in Northport"."""
+    match = _OWNED.match(sentence, at)
+    if match is None or (match.start("name") < value[1] and value[0] < match.end("name")):
+        return False
+    own = {word.casefold() for word in re.findall(r"\w{3,}", fold(subject))}
+    words = [word.casefold() for word in re.findall(r"\w{3,}", match["name"])]
+    initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", fold(subject)))
+    # "Easthaven Rope" is not Northport Rope: kinds of bodies share their last words.
+    return bool(words) and words[0] not in own and not (len(initials) > 1 and initials in match["name"])
 
 
 def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Sequence[tuple[int, int]]:

@@ -268,3 +268,60 @@ def test_the_head_of_engineering_is_technical_director_where_nothing_else_is_sai
 def test_an_interim_principal_officer_is_no_chief_executive() -> None:
     one, other = ("[[Ann Ek]] (CEO)", "[[Ola Dorn]] (interim principal executive officer)")
     assert values("key_people", one, one, other, other, kind="company") == ["Ann Ek"]
+
+
+def boxes(*texts: str, kind: str) -> tuple[list[str], Counter[str]]:
+    """The values of the facts of boxes with these lines, and what became none."""
+    dated = [
+        Dated(parse_timestamp(day), None, parse_infoboxes(f"{{{{Infobox {kind}\n{text}\n}}}}"))
+        for day, text in zip(DAYS, texts, strict=False)
+    ]
+    problems: Counter[str] = Counter()
+    found = facts_of_page("X", dated, list(relations().values()), problems=problems)
+    return [f"{fact.role}: {fact.value}".removeprefix(": ") for fact in found], problems
+
+
+def test_figures_of_two_years_that_round_alike_are_two() -> None:
+    fine, coarse = "| equity = US$117.2 billion", "| equity = US$117 billion"
+    assert boxes(f"{fine} (2022)", f"{coarse} (2023)", kind="company")[0] == ["US$117.2 billion", "US$117 billion"]
+    in_fields = (f"{fine}\n| equity_year = 2022", f"{coarse}\n| equity_year = 2023")
+    assert boxes(*in_fields, kind="company")[0] == ["US$117.2 billion", "US$117 billion"]
+    assert boxes(f"{fine} (2022)", f"{coarse} (2022)", kind="company")[0] == ["US$117.2 billion"]
+    assert boxes(fine, coarse, kind="company")[0] == ["US$117.2 billion"]
+
+
+def test_a_recount_is_no_change() -> None:
+    three, four = "3 (1990, 1995, 2021)", "4 (1984, 1990, 1995, 2021)"
+    found, problems = boxes(f"| div_champs = {three}", f"| div_champs = {four}", kind="basketball club")
+    assert found == []
+    assert problems["count that changes without a new year in its list"] == 1
+    found, _ = boxes(
+        f"| div_champs = {three}", f"| div_champs = {four.replace('2021', '2021, 2023')}", kind="basketball club"
+    )
+    assert found == ["3", "4"]
+
+
+def test_named_parts_are_no_whole() -> None:
+    parts = "| launches = {{ubl|Block 1: 6|Block 2: 2}}"
+    assert boxes(parts, parts.replace("6", "7"), kind="rocket")[0] == []
+    total = parts.replace("Block 1: 6", "Total: 8")
+    assert boxes(total, total.replace("8", "9"), kind="rocket")[0] == ["8", "9"]
+
+
+def test_a_figure_takes_its_name_from_the_field_beside_it() -> None:
+    label, record = "[[Home run (baseball)|Home runs]]", "| stat2label = Record\n| stat2value = 12\u20135"
+    box = f"| stat1label = {label}\n| stat1value = {{}}\n{record}"
+    assert boxes(box.format(62), box.format(71), kind="baseball biography")[0] == ["Home runs: 62", "Home runs: 71"]
+
+
+def test_a_role_that_stands_twice_is_not_clear() -> None:
+    box = "| clubs1 = Northport\n| goals1 = 12\n| clubs2 = Easthaven\n| goals2 = {}\n| clubs3 = Northport\n| goals3 = 3"
+    assert boxes(box.format(4), box.format(9), kind="football biography")[0] == ["Easthaven: 4", "Easthaven: 9"]
+
+
+def test_street_and_town_are_one_place() -> None:
+    box = "| headquarters = {{{{ubl|{}|Northport, California}}}}"
+    found, _ = boxes(*(box.format(street) for street in ("1 North Way", "1 North Wy", "7 Quay")), kind="organization")
+    assert found == ["1 North Way, Northport, California", "7 Quay, Northport, California"]
+    town = "| headquarters = Northport"
+    assert boxes(town, box.format("7 Quay"), kind="organization")[0] == ["Northport"]

@@ -122,3 +122,23 @@ def test_a_part_of_an_infobox_states_what_its_own_lines_state() -> None:
     reading = Reading(COACH, section, page)
     assert reading.judge(Window(at, len(section.text)), in_time=True).label is Label.POSITIVE
     assert reading.judge(Window(0, at - 1), in_time=True).label is Label.INSUFFICIENT
+
+
+@pytest.mark.parametrize(
+    ("shown", "label"), [("US$117 billion", Label.POSITIVE), ("US$117.2 billion", None), ("US$88 billion", None)]
+)
+def test_of_figures_that_round_alike_the_last_digit_decides(shown: str, label: Label | None) -> None:
+    now, was = value("amount", "US$117 billion"), value("amount", "US$117.2 billion")
+    equity = Sought(relations()["equity"], "", "Northport Bank", (now,), (now,), (was,))
+    page = parse_page(f"{{{{Infobox company\n| founded = 1 May 1901, by dock workers\n| equity = {shown}\n}}}}\nText.")
+    (section,) = infobox_sections(page)
+    verdict = Reading(equity, section, page).judge(Window(0, len(section.text)), in_time=True)
+    assert verdict.label is label
+
+
+def test_what_looks_like_a_value_may_be_one() -> None:
+    ground = value("place", "Harbour Park")
+    venue = Sought(relations()["venue"], "", "Northport United", (ground,), (ground,), (value("place", "Old Meadow"),))
+    text = "The mascots of the club moved from {} to the new town and stayed there."
+    assert judged(venue, text.format("Lantern Field")) == (None, OTHER)
+    assert judged(venue, text.format("the old town")) == (Label.INSUFFICIENT, "")

@@ -176,3 +176,25 @@ def test_who_heads_a_division_does_not_head_the_company(text: str, stated: bool)
     assert value is not None
     found = states(relations()["chief_executive"], "", value, Section(1, "", text), subject="Northport")
     assert (found is not None) == stated
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("Berg Capital owns the club.", True),
+        ("Berg Capital owns Northport.", True),
+        ("Berg Capital holds a stake in Northport Rope.", True),
+        ("Northport was acquired by Berg Capital.", True),
+        ("In May the works were sold to Berg Capital.", True),
+        ("The owner Berg Capital sold nothing.", True),
+        ("Berg Capital owns a part of Easthaven Rope.", False),
+        ("Berg Capital holds a 20% stake in Easthaven Rope.", False),
+        ("Berg Capital acquired Easthaven.", False),
+        ("Berg Capital bid for the Easthaven Works.", False),
+    ],
+)
+def test_who_owns_something_else_does_not_own_the_subject(text: str, stated: bool) -> None:
+    value = read_value("organization", "Berg Capital")
+    assert value is not None
+    found = states(relations()["owner"], "", value, Section(1, "", text), subject="Northport Rope")
+    assert (found is not None) == stated

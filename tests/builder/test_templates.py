@@ -121,3 +121,14 @@ def test_an_office_of_a_body_keeps_its_capitals() -> None:
 def test_a_league_has_a_champion_and_no_winner() -> None:
     champion = relations()["champion"]
     assert not any("winner of" in template for template in (*champion.explicit, *champion.implicit))
+
+
+def test_a_role_that_is_a_name_stays_as_it_is() -> None:
+    known = relations()
+    assert "Saint-Pauli" in query_text("Alma Berg", known["club_goals"], "Saint-Pauli", Kind.EXPLICIT)
+    assert "home runs" in query_text("Alma Berg", known["career_statistic"], "Home runs", Kind.IMPLICIT)
+
+
+def test_a_wrong_pattern_of_values_is_named() -> None:
+    with pytest.raises(FrescoError, match=r"keeper\.toml, looks"):
+        read_relation("keeper", GOOD.replace("cues =", 'looks = "("\ncues ='), "keeper.toml")

@@ -120,6 +120,34 @@ def test_a_link_says_what_a_value_is(kind: str, one: tuple[str, str], other: tup
     assert same(a, b) is same(b, a) is alike
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("645 Fifth Avenue", "645 Fifth Ave.", True),
+        ("645 Fifth Avenue, Northport, U.S.", "645 Fifth Ave., Northport, United States", True),
+        ("1 North Way, Northport, California", "1 South Loop, Northport, California", False),
+        ("12 North Way", "14 North Way", False),
+    ],
+)
+def test_an_address_written_in_two_ways_is_one(one: str, other: str, alike: bool) -> None:
+    a, b = read_value("place", one), read_value("place", other)
+    assert a is not None
+    assert b is not None
+    assert same(a, b) is same(b, a) is alike
+
+
+@pytest.mark.parametrize("text", ["250\u2013340 mi", "475\u2013105", "US$5 to 6 billion", "$5\u2013$6 billion", "12-5"])
+def test_a_range_or_a_score_is_no_amount(text: str) -> None:
+    assert read_value("amount", text) is None
+
+
+@pytest.mark.parametrize("note", ["m. 2001; div. 2019", "m. 2005; sep. 2023", "m. 1980; d. 2020", "m. 1980; died 2020"])
+def test_a_marriage_that_ended_is_former(note: str) -> None:
+    assert read_value("person", "Alma Berg", note=note) is None
+    married = read_value("person", "Alma Berg", note="m. 2001")
+    assert married is not None
+
+
 def test_crowds_own_nothing() -> None:
     assert read_value("organization", "Private shareholders") is None
     assert read_value("organization", "Current and former employees") is None
@@ -134,6 +162,8 @@ def test_crowds_own_nothing() -> None:
         ("CHF \u22127.3 billion", -7.3e9, 2),
         ("a 21,550-seat stadium", 21_550.0, 4),
         ("4.75%", 4.75, 3),
+        ("bats .284 so far", 0.284, 3),
+        ("No.15", 15.0, 2),
     ],
 )
 def test_amounts(text: str, number: float, digits: int) -> None:

@@ -11,7 +11,7 @@ AMOUNT = re.compile(
     r"(?P<currency>(?:US|A|CA|C|HK|NT|NZ|S|R|MX)\$|CN¥|[$£€¥₹₩₽₺₦₱₪₫฿₴]|"
     r"(?:CHF|USD|EUR|GBP|JPY|CNY|INR|SEK|NOK|DKK|PLN|ZAR|Rs\.?)\s)?\s?"
     r"(?P<minus>[-\u2212]\s?)?"
-    r"(?P<number>\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])(?:\.\d+)?|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+    r"(?P<number>\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])(?:\.\d+)?|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
     r"(?:[\s-]?(?P<scale>la(?:kh|c)s?\scrores?|la(?:kh|c)s?|crores?|thousand|millions?|billions?|trillions?|bn|mn|tn|"
     r"cr)\b|(?P<letter>[MBK]|(?-i:T))\b)?"
     r"(?P<percent>\s?(?:%|per\s?cent\b))?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from fresco.builder.facts.values import Value, fold, read_value, same
 from fresco.builder.templates import FieldRule, Relation
@@ -13,6 +14,9 @@ _TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
 
 #: What a number counts: "528 commercial aircraft".
 _COUNTED = re.compile(r"\d[\d.,]*\s+(?:(?:thousand|million|billion)\s+)?(?P<things>[a-z]{3,}[a-z ]*)")
+#: A part of more with its name before it: "Block 1: 6". A year is none: "2023: 50".
+_LABELLED = re.compile(r"(?!(?:19|20)\d\d)[^\W\d_][^:]{0,30}:\s*\S")
+_YEAR = re.compile(r"(?<![\d.,])(?:19|20)\d\d(?![\d.,]\d|\d)")
 #: Words for an office, and for who holds it; one who holds a "leadership" has no name.
 _OFFICES = {"presidency": "President", "chairmanship": "Chairman", "directorship": "Director", "leadership": ""}
 
@@ -30,7 +34,8 @@ def read_state(
     """The holders that the infoboxes state.
 
     A role is left out where nothing readable is stated (empty, vacant, TBD, drawn from Wikidata, behind a template that
-    is not known), and, for a relation with a single holder, where several are named: which holds it cannot be told.
+    is not known), and where it cannot be told which holds: several are named for a relation with a single holder, or
+    one role stands there twice with different holders.
 
     Args:
         relation: The relation.
@@ -39,10 +44,13 @@ def read_state(
         unreadable: Called for each role that is stated in a way that cannot be read.
     """
     state: State = {}
+    doubtful = set()
     for role, holders in _stated(relation, infoboxes, subject, unreadable):
         if holders and (relation.several or len(holders) == 1):
-            state.setdefault(role, holders)
-    return state
+            known = state.setdefault(role, holders)
+            if role and not any(same(one, other) for one in known for other in holders):
+                doubtful.add(role)
+    return {role: holders for role, holders in state.items() if role not in doubtful}
 
 
 def _stated(
@@ -54,10 +62,10 @@ def _stated(
                 only_first = rule.first or relation.values in ("amount", "percentage")
                 if bool(box.subject) != relation.entries:
                     continue
-                for role, found in _matches(relation, rule, box, subject):
+                for role, found, years in _matches(relation, rule, box, subject):
                     entries = _main(found) if only_first else found
                     if all(entry.readable for entry in entries):
-                        yield role, _distinct(_values(relation, rule, entries))
+                        yield role, _distinct(_values(relation, rule, entries, years))
                     else:
                         unreadable()  # of several holders, one: who they are is not known
 
@@ -69,10 +77,13 @@ def _main(found: Sequence[Entry]) -> Sequence[Entry]:
     """
     totals = [entry for entry in found if _TOTAL.search(f"{entry.text} {entry.note}")]
     things = {match["things"].strip() for entry in found if (match := _COUNTED.match(entry.text))}
-    return totals[:1] or (found[:1] if len(things) < 2 else ())
+    parts = sum(_LABELLED.match(entry.text) is not None for entry in found)
+    return totals[:1] or (found[:1] if len(things) < 2 and parts < 2 else ())
 
 
-def _matches(relation: Relation, rule: FieldRule, box: Infobox, subject: str) -> Iterator[tuple[str, Sequence[Entry]]]:
+def _matches(
+    relation: Relation, rule: FieldRule, box: Infobox, subject: str
+) -> Iterator[tuple[str, Sequence[Entry], tuple[int, ...]]]:
     names = [(name, match) for name in box.fields for each in rule.names if (match := each.fullmatch(name))]
     if rule.latest_year and names:
         stated = [one for one in names if box.fields[one[0]]]
@@ -92,7 +103,7 @@ def _matches(relation: Relation, rule: FieldRule, box: Infobox, subject: str) ->
             role = _role(_title(box, title), subject) or rule.fixed_title
             if not role:
                 continue
-        yield role, entries
+        yield role, entries, _years(box.fields.get(f"{name} year", ()))
 
 
 def _has_role(rule: FieldRule, entry: Entry) -> bool:
@@ -115,7 +126,7 @@ def _is_another(relation: Relation, title: str) -> bool:
 
 def _role(title: str, subject: str) -> str:
     title = re.sub(r"^(?:acting|interim|current)\s+", "", " ".join(title.split()), flags=re.IGNORECASE)
-    title = re.split(r"[,;(]", title)[0].strip()
+    title = re.split(r"[,;(]", title)[0].strip(" \u2192")
     office, _, body = title.partition(" of ")
     if _proper_words(body) <= _proper_words(subject):
         title = office
@@ -127,10 +138,20 @@ def _proper_words(name: str) -> set[str]:
     return {word for word in re.findall(r"\w+", fold(name).casefold()) if word not in ("the", "of", "and")}
 
 
-def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry]) -> Iterator[Value]:
+def _years(entries: Sequence[Entry]) -> tuple[int, ...]:
+    """The years that entries or their notes name."""
+    return tuple(int(year) for entry in entries for year in _YEAR.findall(f"{entry.text} {entry.note}"))
+
+
+def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry], years: tuple[int, ...]) -> Iterator[Value]:
+    if rule.joined and entries:
+        entries = [replace(entries[0], text=", ".join(entry.text for entry in entries))]
     for entry in entries:
         text = entry.text.partition(", ")[0] if rule.role is not None and not entry.note else entry.text
         value = read_value(relation.values, text, target=entry.target, note=entry.note)
+        if value is not None and value.amount is not None:
+            noted = _years([replace(entry, text=text[value.amount.end :])])
+            value = replace(value, years=noted or years)
         if value is not None:
             yield value
 

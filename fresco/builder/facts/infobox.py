@@ -115,6 +115,9 @@ def _facts_of_role(
         return
     runs: list[tuple[Dated, tuple[Value, ...]]] = []
     for each, holders in confirmed:
+        if runs and _is_recount(runs[-1][1], holders):
+            problems["count that changes without a new year in its list"] += 1
+            return
         if not (runs and _alike(runs[-1][1], holders)):
             runs.append((each, holders))
     runs = _without_reverted(runs)
@@ -159,6 +162,15 @@ def _is_confirmed(stated: Sequence[tuple[Dated, tuple[Value, ...]]], place: int)
         if value.amount is not None or each.cited is None or not _named(value, each.cited()):
             return False
     return True
+
+
+def _is_recount(before: Sequence[Value], behind: Sequence[Value]) -> bool:
+    """Whether a count differs though the years that it counts end with the same one: nothing happened since."""
+    return any(
+        len(one.years) > 1 and len(other.years) > 1 and max(one.years) == max(other.years) and not same(one, other)
+        for one in before
+        for other in behind
+    )
 
 
 def _sightings(value: Value, stated: Sequence[tuple[Dated, tuple[Value, ...]]]) -> int:

@@ -29,7 +29,11 @@ _CROWD = re.compile(
     r"investors?|float|partners?)|public(?:ly traded)?|traded as|shareholders|.*\bcomponents?|.*\bcross[- ]own\w+",
     re.IGNORECASE,
 )
-_FORMER = re.compile(r"\b(?:former(?:ly)?|ex-|emeritus|outgoing|retired|until|late|designate|elect)\b", re.IGNORECASE)
+_FORMER = re.compile(
+    r"\b(?:former(?:ly)?|ex-|emeritus|outgoing|retired|until|late|designate|elect|divorced|separated|annulled|died)\b"
+    r"|\b(?:div|sep|ann)\.|\bd\.\s?\d{4}",
+    re.IGNORECASE,
+)
 _PAST = re.compile(
     r"\d{4}\s*[-\u2013\u2014]\s*(?:\w+ )?\d{4}|^\d{4}$|^[A-Z][a-z]+\s*[-\u2013\u2014]\s*[A-Z][a-z]+ \d{4}"
 )
@@ -78,6 +82,7 @@ class Value:
         forms: Names by which text may state it; the label is the first.
         amount: The number, for amounts and percentages.
         target: Title of the page that it links to, which is what it is, whatever the text says; empty without one.
+        years: Those that the infobox gives with an amount: of a figure the year it is of, of a count those counted.
     """
 
     label: str
@@ -85,6 +90,7 @@ class Value:
     forms: tuple[str, ...]
     amount: Amount | None = None
     target: str = ""
+    years: tuple[int, ...] = ()
 
 
 def fold(text: str) -> str:
@@ -131,8 +137,14 @@ def read_date(text: str) -> Value | None:
     return Value(day.isoformat(), "date", forms_of(day)) if day else None
 
 
+#: Behind a number: it is the lower end of a range, or one side of a score.
+_RANGE = re.compile(r"\s?(?:[-\u2013\u2014]|to)\s?[$£€¥]?\d")
+
+
 def _read_amount(kind: str, text: str) -> Value | None:
     for amount in amounts(text):
+        if _RANGE.match(text, amount.end):
+            return None
         if not amount.may_be_year and (kind == "amount" or amount.percent):
             return Value(_written(text, amount), kind, (), amount)
     return None
@@ -234,7 +246,9 @@ def same(a: Value, b: Value) -> bool:
     initial, organizations that differ in words for kinds of bodies only, amounts within half a unit of the coarser.
     """
     if a.amount is not None and b.amount is not None:
-        return _same_amount(a.amount, b.amount)
+        # Two years' figures that round alike are two.
+        years = bool(a.years and b.years) and max(a.years) != max(b.years)
+        return a.amount.number == b.amount.number if years else _same_amount(a.amount, b.amount)
     if a.kind in ("version", "date"):
         return _bare_version(a.label) == _bare_version(b.label)
     if a.target and b.target:
@@ -304,7 +318,12 @@ def _same_name(one: str, other: str, kind: str) -> bool:
     if not words or not others:
         return False
     if kind == "place":
-        return words <= others or others <= words
+        # An address written in two ways keeps its house number and a word of its street.
+        shared = words & others
+        street = (
+            "," not in one + other and any(word.isdigit() for word in shared) and any(word.isalpha() for word in shared)
+        )
+        return words <= others or others <= words or street
     if (words <= others or others <= words) and re.search(r"\band\b|&", one + other):
         return True  # "Ann Ek" and "Ann and Ola Ek": one of two, or both
     # "Inter" is not Inter Miami: only words that say what kind of body it is may be left out.

@@ -11,6 +11,9 @@ A file says:
 - ``holders``: ``single`` (one at a time; a field that names two is not clear) or ``several``;
 - ``cues``: regular expressions, ignoring case, one of which stands near a value where a sentence states the relation,
   the plainest first; ``{role}`` is the words of the role; ``reach``: how many characters may lie between (100);
+- ``named_roles``: roles are names (clubs), which a query writes as they are;
+- ``looks``: a regular expression for what a value looks like ("Harbour Park"): a passage that holds one, cue or no cue,
+  may state a value that no fact knows;
 - ``nested``: one holder may be part of another (a holding of a group, a district of a town), so that both are right,
   and a holder that bears the subject's own name is none;
 - ``explicit`` and ``implicit``: query templates over ``{subject}`` and, where a role is part of the fact, ``{role}``;
@@ -19,7 +22,8 @@ A file says:
   name), ``bare`` (names of fields that need no role), ``title`` / ``fixed_title`` (the field, or the words, that name
   the role), ``renamed`` (the field that may give this one another label, ``{name}`` for its own name: where the first
   cue does not stand in it, it is another office), ``latest_year`` (of fields whose names carry a year, the last),
-  ``first`` (only the first line counts: a stadium's town stands below it).
+  ``first`` (only the first line counts: a stadium's town stands below it), ``joined`` (the lines together are one
+  value: street and town of an address).
 
 Queries are asked of names in the singular and the plural ("the Boston Celtics"): a template has no verb that would have
 to agree with ``{subject}`` where subjects may be teams.
@@ -56,7 +60,10 @@ _KEYS = {
     "reach",
     "nested",
     "entries",
+    "named_roles",
+    "looks",
 }
+_OPTIONAL = {"classes", "reach", "nested", "entries", "fields", "property", "named_roles", "looks"}
 _FIELD_KEYS = {
     "infoboxes",
     "names",
@@ -68,6 +75,7 @@ _FIELD_KEYS = {
     "renamed",
     "latest_year",
     "first",
+    "joined",
 }
 
 
@@ -85,6 +93,7 @@ class FieldRule:
     renamed: str = ""
     latest_year: bool = False
     first: bool = False
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,8 @@ class Relation:
     implicit: tuple[str, ...]
     fields: tuple[FieldRule, ...]
     entries: bool = False
+    named_roles: bool = False
+    looks: re.Pattern[str] | None = None
 
     def cue_patterns(self, role: str = "") -> tuple[re.Pattern[str], ...]:
         """The cues as regular expressions, with the words of a role in place of ``{role}``."""
@@ -178,7 +189,7 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         raise FrescoError(f"{place}: {error}") from None
     if wrong := set(data) - _KEYS:
         raise FrescoError(f"{place}: {sorted(wrong)[0]!r} is no key of a relation")
-    if missing := _KEYS - {"classes", "reach", "nested", "entries", "fields", "property"} - set(data):
+    if missing := _KEYS - _OPTIONAL - set(data):
         raise FrescoError(f"{place}: the key {sorted(missing)[0]!r} is missing")
     if data["values"] not in VALUE_KINDS:
         raise FrescoError(f"{place}: values = {data['values']!r} is none of {', '.join(VALUE_KINDS)}")
@@ -203,6 +214,8 @@ def read_relation(key: str, text: str, place: str = "") -> Relation:
         implicit=tuple(data["implicit"]),
         fields=tuple(_field(place, field) for field in data.get("fields", ())),
         entries=data.get("entries", False),
+        named_roles=data.get("named_roles", False),
+        looks=_pattern(place, "looks", data["looks"]) if "looks" in data else None,
     )
     try:
         relation.cue_patterns("head")
@@ -226,11 +239,19 @@ def _field(place: str, data: Mapping[str, Any]) -> FieldRule:
             renamed=data.get("renamed", ""),
             latest_year=data.get("latest_year", False),
             first=data.get("first", False),
+            joined=data.get("joined", False),
         )
     except KeyError as error:
         raise FrescoError(f"{place}: [[fields]] lacks {error}") from None
     except re.error as error:
         raise FrescoError(f"{place}: [[fields]]: {error}") from None
+
+
+def _pattern(place: str, key: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise FrescoError(f"{place}, {key}: {error}") from None
 
 
 def _role_pattern(role: str) -> str:
