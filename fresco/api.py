@@ -209,6 +209,7 @@ def optimize(
     population: int = 4,
     children: int | None = None,
     budget: str | None = None,
+    climb: int = 0,
     like_paper: bool = False,
     selection: str = "racing",
     seeds: int = 3,
@@ -248,6 +249,7 @@ def optimize(
         population: Instructions kept.
         children: New ones a round; where None two, or four where a language model writes them.
         budget: Ends each search: pairs (``200k``), minutes (``90min``), or a price (``5usd``).
+        climb: Changes that each child of a language model tries on a few training queries before it races; 0: none.
         like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seeds: Searches, each with its seed.
@@ -285,6 +287,7 @@ def optimize(
         population=population,
         children=children,
         budget=budget,
+        climb=climb,
         like_paper=like_paper,
         selection=selection,
         seed=seed,

@@ -53,6 +53,13 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
     how.add_argument("--population", type=positive, default=4, metavar="N", help="instructions kept (default: 4)")
     how.add_argument("--children", type=positive, metavar="N", help="new ones a round (default: 2; 4 by an LLM)")
     how.add_argument(
+        "--climb",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="changes that each child of an LLM tries on a few training queries before it races (default: none)",
+    )
+    how.add_argument(
         "--like-paper", action="store_true", help="FRESCO's generations: 10 rounds of 8 children for each one kept"
     )
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
@@ -91,6 +98,7 @@ def run_optimize(options: argparse.Namespace) -> int:
         population=options.population,
         children=options.children,
         budget=options.budget,
+        climb=options.climb,
         like_paper=options.like_paper,
         selection=options.selection,
         seeds=options.seeds,

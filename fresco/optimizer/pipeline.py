@@ -22,6 +22,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
 from fresco.optimizer.proposers.base import Proposer, is_slow
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
+from fresco.optimizer.proposers.climb import Climbing
 from fresco.optimizer.proposers.history import reader_of
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
@@ -67,6 +68,7 @@ class SearchOptions:
         population: Instructions kept.
         children: New ones a round; two where None, four where a language model writes them.
         budget: Ends each search: pairs, minutes or a price, see :meth:`fresco.optimizer.search.budget.Budget.parse`.
+        climb: Changes that a child of a proposer that breeds tries on a few training queries before it races; 0: none.
         like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seed: Of the first search and of resampling.
@@ -95,6 +97,7 @@ class SearchOptions:
     children: int | None = None
     budget: str | None = None
     like_paper: bool = False
+    climb: int = 0
     selection: str = "racing"
     seed: int = 0
     seeds: int = 3
@@ -120,6 +123,7 @@ class SearchOptions:
                 require_whole(name, value)
         if self.like_paper and self.children is not None:
             raise FrescoError("--like-paper makes eight children for each instruction kept; leave --children away")
+        require_whole("climb", self.climb, least=0)
         if self.budget is not None:
             Budget.parse(self.budget)
         if self.selection not in ("racing", "full"):
@@ -133,7 +137,7 @@ class SearchOptions:
             slow: Whether a proposer takes long: then a round is written while the one before is scored.
         """
         budget = Budget.parse(self.budget) if self.budget else None
-        children = None if self.like_paper else self.children or (4 if slow else 2)
+        children = None if self.like_paper else self.children or (1 if self.climb else 4 if slow else 2)
         usual = _PAPER_ROUNDS if children is None else _NO_END if budget else -(-CHILDREN // children)
         racing = self.selection == "racing"
         ahead = 0 if self.like_paper else int(slow)
@@ -234,6 +238,8 @@ def _search_all(
     proposers: list[Proposer] = []
     for seed, study in studies.items():
         own = [PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed) for spec in options.proposer]
+        if options.climb:
+            own = _climbing(own, options.climb, splits)
         proposers += own
         search = Search(
             study,
@@ -250,6 +256,21 @@ def _search_all(
         )
         found.append(Found(search, search.run()))
     return found, proposers
+
+
+def _climbing(proposers: Sequence[Proposer], steps: int, splits: Splits) -> list[Proposer]:
+    """Those that breed, with children that climb; the others as they are.
+
+    Raises:
+        FrescoError: none breeds, or there are no training queries to climb on.
+    """
+    if not any(getattr(each, "breeds", False) for each in proposers):
+        raise FrescoError(
+            "--climb needs a proposer that changes instructions, such as --proposer llm:URL#MODEL; leave it away"
+        )
+    if splits.train is None:
+        raise FrescoError(f"{splits.whole.name}: --climb needs training queries, and no query is in the split 'train'")
+    return [Climbing(each, steps) if getattr(each, "breeds", False) else each for each in proposers]
 
 
 def _open_splits(
@@ -307,6 +328,7 @@ def _identity(
         "number of children": options.children or ("8 for each" if options.like_paper else "usual"),
         "selection": options.selection,
         "seed": options.seed,
+        **({"climb": options.climb} if options.climb else {}),
     }
 
 
@@ -362,7 +384,17 @@ def _record(
         "settings": {
             key: getattr(options, key)
             for key in (
-                *("proposer", "clauses", "rounds", "population", "children", "budget", "like_paper", "selection"),
+                *(
+                    "proposer",
+                    "clauses",
+                    "rounds",
+                    "population",
+                    "children",
+                    "budget",
+                    "climb",
+                    "like_paper",
+                    "selection",
+                ),
                 *("seed", "seeds", "limit"),
                 *("instruction", "device", "dtype", "max_length", "batch_tokens", "resamples"),
             )

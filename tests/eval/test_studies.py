@@ -35,6 +35,7 @@ STUDIES = [
 PARTS = {
     "study",
     "clause_reranker",
+    "search_methods",
     "baseline_tables",
     "ner_data",
     "optimize_studies",

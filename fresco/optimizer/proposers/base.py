@@ -109,7 +109,8 @@ class Proposer(Protocol):
 
     One that has a fixed list, and so runs out rightly, says ``finite = True``: where others have nothing to try in a
     round, the clauses take their place. One that takes long says ``slow = True``: it is asked on a thread of its own
-    while the re-ranker scores the round before.
+    while the re-ranker scores the round before. One that changes instructions of ``state.population`` says
+    ``breeds = True``: its children can climb (:mod:`fresco.optimizer.proposers.climb`).
     """
 
     name: str

@@ -96,6 +96,7 @@ class LlmProposer:
 
     name = "llm"
     slow = True
+    breeds = True
 
     def __init__(
         self,
