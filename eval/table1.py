@@ -228,7 +228,7 @@ def _facts(described: Mapping[str, Any], queries: int) -> dict[str, Any]:
     """What a reader needs; where this machine keeps its files tells nobody anything."""
     told = (
         *("template_source", "answers", "score", "dtype", "revision", "pairs_scored", "pairs_from_store", "seconds"),
-        *("warnings", "tokens", "tokens_saved_by_sharing", "truncated"),
+        *("warnings", "tokens", "tokens_saved_by_sharing", "peak_memory", "truncated"),
     )
     facts = {key: described[key] for key in told if key in described}
     # A run that took scores from the store says nothing of what they cost.
@@ -255,14 +255,18 @@ def _rows(table: Mapping[str, Any]) -> Iterator[str]:
         "",
         f"Fingerprint {benchmark['fingerprint'][:12]}.",
         "",
-        "| re-ranker | asked | " + " | ".join(header for header, *_ in columns) + " | s a query | tokens saved |",
-        "|---" * (len(columns) + 4) + "|",
+        "| re-ranker | asked | "
+        + " | ".join(header for header, *_ in columns)
+        + " | s a query | peak GiB | tokens saved |",
+        "|---" * (len(columns) + 5) + "|",
     )
     for name, facts in kept.items():
         cells = [interval(find(rows, name, *key)) for _, *key in columns]
         asked = ", ".join(str(facts[key]) for key in ("template_source", "answers") if isinstance(facts.get(key), str))
         seconds, saved = facts["seconds_a_query"], facts.get("tokens_saved_by_sharing")
-        cells += ["" if seconds is None else f"{seconds:.2g}", f"{saved:,}" if saved else ""]
+        memory = facts.get("peak_memory")
+        cells += ["" if seconds is None else f"{seconds:.2g}", f"{memory / 2**30:.2f}" if memory else ""]
+        cells += [f"{saved:,}" if saved else ""]
         yield f"| `{name}` | {asked} | " + " | ".join(cells) + " |"
     warnings = [f"- `{name}`: {_public(text)}" for name, own in kept.items() for text in own.get("warnings") or ()]
     if warnings:

@@ -27,11 +27,13 @@ def print_front(runs: Sequence[Result], metric: str, target: Path) -> None:
     paths = write_front(points, title, target)
     front = front_of(points)
     table = Table(
-        "re-ranker", title, "ms a pair", "pairs/s", "tokens saved by sharing", "no other beats it", header_style="bold"
+        *("re-ranker", title, "ms a pair", "pairs/s", "peak memory", "tokens saved by sharing", "no other beats it"),
+        header_style="bold",
     )
     for point in points:
         saved = "-" if point.saved is None else f"{point.saved:,}"
-        speed = f"{point.milliseconds:.3g}", f"{1000 / point.milliseconds:.3g}"
+        memory = "-" if point.memory is None else f"{point.memory / 2**30:.2f} GiB"
+        speed = f"{point.milliseconds:.3g}", f"{1000 / point.milliseconds:.3g}", memory
         table.add_row(literal(point.name), literal(interval(point.row)), *speed, saved, "yes" if point in front else "")
     console = make_console()
     console.print(table)

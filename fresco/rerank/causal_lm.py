@@ -30,7 +30,7 @@ from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.base import Reranker
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
-from fresco.rerank.model_options import split_options
+from fresco.rerank.model_options import Readers, split_options
 from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.output_head import AnswerHead
 from fresco.rerank.profiles import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     import torch
 
 _FAMILY = "causal-lm"
-_OPTIONS = {"profile": (f"one of {', '.join([*PROFILES, CHAT])}", check_profile)}
+OPTIONS: Readers = {"profile": (f"one of {', '.join([*PROFILES, CHAT])}", check_profile)}
 
 #: Default of the class ``Qwen3Reranker`` in the reference repository's example (QwenLM/Qwen3-Embedding), sic.
 REPOSITORY_INSTRUCTION = "Given the user query, retrieval the relevant passages"
@@ -295,7 +295,7 @@ def _other_family(files: loading.ModelFiles) -> str:
     instruction="yes",
 )
 def _open(arguments: str, settings: Settings) -> Reranker:
-    model, options = split_options(_FAMILY, arguments, _OPTIONS)
+    model, options = split_options(_FAMILY, arguments, OPTIONS)
     files = loading.find_model(_FAMILY, model, settings)
     if is_saved_cross_encoder(files) and settings.template is None and not options:
         return CrossEncoderReranker(model, settings, shown_as=f"{_FAMILY}:{model}")

@@ -26,7 +26,7 @@ from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
 from fresco.rerank.first_token import trim
-from fresco.rerank.model_options import split_options, whole
+from fresco.rerank.model_options import Readers, split_options, whole
 from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.prompt_form import PromptForm, read_form
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _FAMILY = "cross-encoder"
 #: Fields of the configs of today's decoders and of no encoder's.
 _DECODERS_HAVE = {"num_key_value_heads", "rms_norm_eps"}
+OPTIONS: Readers = {"label": ("the number of an output, from 0", whole(0))}
 _SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 
 
@@ -72,7 +73,7 @@ class CrossEncoderReranker(PairReranker["_PairClassifier"]):
         Raises:
             FrescoError: the model cannot be found, or is no cross-encoder.
         """
-        super().__init__(loading.find_or_hold(_FAMILY, model, settings, revision), settings)
+        super().__init__(loading.find_or_hold(self.family, model, settings, revision), settings)
         _check_head(self._files)
         self._label = _chosen_output(self._files, label)
         self._form = None if settings.template is None else _own_form(self._files, settings.template)
@@ -187,13 +188,7 @@ class _PairClassifier:
             return [Tokens(ids) for ids in self._form.encode(self._tokenizer, told, texts)]
         if not self._text_only or (self._prompt and not self._glues):
             return [self._library_tokens(text) for text in texts]
-        queries = [self._prompt + query for query, _ in texts]
-        passages = [passage for _, passage in texts]
-        encoded = self._tokenizer(
-            queries, passages, padding=False, truncation=False, return_attention_mask=False, verbose=False
-        )
-        segments = encoded.get("token_type_ids") or [None] * len(texts)
-        return [Tokens(ids, types) for ids, types in zip(encoded["input_ids"], segments, strict=True)]
+        return pair_tokens(self._tokenizer, [(self._prompt + query, passage) for query, passage in texts])
 
     def _library_tokens(self, text: tuple[str, str]) -> Tokens:
         features = self._model.preprocess(
@@ -204,6 +199,20 @@ class _PairClassifier:
         types = features.pop("token_type_ids", None)
         self._further = {key: value for key, value in features.items() if not hasattr(value, "shape")}
         return Tokens(ids, None if types is None else types[0].tolist())
+
+
+def pair_tokens(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+    """Token ids of each (query, passage), however long, as the tokenizer lays a pair out."""
+    encoded = tokenizer(
+        [query for query, _ in texts],
+        [passage for _, passage in texts],
+        padding=False,
+        truncation=False,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    segments = encoded.get("token_type_ids") or [None] * len(texts)
+    return [Tokens(ids, types) for ids, types in zip(encoded["input_ids"], segments, strict=True)]
 
 
 def _load_model(files: loading.ModelFiles, settings: Settings) -> Any:
@@ -311,5 +320,5 @@ def _default_prompt(files: loading.Model) -> str | None:
     instruction="where the model has a prompt",
 )
 def _open(arguments: str, settings: Settings) -> CrossEncoderReranker:
-    model, options = split_options(_FAMILY, arguments, {"label": ("the number of an output, from 0", whole(0))})
+    model, options = split_options(_FAMILY, arguments, OPTIONS)
     return CrossEncoderReranker(model, settings, **options)

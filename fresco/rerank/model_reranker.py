@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
-from fresco.models import loading
+from fresco.models import loading, memory
 from fresco.models.batching import BatchModel, score_all, score_in_batches
 from fresco.models.settings import Settings
 from fresco.records import Pair, Passage, Query
@@ -106,6 +106,7 @@ class ModelReranker(ABC, Generic[M]):
             "device": str(loaded.device) if loaded else self._settings.device,
             "max_length": loaded.limit if loaded else self._settings.max_length,
             "batch_tokens": self._settings.batch_tokens,
+            "peak_memory": memory.peak(loaded.device) if loaded else None,
             **self._details(loaded),
             "truncated": self.truncated,
         }
@@ -119,6 +120,7 @@ class ModelReranker(ABC, Generic[M]):
     def _ready(self) -> M:
         if self._loaded is None:
             self._loaded = self._load()
+            memory.forget_peak(self._loaded.device)
         return self._loaded
 
 

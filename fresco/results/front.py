@@ -32,6 +32,7 @@ class Point:
         row: Its figure, with ``value``, ``ci_low`` and ``ci_high``.
         machine: What it was measured on.
         saved: Tokens that sharing saved; None where nothing is shared.
+        memory: Bytes at most while it scored: of its GPU, or of the process; None where nobody measured.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Point:
     row: Mapping[str, Any]
     machine: str
     saved: int | None
+    memory: int | None = None
 
 
 def milliseconds_of(record: Mapping[str, Any]) -> dict[str, float]:
@@ -87,6 +89,7 @@ def points_of(results: Sequence[Result], metric: str, task: str, kind: str) -> t
                     row,
                     ", ".join(str(part) for part in machine if part),
                     own.get("tokens_saved_by_sharing"),
+                    own.get("peak_memory"),
                 )
     if not free:
         raise FrescoError(f"no run has the figure {task} {kind} {metric}")

@@ -1,0 +1,38 @@
+"""How much memory a model takes at most while it scores: of its GPU, or of this process where it computes on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_PROCESS = Path("/proc/self")  # Linux's; elsewhere nothing is said
+
+
+def forget_peak(device: torch.device | None) -> None:
+    """Begin to measure."""
+    import torch
+
+    if device is not None and device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        (_PROCESS / "clear_refs").write_text("5")  # 5: the peak is what is resident now (proc(5))
+    except OSError:
+        return
+
+
+def peak(device: torch.device | None) -> int | None:
+    """Bytes at most since :func:`forget_peak`; None where the system does not say."""
+    import torch
+
+    if device is not None and device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        lines = (_PROCESS / "status").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(found[0]) * 1024 if found else None
