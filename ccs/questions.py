@@ -26,7 +26,8 @@ from ccs.agent.trajectory import Trajectory
 from fresco.errors import FrescoError
 from fresco.io.hub import NAME, read_rows
 from fresco.io.jsonlines import read_objects
-from fresco.io.tables import kind_of, named_rows, read_parquet, read_tsv
+from fresco.io.parquet import read_parquet
+from fresco.io.tables import kind_of, named_rows, read_tsv
 
 #: Names of sets, with the split that papers report: the test set, or the development set where no test set is open.
 DATASETS = {

@@ -15,7 +15,8 @@ from typing import Any
 from fresco.errors import FrescoError
 from fresco.io.hub import NAME, read_rows
 from fresco.io.jsonlines import read_objects
-from fresco.io.tables import kind_of, named_rows, read_parquet, read_tsv
+from fresco.io.parquet import read_parquet
+from fresco.io.tables import kind_of, named_rows, read_tsv
 
 #: A longer passage is a document that nobody split; agents could not read it.
 LONGEST_PASSAGE = 1_000_000

@@ -22,6 +22,7 @@ from ccs.rewards.base import RewardRow
 from fresco.errors import FrescoError
 from fresco.io.files import locked_file, write_atomically
 from fresco.io.jsonlines import parse_json
+from fresco.io.parquet import read_parquet
 
 SCHEMA_VERSION = 1
 _TEXTS = ("trace", "reconstruction")
@@ -180,13 +181,11 @@ def read_texts(path: Path) -> dict[str, dict[str, str]]:
 
     None where the file is missing, or is something else: texts are for a reader, and rewards stand without them.
     """
-    import pyarrow.parquet as pq
-
     try:
-        rows = pq.read_table(path, columns=["of", *_TEXTS]).to_pylist()
-    except (OSError, ValueError, KeyError):  # pyarrow's own errors are of these
+        rows = [row for _, row in read_parquet(path, ["of", *_TEXTS])]
+        return {row["of"]: {name: row[name] for name in _TEXTS} for row in rows if row["of"]}
+    except (FrescoError, KeyError):
         return {}
-    return {row["of"]: {name: row[name] for name in _TEXTS} for row in rows if row["of"]}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fresco.benchmarks.tables import Row, one_line, stream_jsonl
 from fresco.errors import FrescoError
-from fresco.io.tables import read_parquet
+from fresco.io.parquet import read_parquet
 
 _ROWS = (".jsonl", ".parquet")
 _LINES = (".tsv", ".txt", ".trec", ".qrels")

@@ -4,8 +4,8 @@ Three kinds of tables end in the same rows:
 
 - JSON Lines files are read here, line by line: ``datasets`` would not keep the number of a line, and an error that
   cannot say where it is helps nobody.
-- Parquet files are read by ``datasets``, with its cache in a folder that is deleted at once: a changed file can never
-  answer with its old rows, and nothing is left beside the user's data.
+- Parquet files are read by :mod:`fresco.io.parquet`, within limits and without a cache: a changed file can never answer
+  with its old rows, and nothing is left beside the user's data.
 - Tables on the Hugging Face hub are read by ``datasets`` with its usual cache, which is keyed by commit and lets a
   machine without network open what was opened before.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fresco.errors import FrescoError
+from fresco.io import parquet
 from fresco.io.names import short
 from fresco.io.packed import numbered_lines
 from fresco.records import parse_timestamp
@@ -171,18 +171,7 @@ def read_parquet(path: Path) -> list[Row]:
     Raises:
         FrescoError: the file is truncated or damaged, a text is not UTF-8, or there is no row.
     """
-    import pyarrow.parquet
-
-    def load(cache: str) -> Any:
-        import datasets
-
-        return datasets.Dataset.from_parquet(str(path), cache_dir=cache)
-
-    with tempfile.TemporaryDirectory(prefix="fresco-") as cache:
-        # datasets cannot load a table of no rows, so their number is looked up first.
-        if not _translated(str(path), lambda: pyarrow.parquet.read_metadata(path)).num_rows:
-            return _some([], path)
-        return _rows(str(path), lambda: load(cache))
+    return _some([Row(*row) for row in parquet.read_parquet(path)], str(path))
 
 
 def read_hub(dataset: str, table: str) -> list[Row]:

@@ -40,19 +40,22 @@ class Limits:
         line: Bytes of one line, unpacked.
         ratio: Times that a packed file may grow when it is unpacked.
         file: Bytes of a file that is read as a whole (a configuration, a list).
+        tag: Bytes of one tag of XML with its attributes.
     """
 
     line: int = 64 * _MIB
     ratio: int = 2000
     file: int = 64 * _MIB
+    tag: int = _MIB
 
     @classmethod
     def chosen(cls) -> Limits:
-        """The defaults, or what ``FRESCO_MAX_LINE_MB``, ``FRESCO_MAX_RATIO`` and ``FRESCO_MAX_FILE_MB`` say."""
+        """The defaults, or what ``FRESCO_MAX_LINE_MB``, ``_RATIO``, ``_FILE_MB`` and ``_TAG_MB`` say."""
         return cls(
             line=_number("FRESCO_MAX_LINE_MB", cls().line // _MIB) * _MIB,
             ratio=_number("FRESCO_MAX_RATIO", cls().ratio),
             file=_number("FRESCO_MAX_FILE_MB", cls().file // _MIB) * _MIB,
+            tag=_number("FRESCO_MAX_TAG_MB", cls().tag // _MIB) * _MIB,
         )
 
 

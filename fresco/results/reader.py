@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from fresco.benchmarks.editions import check_run
 from fresco.errors import FrescoError
 from fresco.io.files import digest
 from fresco.io.names import one_line, short
+from fresco.io.parquet import read_parquet_table
 from fresco.io.state import read_state
 from fresco.metrics.evaluate import Evaluation
 from fresco.records import SCHEMA_VERSION
@@ -31,7 +30,7 @@ def read_run(folder: Path) -> Result:
         record = read_state(folder / RECORD, {}, _AGAIN)
         metrics = read_state(folder / METRICS, {}, _AGAIN)
         _check_files(record, folder)
-        per_query = pd.read_parquet(folder / PER_QUERY)
+        per_query = read_parquet_table(folder / PER_QUERY).to_pandas()
     except (OSError, ValueError, TypeError) as error:  # ArrowInvalid is a ValueError
         said = one_line(str(error), 200)
         raise FrescoError(f"{folder} is no complete folder of `fresco score`: {said}") from error

@@ -16,6 +16,8 @@ from fresco.builder.wikipedia.cache import text_sha1
 from fresco.builder.wikipedia.dump_row import LONGEST, DumpRow, dump_row
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError
 from fresco.builder.wikipedia.report import Reason
+from fresco.errors import FrescoError
+from fresco.io.packed import Limits
 from fresco.records import parse_timestamp
 
 # Where the fields stand, from the root on. Second slots of a revision lie in <content> and are passed over.
@@ -23,6 +25,7 @@ _FIELDS = {
     "page/title", "page/ns", "page/id", "page/revision/id", "page/revision/timestamp", "page/revision/sha1",
     "page/revision/model", "page/revision/text", "siteinfo/namespaces/namespace",
 }  # fmt: skip
+_DEEPEST = 100  # an export nests six elements
 #: MediaWiki's own names, for an export that carries neither <ns> nor a list of its namespaces.
 _NAMESPACES = (
     "talk", "user", "user talk", "project", "project talk", "wikipedia", "wikipedia talk", "file", "file talk", "image",
@@ -82,6 +85,8 @@ class _Export:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self._open and name not in {"mediawiki", "page"}:
             raise self.damaged(f"the root is <{name}>, not <mediawiki>", "give a MediaWiki export")
+        if len(self._open) == _DEEPEST:
+            raise self.damaged(f"elements nested more than {_DEEPEST} deep", "give a MediaWiki export")
         # A fragment that was cut out of an export has no root: its pages stand where the root should.
         self._open.append(name)
         path = "/".join(self._open[1:] if self._open[0] == "mediawiki" else self._open)
@@ -179,8 +184,17 @@ def xml_rows(path: Path, stream: Iterable[bytes]) -> Iterator[DumpRow]:
         DamagedDumpError: the XML is broken; what stands before has been given out.
     """
     export = _Export(path)
+    longest = Limits.chosen().tag
+    fed = 0
     for chunk in stream:
         damage = export.feed(chunk)
+        fed += len(chunk)
+        # expat holds a tag, with all of its attributes, until it ends. This is no damage, which would be remembered.
+        if damage is None and fed - export.parser.CurrentByteIndex > longest + len(chunk):
+            said = export.damaged(
+                f"a tag longer than {longest >> 20} MiB", "if it is right, set FRESCO_MAX_TAG_MB higher"
+            )
+            raise FrescoError(str(said))
         yield from export.take()
         if damage is not None:
             raise damage

@@ -204,6 +204,7 @@ def test_a_cut_off_stream_keeps_what_stands_before(tmp_path: Path) -> None:
         (lambda data: data.replace(b"<id>2</id>", b"<id>99999999999999999999</id>"), "no such numbers exist"),
         (lambda data: data.replace(b"2020-01-03T", b"2020-02-31T"), "bad or missing field"),
         (lambda data: data[: data.index(b"second")], "no element found, after 1 revisions"),
+        (lambda data: data.replace(b"second", b"<a>" * 200), "elements nested more than 100 deep"),
     ],
 )
 def test_broken_xml(spoil: Callable[[bytes], bytes], message: str, tmp_path: Path) -> None:
@@ -275,3 +276,21 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     for name, magic, package in (("a", b"7z\xbc\xaf\x27\x1c", "7zip"), ("b", b"\x28\xb5\x2f\xfd__", "zstd")):
         with pytest.raises(FrescoError, match=f"apt-get install {package}"):
             Mirror(write(tmp_path, name, magic), tmp_path / "c.sqlite")
+
+
+@pytest.mark.parametrize("pack", [bytes, lzma.compress])
+@pytest.mark.parametrize(("before", "after"), [(b"<contributor name='", b"'/>"), (b"<!-- ", b" -->"), (b"<?a ", b"?>")])
+def test_a_tag_that_does_not_end_is_not_held(
+    pack: Callable[[bytes], bytes], before: bytes, after: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """expat holds a tag whole: one attribute could fill the memory, from a file of a few kilobytes."""
+    data = xml_bytes([row("A", 1, "first"), row("A", 2, "second")])
+    at = data.index(b"<id>2</id>")
+    path = write(tmp_path, "d.xml", pack(data[:at] + before + b"y" * (9 << 20) + after + data[at:]))
+    with pytest.raises(
+        FrescoError, match=r"a tag longer than 1 MiB, after 1 revisions; .* set FRESCO_MAX_TAG_MB higher"
+    ):
+        Mirror(path, tmp_path / "c.sqlite")
+    monkeypatch.setenv("FRESCO_MAX_TAG_MB", "10")
+    with Mirror(path, tmp_path / "c.sqlite") as mirror:
+        assert len(mirror.history("A")) == 2
