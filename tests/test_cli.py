@@ -94,6 +94,8 @@ def test_the_main_job(tmp_path):
 def test_trec_files_give_the_same_figures_to_another_tool(tmp_path):
     """Another evaluator reads our run and qrels and finds our Hit@1 and MAP (a re-ranker without ties)."""
     fresco("score", *QUICK, "--out", "out", cwd=tmp_path)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [each["file"] for each in record["rerankers"] if each["name"] == "random"] == ["runs/random.trec"]
     run = list(ir_measures.read_trec_run(str(tmp_path / "out" / "runs" / "random.trec")))
     qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "out" / "qrels.trec")))
     theirs = ir_measures.calc_aggregate([ir_measures.AP, ir_measures.Success @ 1], qrels, run)

@@ -19,7 +19,7 @@ from fresco.benchmarks.trec import read_trec_run
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Pool, Task
 from fresco.results.result import Result
-from fresco.results.writer import slug
+from fresco.results.writer import run_file
 
 #: How many of a re-ranker's worst queries are shown unless told otherwise.
 WORST = 50
@@ -124,7 +124,7 @@ def _listed(frame: pd.DataFrame, places: Mapping[str, int]) -> dict[str, list[An
 
 
 def _scores(folder: Path | None, reranker: str, wanted: set[str]) -> dict[str, dict[str, float]]:
-    path = folder / "runs" / f"{slug(reranker)}.trec" if folder else None
+    path = folder / run_file(reranker) if folder else None
     return read_trec_run(path, only=wanted) if path and path.exists() else {}
 
 

@@ -6,6 +6,7 @@ with the others like it; a query without any is in random order. Both are counte
 
 from __future__ import annotations
 
+import hashlib
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
+from fresco.io.names import short
+from fresco.io.state import read_state
 from fresco.rerank.registry import RERANKERS
 
 if TYPE_CHECKING:
@@ -22,6 +25,15 @@ if TYPE_CHECKING:
 ByIds = Mapping[str, Mapping[str, float]]
 
 _COLUMNS = ("query_id", "passage_id", "score")
+#: Beside the TREC runs that `fresco score` writes: which text each of their query ids stood for.
+QUERIES = "queries.json"
+
+
+def query_texts(queries: Iterable[Query]) -> dict[str, str]:
+    """By id a digest of the question, 16 hexadecimal digits; dates and labels may change, and are not in it."""
+    return {
+        query.id: hashlib.sha256(query.content.encode("utf-8", "surrogatepass")).hexdigest()[:16] for query in queries
+    }
 
 
 class GivenScores:
@@ -31,13 +43,15 @@ class GivenScores:
         scores: ``{query id: {passage id: score}}``; finite, higher is better.
         name: Of the row.
         source: Where they come from, for the record and for error messages.
+        texts: By query id the digest of the question that was scored, see :func:`query_texts`; of those that are known.
     """
 
     takes_instruction = False
     by_id = True  # it reads no text, so the made-up pairs of the counterfactual probe have no score
 
-    def __init__(self, scores: ByIds, name: str, source: str) -> None:
+    def __init__(self, scores: ByIds, name: str, source: str, texts: Mapping[str, str] | None = None) -> None:
         self.name = name
+        self._texts = texts or {}
         self._scores, self._source = scores, source
         self._pools = self._passages = self._empty = self._missing = 0
 
@@ -53,7 +67,16 @@ class GivenScores:
             raise FrescoError(f"{self._source}: scores no passage of the benchmark; compare the ids of both")
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
-        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
+        """Score one pool; see :class:`fresco.rerank.base.Reranker`.
+
+        Raises:
+            FrescoError: the query's id stood for another question when the scores were made.
+        """
+        if self._texts.get(query.id) not in (None, query_texts([query])[query.id]):
+            raise FrescoError(
+                f"{self._source}: scored another question under the id {short(query.id)} than {short(query.content)}; "
+                "score this benchmark anew, or name the one that the run was made on"
+            )
         own = self._scores.get(query.id, {})
         found = [own[passage.id] for passage in passages if passage.id in own]
         self._pools, self._passages = self._pools + 1, self._passages + len(passages)
@@ -113,7 +136,7 @@ def _one_form(scores: Any, name: str, *, named: bool) -> list[GivenScores]:
         from fresco.benchmarks.trec import read_trec_run
 
         path = Path(scores)
-        return [GivenScores(read_trec_run(path), name if named else path.stem, str(path))]
+        return [GivenScores(read_trec_run(path), name if named else path.stem, str(path), _texts_beside(path))]
     if hasattr(scores, "columns"):
         return _from_frame(scores, name)
     if isinstance(scores, Mapping) and scores:
@@ -161,4 +184,12 @@ def _checked(scores: Mapping[Any, Any], name: str) -> dict[str, dict[str, float]
 def _open(file: str) -> GivenScores:
     from fresco.benchmarks.trec import read_trec_run
 
-    return GivenScores(read_trec_run(Path(file)), f"run:{file}", file)
+    return GivenScores(read_trec_run(Path(file)), f"run:{file}", file, _texts_beside(Path(file)))
+
+
+def _texts_beside(run: Path) -> dict[str, str]:
+    try:
+        found = read_state(run.with_name(QUERIES), {"queries": dict}, "remove it to score the run without this check")
+    except FileNotFoundError:  # made elsewhere, or by an earlier version
+        return {}
+    return dict(found["queries"])

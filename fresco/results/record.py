@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from fresco.io.provenance import environment, run_header
+from fresco.results.writer import run_file
 from fresco.scoring.job import Job
 from fresco.scoring.pipeline import Run
 
@@ -59,6 +60,7 @@ def _rerankers(run: Run) -> list[Mapping[str, Any]]:
     return [
         {
             **reranker.description,
+            "file": run_file(reranker.name),
             "fingerprint": reranker.outcome.fingerprint,
             "pairs_scored": reranker.outcome.computed,
             "pairs_from_store": reranker.outcome.reused,

@@ -21,6 +21,7 @@ from fresco.io.files import LOCK, digest, sync, sync_folder
 from fresco.io.names import file_name
 from fresco.io.secrets import redacted
 from fresco.io.state import read_state, write_state
+from fresco.rerank.given import QUERIES, query_texts
 from fresco.results.plots import draw_plots
 from fresco.scoring.pipeline import RerankerRun, Run
 
@@ -36,6 +37,11 @@ _SCRATCH = ".writing-"
 def slug(name: str) -> str:
     """A file name for a re-ranker's name; see :func:`fresco.io.names.file_name`."""
     return file_name(name)
+
+
+def run_file(name: str) -> str:
+    """Where a folder holds the TREC run of a re-ranker; the record says it, too."""
+    return f"runs/{slug(name)}.trec"
 
 
 def claim(folder: Path, identity: str, *, overwrite: bool) -> None:
@@ -108,7 +114,9 @@ def _write_all(run: Run, folder: Path, record: dict[str, Any]) -> None:
     (folder / QRELS).write_text("".join(_qrels(run)), encoding="utf-8")
     (folder / "runs").mkdir()
     for reranker in run.rerankers:
-        (folder / "runs" / f"{slug(reranker.name)}.trec").write_text("".join(_trec(run, reranker)), encoding="utf-8")
+        (folder / run_file(reranker.name)).write_text("".join(_trec(run, reranker)), encoding="utf-8")
+    texts = query_texts(pool.query for pool in run.benchmark.pools)
+    write_state(folder / "runs" / QUERIES, {"queries": texts})
     run.evaluation.per_query.to_parquet(folder / PER_QUERY, index=False)
     _write_json(folder / METRICS, run.evaluation.to_json_dict())
     draw_plots(run.evaluation, folder / "plots")

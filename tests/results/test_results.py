@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from fresco.errors import FrescoError
 from fresco.io.provenance import environment, git_state
 from fresco.rerank.baselines import Newest, Random
+from fresco.rerank.given import open_given
 from fresco.results.reader import read_run
 from fresco.results.writer import claim, slug, write_run
 from fresco.scoring.pipeline import score_benchmark
@@ -43,6 +46,23 @@ def test_trec_lines_are_in_rank_order(run, tmp_path):
         assert scores == sorted(scores, reverse=True)
     qrels = [line.split() for line in (tmp_path / "qrels.trec").read_text().splitlines()]
     assert sum(int(fields[3]) for fields in qrels) == 6
+
+
+def test_scores_of_other_questions_under_the_same_ids_are_refused(run, tmp_path):
+    write_run(run, tmp_path, {"schema_version": 1})
+    path = tmp_path / "runs" / "random.trec"
+    own = open_given(path)["random"]
+    pool = run.benchmark.pools[0]
+    changed = replace(pool.query, content="Who led the other team?")
+    scores = own.score(pool.query, pool.passages)
+    assert own.score(replace(pool.query, timestamp=pool.query.timestamp + timedelta(1)), pool.passages) == scores
+    with pytest.raises(FrescoError, match=r"random\.trec: scored another question under the id .*Who led the other"):
+        own.score(changed, pool.passages)
+    (tmp_path / "runs" / "queries.json").write_text('{"queries": 3}')
+    with pytest.raises(FrescoError, match=r"queries\.json: is damaged .*; remove it"):
+        open_given(path)
+    (tmp_path / "runs" / "queries.json").unlink()  # as of a run that was made elsewhere
+    assert open_given(path)["random"].score(changed, pool.passages) == scores
 
 
 def test_written_twice_it_is_the_same_bytes(run, tmp_path):
