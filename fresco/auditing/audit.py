@@ -159,6 +159,7 @@ def _verdict(audit: Audit) -> list[str]:
     if auroc is not None:
         said = "decide" if auroc >= _DECIDES or auroc <= 1 - _DECIDES else "help" if auroc > 0.55 else "do not help"
         lines.append(f"Dates {said}: in {auroc:.0%} of the pairs in a pool the current passage is newer than the old.")
+        lines += _by_conflict(audit, evolving)
         lines += _best(audit, evolving, [*_DATES, "latest-bm25"], "without reading, by dates")
     if probe := audit.value("probe", evolving, "MAP"):
         chance = audit.value("query-only", evolving, "MAP") or 0.0
@@ -178,6 +179,13 @@ def _verdict(audit: Audit) -> list[str]:
     if share is not None and share < 1:
         lines.append(f"{1 - share:.0%} of the EK queries have no outdated passage: nothing there can be stale.")
     return lines
+
+
+def _by_conflict(audit: Audit, task: str) -> list[str]:
+    """How far the date alone gets against each kind of outdated passage: it may decide one and mislead in another."""
+    found = {kind: audit.value("newest", task, f"current>obsolete(of={kind})") for kind in audit.conflicts["kinds"]}
+    said = ", ".join(f"{kind} {value:.0%}" for kind, value in found.items() if value is not None)
+    return [f"By kind of conflict the newer passage is the current one in: {said} of the pairs."] if said else []
 
 
 def _best(audit: Audit, task: str, rules: Sequence[str], how: str) -> list[str]:

@@ -219,6 +219,9 @@ def test_the_card_tells_the_audit(audit: Audit) -> None:
     for row in rows:
         if row[0] not in ("passage-only", "probe", "dates-learned", "length-and-place"):  # fitted: the last digit
             assert "| " + " | ".join(row) + " |" in card
+    (by_conflict,) = (line for line in audit.verdict if line.startswith("By kind of conflict"))
+    assert all(f"{kind} " in by_conflict for kind in Conflict)
+    assert f"- {by_conflict}\n" in card
 
 
 def test_wording_does_not_give_the_positive_away(mini: Benchmark) -> None:
