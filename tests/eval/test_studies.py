@@ -90,6 +90,7 @@ def test_sharing_a_beginning_is_measured_on_any_language_model(tmp_path):
         "plain loop",
     }
     assert max(row["difference"] for row in rows) <= 1e-3  # the same scores, or the times say nothing
+    assert all(0 <= row["saved"] <= row["trie_would_save"] < row["tokens"] for row in rows)
 
 
 @pytest.mark.slow

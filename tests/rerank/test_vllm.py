@@ -26,10 +26,13 @@ def test_the_missing_extra_is_named():
 @pytest.mark.parametrize("name", ["language", "pairs", "decoder", "fit"])
 def test_inside(name):
     """The tests of test_vllm_inside.py, each in a process of its own."""
+    python = str(vllm.python())
+    if subprocess.run([python, "-c", "import pytest, sentence_transformers"], check=False).returncode:
+        pytest.skip(f"vLLM's virtualenv needs this package beside it: {python} -m pip install -e '.[models]' pytest")
     here = Path(__file__)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     environment["PYTHONPATH"] = str(here.parents[2])
-    command = [str(vllm.python()), "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts="]
+    command = [python, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts="]
     done = subprocess.run(
         [*command, "-k", name, str(here.with_name("test_vllm_inside.py"))],
         env=environment,

@@ -54,7 +54,7 @@ def test_a_classifier_of_pairs(tmp_path):
 def test_a_decoder_with_a_scoring_head_and_a_template_of_the_users_own(tmp_path):
     folder = tiny_models.sequence_classifier(tmp_path / "model")
     (tmp_path / "template").write_text("<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}")
-    own = {"template": str(tmp_path / "template"), "max_length": 200}
+    own = {"template": str(tmp_path / "template"), "max_length": 140}
     theirs = open_reranker(f"cross-encoder:{folder}", Settings(device="cpu", **own))
     ours = open_reranker(f"vllm:{folder}#memory=0.3", Settings(dtype="float32", **own))
     close_to(ours.score(QUERY, PASSAGES, "Judge."), theirs.score(QUERY, PASSAGES, "Judge."))
