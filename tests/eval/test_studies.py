@@ -30,6 +30,8 @@ STUDIES = [
     ("search_training", ["{work}/variants"], False),
     ("search_vs_peers", ["--without-gepa"], False),
     ("search_overhead", [], False),
+    ("scale", ["--work", "{work}/scale"], False),
+    ("guards", ["--work", "{work}/guards"], False),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {
