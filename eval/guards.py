@@ -2,8 +2,8 @@
 
     python eval/guards.py --work DIR
 
-"Without" is the same commit with the slow, trusting reference in each guard's place: no limit on lines and unpacking, no
-checksum, no lock, no masking of secrets, no temporary file, nothing forced to the disk. The processor's seconds of a
+"Without" is the same commit with the slow, trusting reference in each guard's place: no limit on lines and unpacking,
+no checksum, no lock, no masking of secrets, no temporary file, nothing forced to the disk. The processor's seconds of a
 whole process are compared, since what else the machine does falls on the clock. Turns that are done lie in
 ``DIR/guards.jsonl``; after a kill the same command goes on.
 """

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import ccs.cli
 import fresco.cli
 from ccs.agent.trajectory import Hit, Trajectory, Turn
+from fresco.builder import templates
 from fresco.optimizer.proposers import clauses
 from fresco.rerank.recency import Recency
 from tests.builder.own_pages import club_rows
@@ -49,6 +50,7 @@ def make(folder: Path) -> None:
     (folder / "template.txt").write_text("{instruction} {query} {document}")
     (folder / "titles.txt").write_text("Acme\nBetacorp\n")
     Recency("half-life", 365.0).save(folder / "cure.json")
+    _facts(folder)
     _lines(folder / "dump.jsonl", club_rows())
     (folder / "dump.xml").write_text(_xml(club_rows()))
     small = ("--resamples", "5", "--no-baselines", "--store", f"{folder}/scores.sqlite")
@@ -98,6 +100,21 @@ def _own(folder: Path) -> None:
     for name, table in (("corpus", rows), ("queries", queries), ("pools", pools)):
         (folder.parent / "parquet").mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(table), folder.parent / "parquet" / f"{name}.parquet")
+
+
+def _facts(folder: Path) -> None:
+    facts = [
+        {"subject": "Acme", "relation": "own_chief", "value": name, "start": f"{year}-01-15", "end": end}
+        for name, year, end in (("Ada Lovell", 2023, "2024-01-15"), ("Greta Lind", 2024, None))
+    ]
+    _lines(folder / "facts.jsonl", facts)
+    rows = "".join(f"{','.join(str(value or '') for value in fact.values())}\n" for fact in facts)
+    (folder / "facts.csv").write_text(f"{','.join(facts[0])}\n{rows}")
+    pq.write_table(pa.Table.from_pylist(facts), folder / "facts.parquet")
+    (folder / "relations").mkdir()
+    shutil.copy(Path(templates.__file__).with_name("chief_executive.toml"), folder / "relations" / "own_chief.toml")
+    held = [{"value": value, "start": "2022-01-01T00:00:00Z", "end": None} for value in ("Ada Lovell", "Greta Lind")]
+    _lines(folder / "values.jsonl", [{"_id": f"q{n}", "facts": held} for n in range(4)])
 
 
 def _search(folder: Path) -> None:

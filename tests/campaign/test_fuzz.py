@@ -27,7 +27,14 @@ _INDEX = "ccs index --corpus {file} --out {at}/out"
 _ROLLOUT = "ccs rollout --model http://127.0.0.1:9/v1#m --retries 0 --timeout 1 --agent direct --out {at}/out.jsonl"
 _SEARCH = "ccs rollout --model http://127.0.0.1:9/v1#m --retries 0 --out {at}/o.jsonl --retriever {at}/index"
 _OWN = [f"{_SCORE} {{at}}/own", "fresco audit {at}/own --resamples 2"]
-_RUNS = ["fresco compare {at}/run {at}/other", "fresco report {at}/run --out {at}/page.html"]
+_RUNS = [
+    "fresco compare {at}/run {at}/other",
+    "fresco compare {at}/run {at}/other --json --front {at}/front.svg",
+    "fresco report {at}/run --out {at}/page.html",
+]
+_FACTS = f"fresco build --out {{at}}/out {_BUILD}/dump.jsonl --relations {{at}}/relations --facts"
+_PAGE = "ccs report {file} --out {at}/page.html"
+_WARMUP = "ccs warmup --config {at}/train.yaml --out {at}/warm --trajectories"
 _GOLD = "--questions {at}/questions.jsonl --resamples 2"
 #: Files by their path in the material, and the commands that read each.
 READERS: dict[str, list[str]] = {
@@ -42,7 +49,19 @@ READERS: dict[str, list[str]] = {
     "parquet/queries.parquet": [f"{_SCORE} {{at}}/parquet"],
     "parquet/pools.parquet": [f"{_SCORE} {{at}}/parquet"],
     "instructions.txt": [f"{_OTHERS} random --instructions {{file}}", f"{_OTHERS} random --instruction @{{file}}"],
-    "instructions.json": [f"{_OTHERS} random --instructions {{file}}"],
+    "instructions.json": [
+        f"{_OTHERS} random --instructions {{file}}",
+        "fresco tune --reranker bm25 --benchmark {at}/own --resamples 2 --store {at}/s.sqlite --out {at}/out --instructions "
+        "{file}",
+    ],
+    "facts.csv": [f"{_FACTS} {{file}}"],
+    "facts.jsonl": [f"{_FACTS} {{file}}"],
+    "facts.parquet": [f"{_FACTS} {{file}}"],
+    "relations/own_chief.toml": [f"{_FACTS} {{at}}/facts.csv"],
+    "values.jsonl": [
+        f"fresco answer {_SMALL} --reranker random --benchmark {{at}}/own --facts {{file}} "
+        "--reader http://127.0.0.1:9/v1#m&retries=0"
+    ],
     "clauses.toml": ["fresco optimize --reranker bm25 --benchmark {at}/own --clauses {file} --out {at}/out"],
     "template.txt": [f"{_OTHERS} causal-lm:{{at}}/none --template {{file}}"],
     "cure.json": [f"{_OTHERS} recency:bm25,{{file}}"],
@@ -71,13 +90,16 @@ READERS: dict[str, list[str]] = {
         "ccs reward --trajectories {file} --out {at}/out.jsonl",
         f"ccs evaluate --trajectories {{file}} {_GOLD}",
         f"ccs audit --trajectories {{file}} {_GOLD}",
+        _PAGE,
+        f"{_WARMUP} {{file}}",
     ],
-    "rewards.jsonl": ["ccs reward --trajectories {at}/rollouts.jsonl --out {file}"],
+    "rewards.jsonl": ["ccs reward --trajectories {at}/rollouts.jsonl --out {file}", _PAGE],
+    "rewards.rows.parquet": ["ccs report {at}/rewards.jsonl {at}/rollouts.jsonl --out {at}/page.html"],
     "reward.yaml": [
         "ccs reward --config {file} --print-config",
         "ccs reward --trajectories {at}/rollouts.jsonl --out {at}/out.jsonl --config {file}",
     ],
-    "train.yaml": ["ccs train --config {file} --print-config"],
+    "train.yaml": ["ccs train --config {file} --print-config", f"{_WARMUP} {{at}}/rollouts.jsonl"],
     "prompt.txt": [f"{_ROLLOUT} --questions {{at}}/questions.jsonl --prompt {{file}}"],
     "index/manifest.json": [f"{_SEARCH} --questions {{at}}/questions.jsonl"],
     "index/passages.json": [f"{_SEARCH} --questions {{at}}/questions.jsonl"],
