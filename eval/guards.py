@@ -53,7 +53,7 @@ def trust() -> None:
         (files, "replacing", lambda path: path.open("wb")),
         (files, "sync", lambda *_: None),
         (files, "sync_folder", lambda _: None),
-        (files, "locked", lambda _: nullcontext()),
+        (files, "locked", lambda folder: nullcontext(folder.mkdir(parents=True, exist_ok=True))),
         (files, "locked_file", lambda _: nullcontext()),
         (files, "redacted", same),
         (secrets, "redacted", same),

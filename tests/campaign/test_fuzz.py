@@ -51,8 +51,8 @@ READERS: dict[str, list[str]] = {
     "instructions.txt": [f"{_OTHERS} random --instructions {{file}}", f"{_OTHERS} random --instruction @{{file}}"],
     "instructions.json": [
         f"{_OTHERS} random --instructions {{file}}",
-        "fresco tune --reranker bm25 --benchmark {at}/own --resamples 2 --store {at}/s.sqlite --out {at}/out --instructions "
-        "{file}",
+        "fresco tune --reranker bm25 --benchmark {at}/own --resamples 2 --store {at}/s.sqlite --out {at}/out "
+        "--instructions {file}",
     ],
     "facts.csv": [f"{_FACTS} {{file}}"],
     "facts.jsonl": [f"{_FACTS} {{file}}"],

@@ -27,6 +27,15 @@ def test_packing_is_told_from_the_content(tmp_path, pack, name, mark):
     assert rows == [(f"{tmp_path / name}:1", {"id": "a"}), (f"{tmp_path / name}:3", {"id": "b"})]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_inside_a_text_end_no_line(tmp_path, end):
+    """U+2028 and its like end a line for ``str.splitlines``, and may stand in JSON."""
+    texts = ["one\u2028two", "one\u2029two", "one\x85two", "one\x7f\x1etwo".replace("\x1e", "\\u001e")]
+    (tmp_path / "c.jsonl").write_bytes("".join(f'{{"text": "{text}"}}{end}' for text in texts).encode())
+    rows = [row["text"] for _, row in read_objects(tmp_path / "c.jsonl", "passage")]
+    assert rows == [text.replace("\\u001e", "\x1e") for text in texts]
+
+
 def test_members_behind_one_another_are_one_file(tmp_path):
     (tmp_path / "c.gz").write_bytes(gzip.compress(ROWS) + gzip.compress(ROWS))
     assert len(list(read_objects(tmp_path / "c.gz", "passage"))) == 4

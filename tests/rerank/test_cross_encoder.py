@@ -330,3 +330,11 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     with pytest.raises(FrescoError, match=r"needs torch; run pip install 'fresco-ccs\[models\]'"):
         CrossEncoderReranker("any", Settings())
+
+
+def test_a_decoder_that_came_without_a_template_is_told_of(folder, templated):
+    warned = CrossEncoderReranker(str(folder), Settings(device="cpu")).describe().get("warnings", [])
+    assert [("is a decoder and came without a template" in text) for text in warned] == [True] * (
+        "qwen3" in str(folder)
+    )
+    assert "warnings" not in CrossEncoderReranker(str(templated), Settings(device="cpu")).describe()
