@@ -20,10 +20,12 @@ from ccs.training.agreement import TOLERANCES, largest_difference, log_probabili
 from ccs.training.processes import any_of, sharded
 from ccs.training.settings import GenerationConfig
 from ccs.training.weights import whole_state
+from fresco.clients.deadline import bind
 from fresco.clients.endpoint import Endpoint
 from fresco.errors import FrescoError
 
 _T = TypeVar("_T")
+_LONGEST_ANSWER = 64 << 20  # bytes; its metrics and one token's probabilities are kilobytes
 _PAUSE = 2.0  # seconds between attempts to reach a server that is away
 _BIRTH = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 
@@ -62,6 +64,7 @@ class FolderSync:
         self._patience = config.patience
         self._tell = tell
         self._client = httpx.Client(timeout=config.timeout)
+        self._exchange, self._timeout = bind(self._client), config.timeout
         self._model = config.server.partition("#")[2].partition("&")[0] or self._only_model()
         self._step: int | None = None
         self._trainer: Any = None
@@ -180,7 +183,8 @@ class FolderSync:
         told = False
         while True:
             try:
-                return request()
+                with self._exchange.bounded(self._timeout, _LONGEST_ANSWER):
+                    return request()
             except httpx.TransportError as error:
                 if time.monotonic() > deadline:
                     raise FrescoError(
