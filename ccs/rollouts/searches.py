@@ -28,6 +28,10 @@ AT_ONCE = 4
 MOST = 256
 
 
+class SearchFailedError(FrescoError):
+    """The retriever failed: of no concern to rollouts that did not ask it then."""
+
+
 @dataclass
 class _Wanted:
     query: str
@@ -69,7 +73,7 @@ class GatheredSearches:
             Best first, and the seconds that it took with all its waiting.
 
         Raises:
-            FrescoError: the retriever failed.
+            SearchFailedError: the retriever failed.
         """
         started = time.perf_counter()
         wanted = _Wanted(query, count)
@@ -119,4 +123,4 @@ class GatheredSearches:
 def _fail(batch: Sequence[_Wanted], error: Exception) -> None:
     for each in batch:
         if not each.found.done():
-            each.found.set_exception(error)
+            each.found.set_exception(SearchFailedError(str(error)) if isinstance(error, FrescoError) else error)

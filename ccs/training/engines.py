@@ -8,8 +8,9 @@ vLLM computes otherwise than the trainer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ccs.agent import protocol
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
@@ -73,6 +74,31 @@ class Engine(Protocol):
 
     def prepare(self, trainer: Any) -> None:
         """Take over the trainer's present weights; called on every process before each use."""
+        ...
+
+
+@runtime_checkable
+class SoloEngine(Protocol):
+    """Generates turns for whoever asks, without regard to others: a server."""
+
+    def prepare(self, trainer: Any) -> None:
+        """See :class:`Engine`."""
+        ...
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """Keep connections in the running event loop; turns are asked for within it."""
+        ...
+
+    async def turn(self, context: Sequence[int], budget: int, seed: int, *, greedy: bool) -> Generated:
+        """One turn; see :meth:`Engine.generate`."""
+        ...
+
+    def begin(self) -> None:
+        """Before episodes."""
+        ...
+
+    def held(self) -> bool:
+        """After them, collective: whether the policy's weights were there all the time; if not, they are again."""
         ...
 
 
@@ -218,7 +244,7 @@ class VllmServerEngine:
         self._tokenizer = tokenizer
         self._config = config
         self._sync = sync
-        self._trainer: Any = None
+        self._birth: str | None = None
         self.client = ChatClient(
             config.server,
             concurrency=config.concurrency,
@@ -229,35 +255,24 @@ class VllmServerEngine:
 
     def prepare(self, trainer: Any) -> None:
         """See :class:`Engine`."""
-        self._trainer = trainer
         if self._sync is not None:
             self._sync.renew(trainer)
 
-    def agree(self, budgets: Sequence[int]) -> Agreed:
-        """See :class:`Engine`; all processes renew the weights of a server that was started again."""
-        return alone(budgets) if self._sync is None else together(self._trainer.accelerator, budgets)
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """See :class:`SoloEngine`."""
+        return self.client.connected()
 
-    def generate(
-        self,
-        contexts: Sequence[Sequence[int]],
-        budgets: Sequence[int],
-        seeds: Sequence[int],
-        *,
-        greedy: bool,
-        agreed: Agreed,
-    ) -> list[Generated]:
-        """See :class:`Engine`."""
-        del agreed
-        items = list(zip(contexts, budgets, seeds, strict=True))
-        while True:
-            before = self._sync.server_birth() if self._sync is not None else None
-            turns = self.client.each(lambda item: self._turn(*item, greedy=greedy), items)
-            # A server that was started again has its first weights: what it said is no rollout of this policy.
-            if before is None or not self._sync.renew_if_restarted(before):
-                return turns
+    def begin(self) -> None:
+        """See :class:`SoloEngine`."""
+        self._birth = self._sync.server_birth() if self._sync is not None else None
 
-    def _turn(self, context: Sequence[int], budget: int, seed: int, *, greedy: bool) -> Generated:
-        answer = self.client.completions(
+    def held(self) -> bool:
+        """See :class:`SoloEngine`; a server that was started again has its first weights until they are renewed."""
+        return self._birth is None or not self._sync.renew_if_restarted(self._birth)
+
+    async def turn(self, context: Sequence[int], budget: int, seed: int, *, greedy: bool) -> Generated:
+        """See :class:`SoloEngine`."""
+        answer = await self.client.completions_async(
             list(context),
             max_tokens=budget,
             temperature=0.0 if greedy else self._config.temperature,

@@ -10,21 +10,26 @@ environment's (0: observations and corrections), and the mask grows where the to
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ccs.agent.environment import Environment, Generation, Step, step_all
+from ccs.agent.environment import Environment
 from ccs.agent.question import Question
-from ccs.agent.trajectory import Trajectory
+from ccs.agent.trajectory import Hit, Trajectory
+from ccs.rollouts.episode import play
+from ccs.rollouts.many import run
+from ccs.rollouts.searches import GatheredSearches, SearchFailedError
+from ccs.training.engines import Engine, SoloEngine
 from ccs.training.settings import AgentConfig
-from ccs.training.tokens import encode_prompt, kept_tokens
+from ccs.training.stream import TokenStream
+from ccs.training.tokens import encode_prompt
+from ccs.training.turns import BatchedTurns, Clock, SoloTurns, Turns
 from fresco.errors import FrescoError
 
 if TYPE_CHECKING:
     from ccs.retrieve.base import Retriever
-    from ccs.training.engines import Engine, Generated
 
 
 @dataclass
@@ -41,23 +46,15 @@ class Rollout:
     """
 
     prompt_ids: list[int]
-    ids: list[int] = field(default_factory=list)
-    mask: list[int] = field(default_factory=list)
-    logprobs: list[float] | None = None
-    trajectory: Trajectory = field(init=False)
+    ids: list[int]
+    mask: list[int]
+    logprobs: list[float] | None
+    trajectory: Trajectory
     cut: bool = False
 
 
-@dataclass
-class Seconds:
-    """Wall time of the phases of rolling out."""
-
-    generation: float = 0.0
-    retrieval: float = 0.0
-
-
 class BatchedRollouts:
-    """Rolls out many questions at once, turn by turn.
+    """Rolls out many questions at once.
 
     Args:
         engine: Generates.
@@ -70,7 +67,7 @@ class BatchedRollouts:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | SoloEngine,
         retriever: Retriever,
         tokenizer: Any,
         config: AgentConfig,
@@ -84,7 +81,7 @@ class BatchedRollouts:
         self._config = config
         self._seed = seed
         self._template = template
-        self.seconds = Seconds()
+        self.seconds = Clock()
 
     def roll(
         self,
@@ -93,6 +90,7 @@ class BatchedRollouts:
         step: int = 0,
         greedy: bool = False,
         on_done: Callable[[int, Trajectory], None] | None = None,
+        on_again: Callable[[], None] | None = None,
     ) -> list[Rollout]:
         """Roll out.
 
@@ -101,94 +99,68 @@ class BatchedRollouts:
             step: Of the training, so that seeds differ from step to step.
             greedy: The likeliest token each time.
             on_done: Told the number of each task and its trajectory as soon as it ends, while others go on.
+            on_again: Told that all of it begins again, since the engine lost the policy's weights in between.
 
         Raises:
             FrescoError: the engine failed for good. A retriever that fails ends the rollouts that asked it, as errors.
         """
-        self.seconds = Seconds()
-        environments = [
-            Environment(self._retriever, self._config.limits(), template=self._template) for _ in range(len(tasks))
-        ]
-        seeds = [self._seed_of(question, sample, step) for question, sample in tasks]
-        rollouts = []
-        for environment, (question, sample), seed in zip(environments, tasks, seeds, strict=True):
-            text = environment.reset(question, sample=sample, seed=seed)
-            prompt = encode_prompt(self._tokenizer, self._config.layout, text)
-            if len(prompt) >= self._config.context_tokens:
-                raise FrescoError(
-                    f"the prompt of question {question.id!r} has {len(prompt)} tokens, and agent.context_tokens is "
-                    f"{self._config.context_tokens}; raise it"
-                )
-            rollouts.append(Rollout(prompt))
-        active = list(range(len(tasks)))
-        turn = 0
         while True:
-            started = time.perf_counter()
-            contexts = [rollouts[number].prompt_ids + rollouts[number].ids for number in active]
-            budgets = [min(self._config.turn_tokens, self._config.context_tokens - len(each)) for each in contexts]
-            # Before anything else of a turn, and by every process: one that has ended goes on with those that have not.
-            agreed = self.engine.agree(budgets)
-            if not agreed.contexts:
-                break
-            turns = self.engine.generate(
-                contexts,
-                budgets,
-                [(seeds[number] + turn) % 2**31 for number in active],
-                greedy=greedy,
-                agreed=agreed,
-            )
-            seconds = time.perf_counter() - started
-            self.seconds.generation += seconds
-            self._act(active, environments, rollouts, turns, seconds)
-            for number in active:
-                if environments[number].done:
-                    rollouts[number].trajectory = environments[number].trajectory
-                    if on_done:
-                        on_done(number, rollouts[number].trajectory)
-            active = [number for number in active if not environments[number].done]
-            turn += 1
-        return rollouts
+            if isinstance(self.engine, SoloEngine):
+                self.engine.begin()
+            rollouts = run(self._roll(tasks, step, greedy, on_done))
+            if not isinstance(self.engine, SoloEngine) or self.engine.held():
+                return rollouts
+            if on_again:
+                on_again()
 
-    def _act(
+    async def _roll(
         self,
-        active: Sequence[int],
-        environments: Sequence[Environment],
-        rollouts: Sequence[Rollout],
-        turns: Sequence[Generated],
-        seconds: float,
-    ) -> None:
-        texts = [self._decode(turn.ids) for turn in turns]
-        counted = [
-            Generation(len(rollouts[number].prompt_ids) + len(rollouts[number].ids), len(turn.ids), seconds)
-            for number, turn in zip(active, turns, strict=True)
-        ]
-        started = time.perf_counter()
-        acting = [environments[number] for number in active]
-        steps = step_all(acting, texts, self._retriever, counted, tolerate=True)
-        self.seconds.retrieval += time.perf_counter() - started
-        for number, turn, step in zip(active, turns, steps, strict=True):
-            self._append(rollouts[number], environments[number], turn, step)
+        tasks: Sequence[tuple[Question, int]],
+        step: int,
+        greedy: bool,
+        on_done: Callable[[int, Trajectory], None] | None,
+    ) -> list[Rollout]:
+        self.seconds = clock = Clock()
+        seeds = [self._seed_of(question, sample, step) for question, sample in tasks]
+        kind = SoloTurns if isinstance(self.engine, SoloEngine) else BatchedTurns
+        turns: Turns = kind(self.engine, seeds, clock, greedy=greedy)  # type: ignore[arg-type] # as it is
+        rollouts: list[Rollout | None] = [None] * len(tasks)
 
-    def _append(self, rollout: Rollout, environment: Environment, turn: Generated, step: Step) -> None:
-        ids = turn.ids[: kept_tokens(turn.ids, step.reply, self._decode)]
-        if not step.done and ids and ids[-1] == self._tokenizer.eos_token_id:
-            ids = ids[:-1]  # the stream goes on: an end within it would tell the policy that it does not
-        observation = self._tokenizer.encode(step.observation, add_special_tokens=False) if step.observation else []
-        room = self._config.context_tokens - len(rollout.prompt_ids) - len(rollout.ids) - len(ids)
-        if not step.done and len(observation) >= room:
-            observation = observation[:room]
-            environment.overflow()
-            rollout.cut = True
-        if step.done and not ids:
-            # TRL wants at least one token of each; this one counts for nothing.
-            observation = [self._tokenizer.eos_token_id] if not rollout.ids else []
-        rollout.ids += ids + observation
-        rollout.mask += [1] * len(ids) + [0] * len(observation)
-        if turn.logprobs is not None:
-            rollout.logprobs = (rollout.logprobs or []) + turn.logprobs[: len(ids)] + [0.0] * len(observation)
+        async def search(query: str, wanted: int) -> tuple[list[Hit], float]:
+            with clock.searching():
+                return await searches(query, wanted)
 
-    def _decode(self, ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        async def episode(number: int, environment: Environment, stream: TokenStream) -> None:
+            try:
+                await play(environment, stream, search)
+            except SearchFailedError as error:
+                environment.fail(str(error))
+                stream.end()
+            rollouts[number] = Rollout(
+                stream.prompt_ids, stream.ids, stream.mask, stream.logprobs, environment.trajectory, stream.cut
+            )
+            if on_done:
+                on_done(number, environment.trajectory)
+
+        begun = []
+        for number, ((question, sample), seed) in enumerate(zip(tasks, seeds, strict=True)):
+            environment = Environment(self._retriever, self._config.limits(), template=self._template)
+            prompt = self._prompt(question, environment.begin(question, sample=sample, seed=seed))
+            room = self._config.context_tokens - len(prompt)
+            generate = partial(turns.turn, number)
+            begun.append((environment, TokenStream(self._tokenizer, prompt, room, self._config.turn_tokens, generate)))
+        with GatheredSearches(self._retriever) as searches:
+            await turns.play([episode(number, *each) for number, each in enumerate(begun)])
+        return [rollout for rollout in rollouts if rollout is not None]
+
+    def _prompt(self, question: Question, text: str) -> list[int]:
+        prompt = encode_prompt(self._tokenizer, self._config.layout, text)
+        if len(prompt) >= self._config.context_tokens:
+            raise FrescoError(
+                f"the prompt of question {question.id!r} has {len(prompt)} tokens, and agent.context_tokens is "
+                f"{self._config.context_tokens}; raise it"
+            )
+        return prompt
 
     def _seed_of(self, question: Question, sample: int, step: int) -> int:
         text = f"{self._seed}\0{step}\0{question.id}\0{sample}"

@@ -71,7 +71,7 @@ class SearchTraining:
             if all(members):
                 self._numbers[number // group] = self._mix.submit(members)
 
-        self._rollouts = self._roller.roll(tasks, step=trainer.state.global_step, on_done=on_done)
+        self._rollouts = self._roller.roll(tasks, step=trainer.state.global_step, on_done=on_done, on_again=ended.clear)
         self.asked = gather_object(list(dict.fromkeys(prompts)))
         self._check(trainer)
         seconds = self._roller.seconds

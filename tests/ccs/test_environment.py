@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs.agent.environment import Environment, Generation, Limits, step_all
+from ccs.agent.environment import Environment, Generation, Limits, Step
 from ccs.agent.protocol import AGENTS, write_prompt
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit, Trajectory, parse_trajectory
+from ccs.rollouts.episode import play as play_on
+from ccs.rollouts.searches import GatheredSearches
 from fresco.errors import FrescoError
 from tests.ccs.scripted import NILE, Shelf
 
@@ -251,14 +254,29 @@ def test_stepping_together_equals_stepping_alone(scripts: list[list[str]], passa
         alone.append(_timeless(environment.trajectory))
     shelf = Shelf()
     together = [Environment(shelf, limits) for _ in scripts]
-    for environment in together:
-        environment.reset(NILE)
-    rounds = 0
-    while playing := [number for number, environment in enumerate(together) if not environment.done]:
-        step_all([together[n] for n in playing], [scripts[n][rounds] for n in playing], shelf)
-        rounds += 1
+
+    class Said:
+        def __init__(self, script: list[str]) -> None:
+            self.turns = iter(script)
+
+        async def speak(self) -> tuple[str, Generation]:
+            return next(self.turns), Generation()
+
+        def hear(self, step: Step) -> bool:
+            return True
+
+    async def all_of_them() -> None:
+        for environment in together:
+            environment.begin(NILE)
+        await asyncio.gather(
+            *(play_on(each, Said(script), searches) for each, script in zip(together, scripts, strict=True))
+        )
+
+    with GatheredSearches(shelf, 1) as searches:
+        asyncio.run(all_of_them())
     assert [_timeless(environment.trajectory) for environment in together] == alone
-    assert len(shelf.asked) <= rounds * 3  # one search for each number of passages wanted
+    asked = sum(len(queries) for queries, _ in shelf.asked)
+    assert asked == sum(len(trajectory.searches) for trajectory in alone)
 
 
 def _timeless(trajectory: Trajectory) -> Trajectory:

@@ -14,19 +14,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import uuid4
 
 from ccs.agent import protocol
-from ccs.agent.environment import Environment, Generation, Step
+from ccs.agent.environment import Environment
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit
 from ccs.retrieve.client import RetrieverClient
-from ccs.training.tokens import kept_tokens
+from ccs.rollouts.episode import play
+from ccs.rollouts.searches import GatheredSearches, SearchFailedError
+from ccs.training.engines import Generated
+from ccs.training.stream import TokenStream
 from ccs.training.verl.settings import AGENT, RECORD, Settings, read_settings
 from fresco.errors import FrescoError
 
@@ -36,20 +38,6 @@ except ImportError as error:
     raise FrescoError(f"verl cannot be imported ({error}); pip install 'fresco-ccs[verl]'") from error
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Stream:
-    """What follows the prompt, in tokens."""
-
-    ids: list[int] = field(default_factory=list)
-    mask: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-    def append(self, ids: Sequence[int], mask: int, logprobs: Sequence[float] | None = None) -> None:
-        self.ids += ids
-        self.mask += [mask] * len(ids)
-        self.logprobs += [0.0] * len(ids) if logprobs is None else logprobs
 
 
 @dataclass
@@ -108,86 +96,47 @@ class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]
             # verl cuts longer ones from the left, with no more than a warning: the instructions would be gone.
             raise FrescoError(f"question {question.id!r}: its prompt fills data.max_prompt_length; raise that")
         environment = Environment(_client(self._settings), self._settings.limits())
-        environment.reset(question, sample=int(kwargs.get("session_id", 0)), model=self._model)
-        stream, clock = _Stream(), _Clock()
+        environment.begin(question, sample=int(kwargs.get("session_id", 0)), model=self._model)
+        clock = _Clock()
         request = uuid4().hex  # the same for all turns, so that they reach the server that has the prefix
-        spoken = told = 0
-        while not environment.done:
-            ids, logprobs = await self._generate(request, prompt_ids + stream.ids, sampling_params, clock, stream)
-            step = await self._step(environment, ids, len(prompt_ids) + len(stream.ids), clock)
-            spoken += 1
-            stream.append(*self._kept(ids, logprobs, step))
-            told += self._tell(environment, stream, step)
-        if not stream.ids:
-            stream.append([self.tokenizer.eos_token_id], 0)  # verl wants a token; this one counts for nothing
-        record = {RECORD: environment.trajectory.to_json(), "turn_scores": [], "tool_rewards": []}
+        generate = partial(self._generate, request, sampling_params, clock)
+        stream = TokenStream(self.tokenizer, prompt_ids, self._room, self._settings.turn_tokens, generate)
+        try:
+            await play(environment, stream, partial(self._search, clock))
+        except SearchFailedError as error:
+            environment.fail(str(error))
+            record = environment.trajectory
+            _log.warning("rollout %d of question %r left out: %s", record.sample, record.question_id, record.error)
+            raise
+        fields = {RECORD: environment.trajectory.to_json(), "turn_scores": [], "tool_rewards": []}
         return AgentLoopOutput(
             prompt_ids=prompt_ids,
             response_ids=stream.ids,
             response_mask=stream.mask,
             response_logprobs=stream.logprobs if clock.has_logprobs else None,
-            num_turns=1 + spoken + told,
+            num_turns=1 + stream.spoken + stream.told,
             metrics=AgentLoopMetrics(
                 generate_sequences=clock.generation, tool_calls=clock.retrieval, num_preempted=clock.preempted
             ),
-            extra_fields=clock.extra | record,
+            extra_fields=clock.extra | fields,
         )
 
     async def _generate(
-        self, request: str, context: list[int], sampling_params: Mapping[str, Any], clock: _Clock, stream: _Stream
-    ) -> tuple[list[int], list[float] | None]:
-        params = dict(sampling_params)
-        params["stop"] = list(protocol.TURN_ENDS)
-        params["max_tokens"] = min(self._settings.turn_tokens, self._room - len(stream.ids))
+        self, request: str, sampling_params: Mapping[str, Any], clock: _Clock, context: list[int], budget: int
+    ) -> Generated:
+        params = dict(sampling_params) | {"stop": list(protocol.TURN_ENDS), "max_tokens": budget}
         started = time.perf_counter()
         output = await self.server_manager.generate(request_id=request, prompt_ids=context, sampling_params=params)
         clock.note(output, time.perf_counter() - started)
-        ids = list(output.token_ids)[: params["max_tokens"]]
+        ids = list(output.token_ids)[:budget]
         if not ids or output.stop_reason == "aborted":
             raise FrescoError(f"the engine ended a turn without a token of it ({output.stop_reason})")
-        return ids, output.log_probs
+        return Generated(ids, list(output.log_probs) if output.log_probs else [0.0] * len(ids))
 
-    async def _step(self, environment: Environment, ids: list[int], context: int, clock: _Clock) -> Step:
-        step = environment.submit(self._decode(ids), Generation(context, len(ids)))
-        if step is not None:
-            return step
-        started = time.perf_counter()
-        try:
-            hits = await asyncio.get_running_loop().run_in_executor(
-                _threads(self._settings.searches_at_once),
-                _search,
-                _client(self._settings),
-                environment.query or "",
-                environment.wanted,
-            )
-        except FrescoError as error:
-            environment.fail(str(error))
-            record = environment.trajectory
-            _log.warning("rollout %d of question %r left out: %s", record.sample, record.question_id, record.error)
-            raise
-        seconds = time.perf_counter() - started
+    async def _search(self, clock: _Clock, query: str, wanted: int) -> tuple[list[Hit], float]:
+        hits, seconds = await _searches(self._settings, asyncio.get_running_loop())(query, wanted)
         clock.retrieval += seconds
-        return environment.receive(hits, seconds)
-
-    def _kept(self, ids: list[int], logprobs: Sequence[float] | None, step: Step) -> tuple[list[int], int, list[float]]:
-        count = kept_tokens(ids, step.reply, self._decode)
-        if not step.done and count and ids[count - 1] == self.tokenizer.eos_token_id:
-            count -= 1  # the stream goes on: an end within it would tell the policy that it does not
-        return ids[:count], 1, list(logprobs[:count]) if logprobs else [0.0] * count
-
-    def _tell(self, environment: Environment, stream: _Stream, step: Step) -> int:
-        if step.done:
-            return 0
-        observation = self.tokenizer.encode(step.observation, add_special_tokens=False)
-        room = self._room - len(stream.ids)
-        if len(observation) >= room:
-            observation = observation[:room]
-            environment.overflow()
-        stream.append(observation, 0)
-        return 1
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return hits, seconds
 
 
 def _read_row(row: Mapping[str, Any]) -> tuple[Question, list[dict[str, str]]]:
@@ -200,14 +149,7 @@ def _read_row(row: Mapping[str, Any]) -> tuple[Question, list[dict[str, str]]]:
     return Question(name, text), messages
 
 
-def _search(client: RetrieverClient, query: str, wanted: int) -> list[Hit]:
-    found = client.search([query], wanted)
-    if len(found) != 1:
-        raise FrescoError(f"the retriever answered 1 query with {len(found)} lists of passages")
-    return found[0]
-
-
-# verl makes a loop for every rollout, hundreds at once; connections and threads are the process's.
+# verl makes a loop for every rollout, hundreds at once; connections, threads and what waits are the process's.
 @lru_cache(maxsize=4)
 def _client(settings: Settings) -> RetrieverClient:
     assert settings.retriever is not None
@@ -215,5 +157,6 @@ def _client(settings: Settings) -> RetrieverClient:
 
 
 @lru_cache(maxsize=4)
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "search")
+def _searches(settings: Settings, _loop: asyncio.AbstractEventLoop) -> GatheredSearches:
+    """One for each event loop, to which what waits is bound."""
+    return GatheredSearches(_client(settings), settings.searches_at_once)

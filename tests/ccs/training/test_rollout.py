@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit
 from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.demo.world import World
+from ccs.training.engines import Generated
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.settings import AgentConfig
 from fresco.errors import FrescoError
@@ -168,3 +172,67 @@ def test_the_trainer_and_ccs_rollout_make_the_same_record(made: Made) -> None:
     assert [(turn.query, turn.answer, turn.fault, turn.hits) for turn in mine.turns] == [
         (turn.query, turn.answer, turn.fault, turn.hits) for turn in other.turns
     ]
+
+
+class Solo:
+    """An engine that is asked for each turn by itself, and lost its weights during the first episodes."""
+
+    def __init__(self, tokenizer: Any, say: Callable[[str], Awaitable[str]]) -> None:
+        self.tokenizer, self.say = tokenizer, say
+        self.begun = 0
+        self.seeds: list[int] = []
+
+    def prepare(self, trainer: Any) -> None: ...
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        yield
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def held(self) -> bool:
+        return self.begun > 1
+
+    async def turn(self, context: Any, budget: int, seed: int, *, greedy: bool) -> Generated:
+        self.seeds.append(seed)
+        text = await self.say(self.tokenizer.decode(context))
+        return Generated(self.tokenizer.encode(text, add_special_tokens=False)[:budget])
+
+
+def test_over_a_server_no_episode_waits_and_lost_weights_begin_all_again(made: Made) -> None:
+    world, index, tokenizer = made
+    first = world.facts[0].question
+    events: list[Any] = []
+    others_ended = [asyncio.Event()]
+
+    async def say(context: str) -> str:
+        if first in context and "<information>" not in context.partition(first)[2]:
+            await others_ended[0].wait()  # with a barrier between turns this never comes
+        return "<answer> x</answer>" if "</information>" in context.partition("?")[2] else "<search> a</search>"
+
+    def on_done(number: int, trajectory: Any) -> None:
+        events.append(number)
+        if set(events[-3:]) == {1, 2, 3}:
+            others_ended[0].set()
+
+    def on_again() -> None:
+        events.append("again")
+        others_ended[0] = asyncio.Event()  # one event loop each time
+
+    tasks = [(Question(str(n), world.facts[3 * n].question), 0) for n in range(4)]
+    config = AgentConfig(layout="plain", turns=2, top_k=1)
+    engine = Solo(tokenizer, say)
+    roller = BatchedRollouts(engine, index, tokenizer, config, template=PROMPT)
+    rollouts = roller.roll(tasks, on_done=on_done, on_again=on_again)
+    assert events.index("again") == 4 and events[3] == events[8] == 0 and len(events) == 9
+    assert engine.seeds[: len(engine.seeds) // 2] == engine.seeds[len(engine.seeds) // 2 :]
+    batched = BatchedRollouts(
+        Scripted(tokenizer, lambda context, turn: "<answer> x</answer>" if turn else "<search> a</search>"),
+        index,
+        tokenizer,
+        config,
+        template=PROMPT,
+    ).roll(tasks)
+    assert [(each.ids, each.mask) for each in rollouts] == [(each.ids, each.mask) for each in batched]
+    assert roller.seconds.generation > 0
