@@ -39,6 +39,7 @@ class Generated:
     logprobs: list[float] | None = None
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Generates turns."""
 

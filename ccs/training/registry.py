@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from fresco.io.registry import Registry
 
 if TYPE_CHECKING:
-    from ccs.training.engines import Engine
+    from ccs.training.engines import Engine, SoloEngine
 
-ENGINES: Registry[Engine] = Registry(
+ENGINES: Registry[Engine | SoloEngine] = Registry(
     "engine",
     flag="generation.engine",
     package="ccs.training",
     group="ccs.engines",
     columns=("server",),
-    members=("agree", "generate", "prepare"),
+    members=("prepare",),
     listing="ccs parts",
 )

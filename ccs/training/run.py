@@ -14,7 +14,7 @@ from ccs.agent.protocol import read_template, write_prompt
 from ccs.agent.question import Question
 from ccs.rewards.base import Reward
 from ccs.training.config import TrainConfig
-from ccs.training.engines import Engine
+from ccs.training.engines import Engine, SoloEngine
 from ccs.training.evaluate import Evaluator
 from ccs.training.journal import Journal
 from ccs.training.outcome import Outcome
@@ -255,10 +255,16 @@ def _open_retriever(config: TrainConfig) -> Any:
     return open_retriever(config.data.retriever, timeout=config.data.retriever_timeout)
 
 
-def open_engine(config: TrainConfig, tokenizer: Any, probe: Sequence[int], sync: Any) -> Engine:
+def open_engine(config: TrainConfig, tokenizer: Any, probe: Sequence[int], sync: Any) -> Engine | SoloEngine:
     """The engine that a configuration names."""
     chosen = config.generation
-    return ENGINES.open(chosen.engine, tokenizer=tokenizer, config=chosen, probe=probe, sync=sync)
+    engine = ENGINES.open(chosen.engine, tokenizer=tokenizer, config=chosen, probe=probe, sync=sync)
+    if not isinstance(engine, Engine | SoloEngine):
+        raise FrescoError(
+            f"generation.engine {chosen.engine}: it generates neither by `agree` and `generate` nor by `begin`, "
+            "`connected`, `turn` and `held`"
+        )
+    return engine
 
 
 def _open_sync(config: TrainConfig, folder: Path, probe: Sequence[int], tell: Tell) -> Any:
