@@ -1,7 +1,11 @@
 """BM25 over an inverted index on disk.
 
 Scores are those of rank-bm25's ``BM25Okapi`` (k1 1.5, b 0.75, epsilon 0.25), which reads every passage for every
-query; here a query reads the postings of its words alone. The library stays the reference (parity within 1e-9).
+query; here a query reads the postings of its words alone, and of common words only what can still matter. The library
+stays the reference (parity within 1e-9).
+
+What each posting adds to a score is kept beside it in single precision. That chooses the passages that may be among the
+first (:mod:`ccs.retrieve.maxscore`); their scores are then computed in double precision, word by word as asked.
 
 The index is made in shards, each a file of its own, so an interrupted build goes on with the next shard; then the
 shards are merged into one list of postings a word, memory-mapped.
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ccs.retrieve.maxscore import Postings, among_the_first
 from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
 from fresco.io.files import replacing, write_atomically
@@ -29,6 +35,9 @@ K1, B, EPSILON = 1.5, 0.75, 0.25  # rank-bm25's defaults
 _SHARD = 20_000  # passages
 _WORDS = "words.json"
 _ARRAYS = ("starts", "documents", "counts", "lengths")
+_IMPACTS, _MOST = "impacts", "most"
+_SMALL = 2000  # passages
+_POSTINGS = 1 << 22  # worked on at a time while building
 
 
 def build_bm25(folder: Path, passages: Passages, tell: Callable[[int], None]) -> None:
@@ -107,10 +116,14 @@ def _merge(folder: Path, shards: Sequence[Path]) -> None:
         for name, array in merged.items():
             array[to] = part[name]
         following[own] += part["sizes"]
-    for array in merged.values():
+    every_length = np.concatenate(lengths)
+    impacts = np.lib.format.open_memmap(folder / f"{_IMPACTS}.npy", "w+", np.float32, (int(starts[-1]),))
+    _fill_impacts(impacts, starts, merged["documents"], merged["counts"], every_length)
+    for array in (*merged.values(), impacts):
         array.flush()
+    np.save(folder / f"{_MOST}.npy", np.maximum.reduceat(impacts, starts[:-1]))
     np.save(folder / "starts.npy", starts)
-    np.save(folder / "lengths.npy", np.concatenate(lengths))
+    np.save(folder / "lengths.npy", every_length)
     write_atomically(folder / _WORDS, json.dumps(vocabulary, ensure_ascii=False))  # last: only now is it whole
 
 
@@ -130,15 +143,22 @@ class Bm25Index:
     """
 
     def __init__(self, folder: Path) -> None:
-        starts, documents, counts, lengths = (
-            read_array(folder / f"{name}.npy", "run `ccs index` again", mapped=True) for name in _ARRAYS
-        )
-        self._starts, self._documents, self._counts = starts, documents, counts
+        def mapped(name: str) -> npt.NDArray[Any]:
+            # A view without the memmap's class, whose slices cost more than many lists of postings.
+            return np.asarray(read_array(folder / f"{name}.npy", "run `ccs index` again", mapped=True))
+
+        self._starts, self._documents, self._counts, lengths = map(mapped, _ARRAYS)
         vocabulary = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
         self._place = {word: number for number, word in enumerate(vocabulary)}
-        self._idf = _idf(np.diff(starts), len(lengths))
-        # What a passage's length does to the count of a word in it.
-        self._norm = K1 * (1 - B + B * lengths / (lengths.sum() / len(lengths) or 1))
+        self._idf = _idf(np.diff(self._starts), len(lengths))
+        self._norm = _norm(lengths)
+        if (folder / f"{_MOST}.npy").exists():
+            self._impacts, self._most = mapped(_IMPACTS), mapped(_MOST)
+        else:  # an index that an earlier version made
+            self._impacts = np.empty(len(self._documents), np.float32)
+            _fill_impacts(self._impacts, self._starts, self._documents, self._counts, lengths)
+            self._most = np.maximum.reduceat(self._impacts, self._starts[:-1])
+        self._own = threading.local()
 
     def search(self, queries: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """For each query at most ``k`` passages that hold one of its words: number and score, best first.
@@ -147,22 +167,75 @@ class Bm25Index:
         """
         return [self._search(query, k) for query in queries]
 
-    def _search(self, query: str, k: int) -> list[tuple[int, float]]:
+    def search_plainly(self, query: str, k: int) -> list[tuple[int, float]]:
+        """One query of :meth:`search` by every posting of its words in double precision: the reference."""
         scores = np.zeros(len(self._norm))
         held = np.zeros(len(self._norm), bool)
-        for word, times in Counter(words(query)).items():
-            if (place := self._place.get(word)) is None:
-                continue
-            own = slice(self._starts[place], self._starts[place + 1])
-            documents, counts = np.asarray(self._documents[own]), self._counts[own]
+        for place, times in self._asked(query):
+            own = self._range(place)
+            documents, counts = self._documents[own], self._counts[own]
             scores[documents] += times * self._idf[place] * (counts * (K1 + 1) / (counts + self._norm[documents]))
             held[documents] = True
         found = np.flatnonzero(held)
-        if len(found) > k:  # all that reach the k-th score, so that the order of the corpus decides between equals
-            least = np.partition(scores[found], len(found) - k)[len(found) - k]
-            found = found[scores[found] >= least]
         order = found[np.argsort(-scores[found], kind="stable")][:k]
         return [(int(number), float(scores[number])) for number in order]
+
+    def _search(self, query: str, k: int) -> list[tuple[int, float]]:
+        asked = self._asked(query)
+        # Of a few passages a word's weight may be below 0, where no bound holds; and bounds cost more than they spare.
+        if not asked or len(self._norm) < _SMALL or min(self._idf[place] for place, _ in asked) <= 0:
+            return self.search_plainly(query, k)
+        if not hasattr(self._own, "sums"):
+            self._own.sums = np.zeros(len(self._norm), np.float32)  # this thread's
+        lists = [
+            Postings(self._documents[own], self._impacts[own], times, float(self._most[place]))
+            for place, times in asked
+            for own in (self._range(place),)
+        ]
+        numbers = np.sort(among_the_first(lists, k, self._own.sums))
+        scores = np.zeros(len(numbers))
+        norm = self._norm[numbers]
+        for place, times in asked:
+            own = self._range(place)
+            documents = self._documents[own]
+            at = np.searchsorted(documents, numbers)
+            at[at == len(documents)] = 0
+            here = documents[at] == numbers
+            counts = self._counts[own][at[here]]
+            scores[here] += times * self._idf[place] * (counts * (K1 + 1) / (counts + norm[here]))
+        order = np.argsort(-scores, kind="stable")[:k]
+        return list(zip(numbers[order].tolist(), scores[order].tolist(), strict=True))
+
+    def _asked(self, query: str) -> list[tuple[int, int]]:
+        """Place and number of each word that the index knows, in the query's order."""
+        counted = Counter(words(query)).items()
+        return [(self._place[word], times) for word, times in counted if word in self._place]
+
+    def _range(self, place: int) -> slice:
+        return slice(int(self._starts[place]), int(self._starts[place + 1]))
+
+
+def _norm(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """What a passage's length does to the count of a word in it."""
+    return np.asarray(K1 * (1 - B + B * lengths / (lengths.sum() / len(lengths) or 1)))
+
+
+def _fill_impacts(
+    impacts: npt.NDArray[np.float32],
+    starts: npt.NDArray[np.int64],
+    documents: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.int64],
+) -> None:
+    """What each posting adds to the score of a query with its word once, some words at a time."""
+    idf, norm = _idf(np.diff(starts), len(lengths)), _norm(lengths)
+    word = 0
+    while word < len(idf):
+        end = max(word + 1, int(np.searchsorted(starts, starts[word] + _POSTINGS, side="right")) - 1)
+        own = slice(int(starts[word]), int(starts[end]))
+        weights = np.repeat(idf[word:end], np.diff(starts[word : end + 1]))
+        impacts[own] = weights * (counts[own] * (K1 + 1) / (counts[own] + norm[documents[own]]))
+        word = end
 
 
 def _idf(frequencies: npt.NDArray[np.int64], passages: int) -> npt.NDArray[np.float64]:

@@ -27,6 +27,7 @@ STUDIES = [
     ("table1", ["--work", "{work}/table1", "--model", "nothing=seq2seq:./absent", "--model", "words=bm25"], False),
     ("step_cost", ["{work}/training"], False),
     ("rollout_speed", [], False),
+    ("lexical_speed", ["--work", "{work}/lexical"], True),
     ("search_training", ["{work}/variants"], False),
     ("search_vs_peers", ["--without-gepa"], False),
     ("search_overhead", [], False),
