@@ -129,6 +129,7 @@ def rollout(
     limit: int | None = None,
     agent: str = "search",
     prompt: Place | None = None,
+    begin: str | None = None,
     format: str = "ccs",  # noqa: A002 - the option's name
     samples: int = 1,
     max_turns: int = 4,
@@ -155,7 +156,8 @@ def rollout(
         out: File of the trajectories; a run that was stopped goes on from it. None keeps them in memory alone.
         limit: Only the first so many questions of each source.
         agent: One of :data:`ccs.agent.protocol.AGENTS`.
-        prompt: File of another prompt, with ``{question}`` in it.
+        prompt: File of another prompt, with ``{question}`` in it; ``few-shot`` is ours with examples.
+        begin: ``think`` or ``search``: every turn begins with this tag, and the model goes on from there.
         format: How turns are written and read: ``ccs``, or ``search-r1`` for its published checkpoints.
         samples: Trajectories of each question.
         max_turns: Turns that may search; one more may only answer.
@@ -191,7 +193,7 @@ def rollout(
         passages=max_passages,
         observation_characters=observation_characters,
     )
-    sampling = Sampling(api, max_tokens, temperature, seed)
+    sampling = Sampling(api, max_tokens, temperature, seed, f"<{begin}>" if begin else "")
     open_format(format, agent)
     template = read_template(Path(prompt)) if prompt else None
     asked, sources = as_questions(questions, limit=limit)

@@ -23,6 +23,10 @@ AGENTS = ("search", "rag", "cot", "direct")
 UNSEARCHING_AGENTS = ("cot", "direct")
 #: Agents that were published without tags: a reply without them is their answer.
 PLAIN_AGENTS = ("rag", "cot", "direct")
+#: Name of the prompt with examples, for small models and base models.
+FEW_SHOT = "few-shot"
+#: What a turn may be made to begin with.
+BEGINNINGS = ("", "<think>", "<search>")
 #: Characters of an information block that each passage needs at least, to say anything.
 SHORTEST_PASSAGE = 80
 
@@ -103,11 +107,13 @@ def write_prompt(agent: str, question: str, template: str | None = None) -> str:
 
 
 def read_template(path: Path) -> str:
-    """The text of another prompt.
+    """The text of another prompt: a file, or :data:`FEW_SHOT` by its name.
 
     Raises:
         FrescoError: it cannot be read, or has no place for the question.
     """
+    if str(path) == FEW_SHOT:
+        path = _PROMPTS / "few_shot.txt"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -51,7 +51,17 @@ def add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
         help="search as it likes (default); rag: one search with the question, then answer; cot: think, then answer; "
         "direct: answer at once",
     )
-    agent.add_argument("--prompt", metavar="FILE", help="another prompt, with {question} in it")
+    agent.add_argument(
+        "--prompt",
+        metavar="FILE|few-shot",
+        help="another prompt, with {question} in it; few-shot: ours with examples, for small models",
+    )
+    agent.add_argument(
+        "--begin",
+        choices=("think", "search"),
+        help="every turn begins with this tag, and the model goes on from there (vLLM; any server with --api "
+        "completions)",
+    )
     agent.add_argument(
         "--format",
         choices=("ccs", "search-r1"),

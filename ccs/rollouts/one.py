@@ -43,14 +43,19 @@ class Sampling:
         max_tokens: Of one turn.
         temperature: 0 for the likeliest turn; all samples of a question are then alike.
         seed: From it, the question's id and the sample's number, every rollout derives a seed of its own.
+        begin: What every turn begins with, one of :data:`ccs.agent.protocol.BEGINNINGS`; the model goes on from there
+            (with ``chat`` and ``continue`` by vLLM's ``continue_final_message``).
     """
 
     api: str = "chat"
     max_tokens: int = 500
     temperature: float = 1.0
     seed: int = 0
+    begin: str = ""
 
     def __post_init__(self) -> None:
+        if self.begin not in protocol.BEGINNINGS:
+            raise FrescoError(f"a turn begins with {self.begin!r}; it may with {', '.join(protocol.BEGINNINGS[1:])}")
         if self.api not in APIS:
             raise FrescoError(f"api is {self.api!r}; it is one of {', '.join(APIS)}")
 
@@ -75,13 +80,14 @@ class _Context:
         """The same with a turn that the model has begun."""
         return _Context(self.prompt, [*self.exchanges, (begun, "")])
 
-    def messages(self, api: str) -> list[dict[str, str]]:
+    def messages(self, api: str, begun: str = "") -> list[dict[str, str]]:
         turns = [("user", self.prompt)]
         if api == "chat":
             for reply, observation in self.exchanges:
                 turns += [("assistant", reply), ("user", observation.strip())]
-        elif self.exchanges:
-            turns.append(("assistant", self.said))
+            turns += [("assistant", begun)] if begun else []
+        elif self.exchanges or begun:
+            turns.append(("assistant", self.said + begun))
         return [{"role": role, "content": content} for role, content in turns]
 
 
@@ -114,8 +120,9 @@ class _Served:
 
     async def _generate(self, most: int) -> tuple[str, Generation]:
         started = time.perf_counter()
-        answer = await self._ask(self._context, most)
-        text, usage = _closed(answer), dict(answer.usage)
+        begin = self._sampling.begin
+        answer = await self._ask(self._context, most, begin)
+        text, usage = _closed(answer, begin), dict(answer.usage)
         # A stop string that a thought quotes is not the end of the turn, where the server can go on from a text.
         while self._sampling.api != "chat" and text.endswith(protocol.TURN_ENDS) and self._form.is_open(text):
             written = usage.get("completion_tokens", most)
@@ -128,14 +135,14 @@ class _Served:
         cut = answer.finish_reason == "length"
         return text, Generation(usage.get("prompt_tokens"), usage.get("completion_tokens"), seconds, cut)
 
-    async def _ask(self, context: _Context, most: int) -> ChatAnswer:
+    async def _ask(self, context: _Context, most: int, begun: str = "") -> ChatAnswer:
         api = self._sampling.api
         options = {**self._options, "max_tokens": most}
         if api == "completions":
-            return await self._client.completions_async(context.prompt + context.said, **options)
+            return await self._client.completions_async(context.prompt + context.said + begun, **options)
         going_on: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
-        more = going_on if api == "continue" and context.exchanges else {}
-        return await self._client.chat_async(context.messages(api), **options, **more)
+        more = going_on if begun or (api == "continue" and context.exchanges) else {}
+        return await self._client.chat_async(context.messages(api, begun), **options, **more)
 
 
 async def roll_out(
@@ -180,18 +187,19 @@ async def roll_out(
     return environment.trajectory
 
 
-def _closed(answer: ChatAnswer) -> str:
-    """The turn with the closing tag that servers cut off with the stop string.
+def _closed(answer: ChatAnswer, begun: str = "") -> str:
+    """The turn, from what it was made to begin with, to the closing tag that servers cut off with the stop string.
 
     vLLM says which stop string it met. Where a server does not say, a turn that stopped within an action is taken to
     have been closed: the end-of-sequence token there cannot be told from a stop string.
     """
     choice: Mapping[str, Any] = answer.raw["choices"][0]
-    if answer.text.rstrip().endswith(protocol.TURN_ENDS) or answer.finish_reason != "stop":
-        return answer.text
+    text = begun + answer.text
+    if text.rstrip().endswith(protocol.TURN_ENDS) or answer.finish_reason != "stop":
+        return text
     if "stop_reason" in choice:
         met = choice["stop_reason"]
-        return answer.text + met if met in protocol.TURN_ENDS else answer.text
-    opened = max(("search", "answer"), key=lambda name: answer.text.rfind(f"<{name}>"))
-    unclosed = answer.text.rfind(f"<{opened}>") > answer.text.rfind(f"</{opened}>")
-    return f"{answer.text}</{opened}>" if unclosed else answer.text
+        return text + met if met in protocol.TURN_ENDS else text
+    opened = max(("search", "answer"), key=lambda name: text.rfind(f"<{name}>"))
+    unclosed = text.rfind(f"<{opened}>") > text.rfind(f"</{opened}>")
+    return f"{text}</{opened}>" if unclosed else text

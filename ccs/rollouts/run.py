@@ -53,7 +53,9 @@ class RolloutPlan:
         """The same as a mapping, for the record. Addresses are left out: servers move."""
         prompt = hashlib.sha256(write_prompt(self.agent, "", self.template).encode()).hexdigest()
         settings = {"agent": self.agent, "model": model, **asdict(self.limits), **asdict(self.sampling)}
-        own = {} if self.form == "ccs" else {"format": self.form}  # files that are older than formats go on
+        if not self.sampling.begin:  # files that are older than an option go on
+            del settings["begin"]
+        own = {} if self.form == "ccs" else {"format": self.form}
         return {**settings, **own, "prompt_sha256": prompt}
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccs.agent import protocol
-from ccs.agent.protocol import escape, read_reply, write_information, write_prompt
+from ccs.agent.protocol import FEW_SHOT, escape, read_reply, read_template, write_information, write_prompt
 from ccs.agent.trajectory import Hit
 from ccs.rewards.mask import TAGS as MASK_TAGS
 from ccs.rewards.mask.queries import BLANK, SHARED
@@ -199,3 +201,15 @@ def test_an_engine_that_stops_and_one_that_does_not_give_the_same_action(text: s
     ends = [text.find(tag) + len(tag) for tag in protocol.TURN_ENDS if tag in text]
     stopped, full = read_reply(text[: min(ends)] if ends else text), read_reply(text)
     assert (stopped.text, stopped.query, stopped.answer) == (full.text, full.query, full.answer)
+
+
+def test_the_examples_of_the_prompt_keep_the_protocol_and_name_nothing_real() -> None:
+    text = read_template(Path(FEW_SHOT))
+    examples = text.split("Two examples")[1].split("Question: {question}")[0]
+    turns = re.findall(r"<think>.*?</(?:search|answer)>", examples, re.DOTALL)
+    assert len(turns) == 5
+    replies = [read_reply(turn) for turn in turns]
+    assert [reply.fault for reply in replies] == [None] * 5
+    answers = [reply.answer for reply in replies if reply.answer is not None]
+    assert len(answers) == 2
+    assert all(re.fullmatch(r"[A-Z]+-\d", answer) for answer in answers), "a small model gives an example's answer"

@@ -82,6 +82,24 @@ def test_a_stop_string_that_a_thought_quotes_does_not_end_the_turn(api_name: str
     assert seen.endswith("".join(QUOTING[:2]))
 
 
+@pytest.mark.parametrize("wire", [as_vllm, as_openai])
+@pytest.mark.parametrize("api_name", ["chat", "continue", "completions"])
+def test_a_turn_that_is_begun_for_the_model(api_name: str, wire: Any) -> None:
+    said = ("Nile</search>", "Lake Victoria</search>", "a</search><answer>Lake Victoria</answer>")
+    with model(turns(*said, wire=wire)) as (api, client):
+        trajectory = roll_out(client, Shelf(), NILE, 0, sampling=Sampling(api_name, 50, begin="<search>"))
+    assert [turn.query for turn in trajectory.turns[:2]] == ["Nile", "Lake Victoria"]
+    assert trajectory.turns[0].text == "<search>Nile</search>"
+    for body in api.bodies():
+        if api_name == "completions":
+            assert body["prompt"].endswith("<search>")
+            continue
+        assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+        assert (body["messages"][-1]["role"], body["messages"][-1]["content"][-8:]) == ("assistant", "<search>")
+    with pytest.raises(FrescoError, match="a turn begins with '<answer>'; it may with <think>, <search>"):
+        Sampling(begin="<answer>")
+
+
 def test_what_the_model_reads() -> None:
     with model(turns(*TEXTS)) as (api, client):
         roll_out(client, Shelf(), NILE, 0)
