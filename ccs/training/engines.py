@@ -19,11 +19,15 @@ from ccs.training.registry import ENGINES
 from ccs.training.settings import GenerationConfig
 from fresco.errors import FrescoError
 
+#: The engine whose server gets its weights from TRL's client, and the names it goes by.
+VLLM_NCCL = "vllm-nccl"
+SERVED_BY_NCCL = (VLLM_NCCL, "trl-vllm-serve")
 #: Sent with each request: vLLM takes what is not sent from the model's own generation_config (Qwen2.5: 0.8, 20, 1.05).
 UNBENT = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0} | {
     "frequency_penalty": 0.0
 }
-_PROBED = 16  # tokens of vLLM's that are compared at the start
+#: Tokens that vLLM samples at the start, to be compared.
+SAMPLED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,14 @@ def _open_vllm_server(_arguments: str, tokenizer: Any, config: GenerationConfig,
 
 
 @ENGINES.register(
-    "trl-vllm-serve", "a server of `trl vllm-serve`, weights by NCCL", needs="vLLM, GPUs of its own", server="needed"
+    VLLM_NCCL, "a plain vLLM server, weights by NCCL (TRL's client)", needs="vLLM, GPUs of its own", server="needed"
+)
+def _open_nccl(_arguments: str, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> TrlVllmEngine:
+    return TrlVllmEngine(tokenizer, config, probe)
+
+
+@ENGINES.register(
+    "trl-vllm-serve", f"the name of {VLLM_NCCL} in configurations before 0.3", needs="the same", server="needed"
 )
 def _open_trl_server(_arguments: str, tokenizer: Any, config: GenerationConfig, probe: Sequence[int]) -> TrlVllmEngine:
     return TrlVllmEngine(tokenizer, config, probe)
@@ -303,7 +314,7 @@ def read_completion(raw: Any, shown: str) -> Generated:
 
 
 class TrlVllmEngine:
-    """vLLM as TRL runs it: ``trl vllm-serve`` with weights by NCCL, or in the trainer's own process.
+    """vLLM as TRL runs it: its own server, which gets the weights by NCCL, or in the trainer's process.
 
     In server mode every call is collective: all processes ask together, as often as the slowest needs, and those with
     fewer contexts add idle ones.
@@ -345,7 +356,7 @@ class TrlVllmEngine:
         return together(self._trainer.accelerator, budgets)
 
     def _compare(self) -> None:
-        [turn] = self.generate([self._probe], [_PROBED], [0], greedy=False, agreed=alone([_PROBED]))
+        [turn] = self.generate([self._probe], [SAMPLED], [0], greedy=False, agreed=alone([SAMPLED]))
         mine = log_probabilities(self._trainer, self._probe + turn.ids, temperature=self._config.temperature)
         difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
         if not difference <= self._tolerance:

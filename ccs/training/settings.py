@@ -76,7 +76,7 @@ class GenerationConfig:
 
     engine: str = setting(
         "transformers: the trainer itself; vllm-server: a plain vLLM server, weights through a shared folder; "
-        "trl-vllm-serve: a server of `trl vllm-serve`, weights by NCCL; vllm-colocate: vLLM in the trainer's process",
+        "vllm-nccl: the same, weights by NCCL; vllm-colocate: vLLM in the trainer's process",
         "transformers",
     )
     server: str | None = setting("URL of the server", None)

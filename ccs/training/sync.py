@@ -5,7 +5,8 @@ which opens ``/collective_rpc``: keep such a server off public networks.
 
 What goes wrong silently elsewhere is measured here. After each renewal the log-probabilities of a fixed text are
 compared between trainer and server, and a difference stops the training; :mod:`ccs.training.agreement` says how the
-start is proved. (vLLM 0.31 leaves the head of a model with tied embeddings as it was; the comparison finds it.)
+start is proved, with tokens that are sampled at the training temperature beside the fixed ones. (vLLM 0.31 leaves the
+head of a model with tied embeddings as it was; the comparison finds it.)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
+from ccs.training.engines import SAMPLED, UNBENT, read_completion
 from ccs.training.processes import any_of, sharded
 from ccs.training.settings import GenerationConfig
 from ccs.training.weights import whole_state
@@ -62,6 +64,7 @@ class FolderSync:
         self._probe = list(probe)
         self._tolerance = config.tolerance if config.tolerance is not None else TOLERANCES[dtype]
         self._patience = config.patience
+        self._temperature = config.temperature
         self._tell = tell
         self._client = httpx.Client(timeout=config.timeout)
         self._exchange, self._timeout = bind(self._client), config.timeout
@@ -144,9 +147,24 @@ class FolderSync:
             )
 
     def _prove(self, trainer: Any) -> None:
-        """Change the head, send it, and see that the server follows."""
+        """Change the head, send it, and see that the server follows, also in what it says of the tokens it samples."""
         with nudged(trainer.accelerator.unwrap_model(trainer.model)):
             self._push(trainer)
+            if trainer.accelerator.is_main_process:
+                self._compare_sampled(trainer)
+
+    def _compare_sampled(self, trainer: Any) -> None:
+        body = {"model": self._model, "prompt": self._probe, "max_tokens": SAMPLED, "temperature": self._temperature}
+        answer = self._post("v1/completions", body | UNBENT | {"logprobs": 0, "return_token_ids": True, "seed": 0})
+        turn = read_completion(answer.json(), self._url)
+        mine = log_probabilities(trainer, self._probe + turn.ids, temperature=self._temperature)
+        difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
+        if not difference <= self._tolerance:
+            raise FrescoError(
+                f"{self._url}: log-probabilities of sampled tokens differ from the trainer's by {difference:.2g}, and "
+                f"{self._tolerance:g} is allowed (generation.tolerance): start vLLM with --logprobs-mode "
+                "processed_logprobs, which gives them at the temperature of sampling"
+            )
 
     def _compare(self, mine: Sequence[float]) -> float:
         body = {"model": self._model, "prompt": self._probe, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}

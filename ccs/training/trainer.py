@@ -15,6 +15,7 @@ from typing import Any
 
 from ccs.agent.question import Question
 from ccs.training.config import TrainConfig
+from ccs.training.engines import SERVED_BY_NCCL
 from ccs.training.rewards import Rewarded, RewardMix
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.settings import ModelConfig
@@ -156,10 +157,10 @@ def build_trainer(
     accumulation = _accumulation(config, int(os.environ.get("WORLD_SIZE", "1")))
     engine = config.generation.engine
     vllm: dict[str, Any] = {}
-    if engine in ("trl-vllm-serve", "vllm-colocate"):
+    if engine in (*SERVED_BY_NCCL, "vllm-colocate"):
         stops = {"stop": ["</search>", "</answer>"], "include_stop_str_in_output": True}
         vllm = {"use_vllm": True, "generation_kwargs": stops}
-        if engine == "trl-vllm-serve":
+        if engine in SERVED_BY_NCCL:
             vllm |= {"vllm_mode": "server", "vllm_server_base_url": config.generation.server}
         else:
             vllm |= {"vllm_mode": "colocate", "vllm_max_model_length": config.agent.context_tokens}

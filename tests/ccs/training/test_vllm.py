@@ -115,6 +115,15 @@ def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     assert max(differences) < 1e-3, "tokens were sampled by other weights than those that are trained"
 
 
+def test_raw_log_probabilities_at_another_temperature_stop_the_training(
+    folder: Path, server: str, tmp_path: Path
+) -> None:
+    """This server gives them as the model has them, which the ratio of the loss would take for another policy."""
+    config = config_of(folder, server, "generation.temperature=0.6")
+    with pytest.raises(FrescoError, match="start vLLM with --logprobs-mode processed_logprobs"):
+        train(config, tmp_path / "out", rewards=[(1.0, Long())])
+
+
 def test_greedy_rollouts_agree_with_transformers(folder: Path, server: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
