@@ -29,23 +29,20 @@ from training_rewards import (
     RuleJudge,
     Shuffled,
     open_bottleneck_without_mask,
-    train_reconstructor,
 )
 from transformers import TrainerCallback
 
-from ccs.retrieve.index import open_index
 from ccs.rewards.base import Reward
 from ccs.rewards.baselines import ConstitutionalJudge
 from ccs.rewards.config import RewardConfig, open_bottleneck, open_reward, parse_config
 from ccs.rewards.cycle import CycleReward
 from ccs.rewards.gates import Gated, Gates
-from ccs.rewards.likelihood import LikelihoodReward
 from ccs.rewards.reconstruct import Identity
 from ccs.rewards.similarity import open_similarity
 from ccs.training.config import TrainConfig, read_train_config
 from ccs.training.demo import prepare
-from ccs.training.demo.model import make_model
-from ccs.training.demo.world import make_world
+from ccs.training.demo.reader import FOLDER as READER
+from ccs.training.demo.reader import open_reconstruction
 from ccs.training.run import open_tokenizer, train
 from fresco.io.files import write_atomically
 
@@ -61,6 +58,7 @@ class Setting:
     seed: int
     tokenizer: Any
     world_folder: Path
+    changes: Sequence[str]
     policy: list[Any]  # the trainer's model, once there is one
 
 
@@ -98,19 +96,9 @@ def _judge(_: Setting) -> Reward:
 
 
 def _likelihood(setting: Setting) -> Reward:
-    path = setting.world_folder / "reconstructor.pt"
-    model = make_model(setting.tokenizer, setting.seed + 1000)
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
-    else:
-        demo = setting.config.demo
-        assert demo is not None
-        world = make_world(demo.people, demo.held_out, demo.seed)
-        index = open_index(setting.world_folder / "index")
-        train_reconstructor(world, index, setting.tokenizer, model, 400, setting.seed)
-        torch.save(model.state_dict(), path)
-    frozen = LocalModel("small, frozen", setting.tokenizer, model.eval)
-    return Gated(LikelihoodReward(open_bottleneck(RewardConfig()), frozen))  # type: ignore[arg-type]
+    """The reward of the preset demo-reconstruction."""
+    prepare(read_train_config("demo-reconstruction", setting.changes), setting.world_folder, print)
+    return Gated(open_reconstruction(setting.world_folder / READER))
 
 
 #: Name of each variant, what it is, and its reward.
@@ -153,7 +141,7 @@ def run(work: Path, variant: str, seed: int, changes: Sequence[str]) -> dict[str
     ready = prepare(config, shared, print)
     if not (folder / "demo" / "done.json").exists():
         shutil.copytree(shared, folder / "demo", dirs_exist_ok=True)
-    setting = Setting(config, seed, open_tokenizer(ready), shared, [])
+    setting = Setting(config, seed, open_tokenizer(ready), shared, [*seeds, *changes], [])
     reward = VARIANTS[variant][1](setting)
     started = time.perf_counter()
     outcome = train(config, folder, rewards=[(1.0, reward)], tell=print, callbacks=[_Policy(setting.policy)])

@@ -21,10 +21,9 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck
-from ccs.rewards.likelihood import BEFORE_QUESTION, PromptScorer
+from ccs.rewards.likelihood import PromptScorer
 from ccs.rewards.mask import MaskOptions, Span
 from ccs.training.demo.model import PROMPT
-from ccs.training.demo.world import World
 from fresco.clients.chat_answer import ChatAnswer
 
 
@@ -148,36 +147,3 @@ class RuleJudge:
 
     def close(self) -> None:
         """Nothing to end."""
-
-
-def train_reconstructor(world: World, retriever: Any, tokenizer: Any, model: Any, steps: int, seed: int) -> Any:
-    """Teach a small model which question a trace belongs to: the frozen model of the likelihood reward.
-
-    Its traces are the pages of training facts; it sees no held-out person, no rollout and no answer.
-    """
-    from ccs.rewards.bottleneck import Step, Trace
-
-    draw = random.Random(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
-    pad = tokenizer.pad_token_id
-    model.train()
-    for _ in range(steps):
-        rows = []
-        for _ in range(24):
-            fact = draw.choice(world.facts)
-            hits = retriever.search([f"{fact.name} {fact.relation}"], 1)[0]
-            text = Trace((Step("[PERSON]", tuple(hits)),)).render() if draw.random() < 0.9 else "(nothing)"
-            before = tokenizer.encode(BEFORE_QUESTION.replace("{trace}", text), add_special_tokens=False)
-            rows.append((before, tokenizer.encode(one_line(fact.question), add_special_tokens=False)))
-        longest = max(len(before) + len(after) for before, after in rows)
-        ids = torch.tensor([one + two + [pad] * (longest - len(one) - len(two)) for one, two in rows])
-        labels = torch.full_like(ids, -100)
-        for number, (before, after) in enumerate(rows):
-            labels[number, len(before) : len(before) + len(after)] = torch.tensor(after)
-        loss = model(input_ids=ids, attention_mask=(ids != pad).long(), labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return model.eval()

@@ -151,5 +151,7 @@ class DemoConfig:
 
     people: int = setting("of the made-up world; each has three facts", 220)
     held_out: int = setting("of them whose questions are never trained on", 60)
-    warm_up_steps: int = setting("supervised, on poor traces", 500)
+    warm_up_steps: int = setting(
+        "supervised, on poor traces; four fifths as many teach the reader of demo-reconstruction", 500
+    )
     seed: int = setting("of the world and the first weights", 0)

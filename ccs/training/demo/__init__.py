@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from ccs.training.config import TrainConfig
+from ccs.training.demo.reader import SPEC
 from fresco.io.files import write_atomically
+
+_OTHER_SEED = 1000
 
 
 def prepare(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> TrainConfig:
@@ -28,6 +31,8 @@ def prepare(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> T
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
         _make(config, folder, tell)
         write_atomically(done, wanted)
+    if any(isinstance(each, Mapping) and each.get("reward") == SPEC for each in config.rewards):
+        _make_reader(config, folder, tell)
     data = replace(
         config.data,
         train=(str(folder / "train.jsonl"),),
@@ -62,3 +67,32 @@ def _make(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> Non
             progress("warming up", done, demo.warm_up_steps)
     torch.random.set_rng_state(state)
     save(model, tokenizer, folder / "model")
+
+
+def _make_reader(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> None:
+    """The frozen model of the reward, where it is not there yet; it is made like the policy, from another seed."""
+    import torch
+
+    from ccs.retrieve.index import open_index
+    from ccs.training.demo.model import make_model, make_tokenizer, save
+    from ccs.training.demo.reader import FOLDER, teach
+    from ccs.training.demo.world import make_world
+    from fresco.terminal.progress import progress_bars
+
+    demo = config.demo
+    assert demo is not None
+    done, wanted = folder / "reader.json", json.dumps(asdict(demo))
+    if done.exists() and done.read_text(encoding="utf-8") == wanted:
+        return
+    world = make_world(demo.people, demo.held_out, demo.seed)
+    tell("demo: teaching a small frozen model which question a page belongs to")
+    tokenizer = make_tokenizer(world)
+    state = torch.random.get_rng_state()
+    model = make_model(tokenizer, demo.seed + _OTHER_SEED)
+    steps = demo.warm_up_steps * 4 // 5
+    with progress_bars() as progress:
+        for number in teach(model, tokenizer, world, open_index(folder / "index"), steps, demo.seed):
+            progress("teaching the reader", number, steps)
+    torch.random.set_rng_state(state)
+    save(model, tokenizer, folder / FOLDER)
+    write_atomically(done, wanted)
