@@ -86,6 +86,31 @@ def test_leak_on_held_out_sentences(embedded):
         assert left / wanted <= most
 
 
+@pytest.mark.parametrize("write", [str, str.lower, str.upper], ids=["as written", "lower", "upper"])
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("Ludwig van Beethoven", "{} birthplace"),
+        ("Jean-Luc Picard", "actor who plays {}"),
+        ("J.K. Rowling", "books by {}"),
+        ("New York City", "flights to {}"),
+        ("McDonald's", "{} headquarters"),
+        ("Beyoncé", "husband of {}"),
+        ("São Paulo", "population of {}"),
+        ("Barack_Obama", "wife of {}"),
+        ("GPT-4", "{} release date"),
+        ("May 5 2020", "what happened on {}"),
+    ],
+)
+def test_a_name_is_masked_however_it_is_written(embedded, name, query, write):
+    """No way of writing a name in capitals or without may carry it through the bottleneck."""
+    [masked] = mask_queries([query.format(write(name))], None, embedded)
+    kept = re.sub(r"\[[A-Z_0-9]+\]", " ", masked).casefold()
+    parts = [part for part in re.split(r"[\W_]+", name.casefold()) if len(part) > 1]
+    assert not [part for part in parts if part in re.split(r"[\W_]+", kept)]
+    assert set(query.replace("{}", "").split()) <= set(masked.replace("]'s", "] 's").split())
+
+
 def test_opening_a_masker_of_rules_imports_no_model_library():
     code = "import sys; from ccs.rewards.mask import open_masker; open_masker('patterns+words').spans(['Obama']); "
     code += "sys.exit(any(name in sys.modules for name in ('torch', 'spacy', 'transformers')))"
