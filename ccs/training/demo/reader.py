@@ -51,7 +51,7 @@ class Reader(PromptScorer):
         for start in range(0, len(wanted), 4 * _BATCH):
             part = wanted[start : start + 4 * _BATCH]
             rows = [
-                (self._encode(each.template.replace("{trace}", each.trace.render(characters))), self._encode(each.text))
+                (self._token_ids(each.template.replace("{trace}", each.trace.render(characters))), self._token_ids(each.text))
                 for each in part
             ]
             values = self._logprobs(rows)
@@ -61,7 +61,7 @@ class Reader(PromptScorer):
     def close(self) -> None:
         """Nothing to end."""
 
-    def _encode(self, text: str) -> list[int]:
+    def _token_ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _logprobs(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
