@@ -51,7 +51,10 @@ class Reader(PromptScorer):
         for start in range(0, len(wanted), 4 * _BATCH):
             part = wanted[start : start + 4 * _BATCH]
             rows = [
-                (self._token_ids(each.template.replace("{trace}", each.trace.render(characters))), self._token_ids(each.text))
+                (
+                    self._token_ids(each.template.replace("{trace}", each.trace.render(characters))),
+                    self._token_ids(each.text),
+                )
                 for each in part
             ]
             values = self._logprobs(rows)
