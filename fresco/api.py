@@ -318,6 +318,7 @@ def build(
     *,
     wiki: str | None = None,
     mirror: str | Path | None = None,
+    documents: str | Path | None = None,
     manifest: str | Path | None = None,
     contact: str | None = None,
     rate: float = 5.0,
@@ -333,7 +334,9 @@ def build(
     Args:
         out: Folder of the benchmark; interrupted at any point, the same call goes on where it stopped.
         wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
-        mirror: a dump: MediaWiki XML or JSON Lines, packed or not; or files under git: ``git:PATH[@BRANCH]``.
+        mirror: a dump: MediaWiki XML or JSON Lines, packed or not; or files under git: ``git:PATH[@BRANCH]``; or
+        documents: dated documents without revisions: CSV, JSON Lines or Parquet with ``id``, ``title``, ``text``,
+            ``date``; they need ``facts`` of your own.
         manifest: Hydrate this manifest instead of building.
         contact: Mail address or URL for the operator; Wikimedia's hosts require it.
         rate: Most requests a second to the wiki.
@@ -354,7 +357,7 @@ def build(
     """
     from fresco.builder.job import Source, run_build
 
-    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include))
+    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include), documents)
     with shown_progress(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from fresco.builder.facts import TABLE
@@ -26,7 +26,7 @@ from fresco.builder.reading import Reading, Sought
 from fresco.builder.revisions import Revision
 from fresco.builder.statements import states
 from fresco.builder.wikitext import Page, Section
-from fresco.records import Label
+from fresco.records import Conflict, Label
 
 #: Why a pair is dropped here.
 NO_REVISION = "no revision of its page from its own interval"
@@ -72,7 +72,13 @@ class Aligned:
 
 
 def align(
-    pair: Pair, pages: Pages, reference: datetime, *, infobox: bool = True, newest: Revision | None = None
+    pair: Pair,
+    pages: Pages,
+    reference: datetime,
+    *,
+    infobox: bool = True,
+    newest: Revision | None = None,
+    documents: bool = False,
 ) -> Aligned | str:
     """Align a pair, or say why it is dropped.
 
@@ -82,6 +88,8 @@ def align(
         reference: The reference date.
         infobox: Whether infoboxes are passages.
         newest: The page's newest revision at the reference date; the last of ``pages`` where None.
+        documents: Whether the pages are documents that name the subject, not revisions of its own page: a sentence
+            must then name it, and every conflict is one between documents.
     """
     found = changes(pair, pages, reference)
     if isinstance(found, str):
@@ -91,13 +99,20 @@ def align(
     older = [each for each in older if not any(same(a, b) for a in each[2] for b in compatible)]
     if not older:
         return NOT_CHANGED
-    sought = _sought(pair, role, (*current, *compatible), current, older)
+    sought = replace(_sought(pair, role, (*current, *compatible), current, older), named=documents)
     newest = newest or pages[-1][0]
     discarded: Counter[str] = Counter()
     size, candidates = fold_windows(list(_sources(sought, pages, pair.since, newest, infobox)), pair.subject, discarded)
     if not any(each.label is Label.POSITIVE for each in candidates):
         return NOT_IN_TEXT
+    if documents:
+        candidates = [_between_documents(each) for each in candidates]
     return Aligned(pair, role, sought.current, sought.former, size, tuple(candidates), dict(sorted(discarded.items())))
+
+
+def _between_documents(candidate: Candidate) -> Candidate:
+    of_pages = candidate.conflict in (Conflict.VERSION, Conflict.HISTORY)
+    return replace(candidate, conflict=Conflict.CROSS_DOCUMENT) if of_pages else candidate
 
 
 def changes(

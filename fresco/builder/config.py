@@ -41,6 +41,7 @@ class BuildConfig:
         time_limit: Seconds for parsing one page.
         attribution: Address of a revision for readers, with ``{revision_id}``.
         licence: Of the passages, in words; None: that of Wikimedia's wikis.
+        documents: Whether pages are documents that name the subjects of facts, each with one revision.
     """
 
     out: Path
@@ -67,3 +68,4 @@ class BuildConfig:
     time_limit: float = 30.0
     attribution: str = "https://en.wikipedia.org/w/index.php?oldid={revision_id}"
     licence: str | None = None
+    documents: bool = False

@@ -16,6 +16,10 @@ from fresco.terminal.progress import Progress
 #: Where a revision of a file under git is found: its number is the beginning of the commit's.
 COMMIT = "commit {revision_id:015x}"
 UNKNOWN_LICENCE = "that of the repository"
+#: The same of documents, of which so many are read for the time that one value held.
+ROW = "row {revision_id} of the file"
+OWN_LICENCE = "that of the documents"
+DOCUMENTS_READ = 100
 
 if TYPE_CHECKING:
     from fresco.builder.funnel import Funnel
@@ -52,7 +56,8 @@ class Source:
 
     Attributes:
         wiki: Address of a live MediaWiki; or
-        mirror: a dump, or ``git:PATH[@BRANCH]``.
+        mirror: a dump, or ``git:PATH[@BRANCH]``; or
+        documents: a file of dated documents.
         include: Of files under git: patterns over their paths; none: all of a known markup.
         contact: For the wiki's operator.
         rate: Most requests a second.
@@ -69,10 +74,11 @@ class Source:
     cache: str | Path | None = None
     keep_damaged: bool = False
     include: tuple[str, ...] = ()
+    documents: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.wiki) == bool(self.mirror):
-            raise FrescoError("give either --wiki URL or --mirror FILE: where revisions come from")
+        if [bool(self.wiki), bool(self.mirror), bool(self.documents)].count(True) != 1:
+            raise FrescoError("give one of --wiki URL, --mirror FILE and --documents FILE: where revisions come from")
         if self.include and not self.is_git:
             raise FrescoError("--include names files of a repository: it needs --mirror git:PATH")
 
@@ -84,7 +90,7 @@ class Source:
     @property
     def words(self) -> str:
         """What tells builds from different sources apart."""
-        return str(redacted(self.wiki or f"dump {Path(str(self.mirror)).name}"))
+        return str(redacted(self.wiki or f"dump {Path(str(self.mirror or self.documents)).name}"))
 
     @contextmanager
     def open(self, out: Path) -> Iterator[Any]:
@@ -102,6 +108,12 @@ class Source:
 
             with GitSource(*parse_spec(str(self.mirror)), self.include) as repository:
                 yield repository
+            return
+        if self.documents:
+            from fresco.builder.documents import DocumentSource
+
+            with DocumentSource(Path(self.documents)) as documents:
+                yield documents
             return
         cache = Path(self.cache) if self.cache else out / "stages" / "revisions.sqlite"
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -135,8 +147,8 @@ def run_build(
         TypeError: there is no such option.
     """
     from fresco.builder.config import BuildConfig
-    from fresco.builder.facts.table import SUFFIXES
     from fresco.builder.manifest import hydrate
+    from fresco.builder.own_rows import SUFFIXES
     from fresco.builder.pipeline import build
 
     chosen = {name: value for name, value in options.items() if value is not None}
@@ -150,9 +162,14 @@ def run_build(
             return Built(out, None, hydrated, dict(opened.report.counts()))
         if source.is_git:
             chosen = {"attribution": COMMIT, "licence": UNKNOWN_LICENCE, **chosen}
+        if source.documents:
+            chosen = {"per_interval": DOCUMENTS_READ, "attribution": ROW, "licence": OWN_LICENCE, **chosen}
+            chosen["documents"] = True
         words = getattr(opened, "words", source.words)  # a repository's are those of its commit
         if str(chosen.get("facts", "")).endswith(SUFFIXES) and ":" not in chosen["facts"]:
             chosen["facts"] = f"table:{chosen['facts']}"
+        if source.documents and chosen.get("facts", "infobox") in ("infobox", "fields"):
+            raise FrescoError("--documents needs --facts FILE: documents without revisions do not tell what changed")
         config = BuildConfig(out=out, source=words, contact=source.contact, **chosen)
         if drafts_to is not None:
             from fresco.builder.drafting import draft_relations

@@ -240,7 +240,7 @@ class _Build:
 
     def _near_topic(self) -> Iterator[Revision]:
         titles = self._config.titles
-        if not titles and self._by_source:
+        if not titles and self._by_source and not self._config.documents:
             titles = tuple({row["subject"] for row in self._rows("facts")})
         for title in by_hash(titles or sorted(self._source.titles()), self._config.near_topic_pages):
             if sampled := self._sample(title):
@@ -292,7 +292,7 @@ class _Build:
             return align_like_paper(pair, pages, config.reference)
         history = self._history(pair.subject)
         newest = history[-1] if history else None
-        return align(pair, pages, config.reference, infobox=config.infobox, newest=newest)
+        return align(pair, pages, config.reference, infobox=config.infobox, newest=newest, documents=config.documents)
 
     # queries, pools
 

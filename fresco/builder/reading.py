@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from fresco.builder.facts.holders import read_state
 from fresco.builder.facts.values import Value, amounts, fold, same
 from fresco.builder.infobox_text import Line, infobox_lines, part_of
-from fresco.builder.statements import Statement, cues_of, mentions, statements
+from fresco.builder.queries import spoken
+from fresco.builder.statements import Statement, cues_of, in_place, mentions, name_pattern, statements
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext import Page, Section
 from fresco.builder.windows import FEWEST_WORDS, Window, units
@@ -45,6 +46,8 @@ class Sought:
         announced: Holders to come.
         earliest: A sentence that speaks only of years before this one states nothing of the current value.
         earliest_former: The same for former values.
+        named: Whether a sentence states something of the subject only where it names it: documents are not pages of
+            their own about it.
     """
 
     relation: Relation
@@ -56,6 +59,7 @@ class Sought:
     announced: tuple[Value, ...] = ()
     earliest: int = 0
     earliest_former: int = 0
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,15 @@ class Reading:
         self.parts = units(section.text)
 
     def _read(self) -> None:
-        sought = self._sought
+        sought, text = self._sought, self.section.text
+
+        named = name_pattern((spoken(sought.subject),)) if sought.named else None
 
         def found(value: Value, *, over: bool, earliest: int) -> list[Statement]:
-            return statements(
+            stated = statements(
                 sought.relation, sought.role, value, self.section, subject=sought.subject, earliest=earliest, over=over
             )
+            return [each for each in stated if named is None or named.search(in_place(text), each.start, each.end)]
 
         self._current = [found(value, over=False, earliest=sought.earliest) for value in sought.current]
         self._stale = {

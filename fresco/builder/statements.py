@@ -156,10 +156,10 @@ def statements(
     wanted = _Wanted(relation, value, cues_of(relation, role), subject, over)
     text = in_place(section.text)
     short = surname(value)
-    full = _name_pattern(value.forms) if value.forms else None
+    full = name_pattern(value.forms) if value.forms else None
     if value.amount is None and (full is None or not full.search(text)):
         return []
-    pattern = _name_pattern((*value.forms, short)) if full is not None and short else full
+    pattern = name_pattern((*value.forms, short)) if full is not None and short else full
     headed = value.amount is None and any(cue.search(fold(section.heading)) for cue in wanted.cues)
     found = []
     for start, end in _sentences(text):
@@ -215,7 +215,7 @@ def mentions(relation: Relation, role: str, value: Value, text: str) -> bool:
         # "the Dodgers" names the Los Angeles Dodgers.
         words = [word for form in value.forms[:1] for word in re.findall(r"[^\W\d_]{4,}", form)]
         forms += [word for word in words if word[0].isupper() and word.casefold() not in _COMMON]
-    pattern = _name_pattern(tuple(form for form in forms if form))
+    pattern = name_pattern(tuple(form for form in forms if form))
     return pattern.search(folded) is not None
 
 
@@ -370,7 +370,7 @@ def cues_of(relation: Relation, role: str) -> tuple[re.Pattern[str], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _name_pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+def name_pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
     """A pattern for any of the names, on folded text: whole words, initials with or without points and blanks."""
     alternatives = []
     for form in sorted({fold(form) for form in forms if form}, key=lambda each: (-len(each), each)):

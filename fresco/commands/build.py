@@ -41,6 +41,12 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="GLOB",
         help="of files under git, those whose paths match, e.g. 'docs/**/*.md'; repeatable",
     )
+    where.add_argument(
+        "--documents",
+        metavar="FILE",
+        help="dated documents without revisions instead: CSV, JSON Lines or Parquet with id, title, text, date; "
+        "needs --facts FILE",
+    )
     where.add_argument("--contact", metavar="MAIL-OR-URL", help="for the operator; Wikimedia's hosts require it")
     where.add_argument(
         "--rate",
@@ -162,6 +168,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         out,
         wiki=options.wiki,
         mirror=options.mirror,
+        documents=options.documents,
         manifest=options.manifest,
         contact=options.contact,
         rate=options.rate,
