@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,19 @@ class CorpusRanking:
         statistics: Of its words; None where no passage has one.
     """
 
-    def __init__(self, passages: Mapping[str, str], queries: Sequence[str]) -> None:
+    def __init__(
+        self, passages: Mapping[str, str], queries: Iterable[str], statistics: WordStatistics | None = None
+    ) -> None:
         """Count the words.
 
         Args:
             passages: Text by passage id.
             queries: All queries that will be asked: only their words are indexed.
+            statistics: Of a larger corpus, where the passages are a part of one; their own where None.
         """
         # Sorted, so that neither ties nor the sums of the statistics depend on the order of the file.
         self._ids = sorted(passages)
-        self.statistics: WordStatistics | None = word_statistics(passages[own] for own in self._ids)
+        self.statistics = statistics or word_statistics(passages[own] for own in self._ids)
         self._postings: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]] = {}
         if self.statistics is None:
             return

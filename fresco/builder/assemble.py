@@ -77,7 +77,7 @@ def assemble(
         FrescoError: no query is left, or the embedding model cannot be had.
     """
     corpus = _corpus(config, revisions, {each["id"] for row in aligned for each in row["candidates"]}, parser)
-    hardness = _hardness(config, corpus.passages, [row["text"] for row in queries])
+    hardness = _hardness(config, corpus, [row["text"] for row in queries])
     limits = Limits(config.pool_size, 0.0 if config.like_paper else config.outdated_share, config.like_paper)
     discarded, left_out = Counter[str](), 0
     pools: list[tuple[Row, list[Member]]] = []
@@ -86,7 +86,7 @@ def assemble(
         if not any(own.label is Label.OUTDATED for own in question.known.values()) and not config.like_paper:
             left_out += 1
             continue
-        pool, passed = choose(question, hardness, corpus.passages, corpus.near.__contains__, limits)
+        pool, passed = choose(question, hardness, corpus.passages, limits)
         discarded.update(passed)
         if not any(member.label is Label.OUTDATED for member in pool):
             left_out += 1
@@ -225,7 +225,7 @@ def _corpus(config: BuildConfig, revisions: Sequence[Row], own: set[str], parser
     return _Corpus(passages, near, source, newest)
 
 
-def _hardness(config: BuildConfig, passages: Mapping[str, Passage], queries: Sequence[str]) -> Hardness:
+def _hardness(config: BuildConfig, corpus: _Corpus, queries: Sequence[str]) -> Hardness:
     if config.embedder:
-        return DenseHardness(config.embedder, passages, device=config.device)
-    return LexicalHardness(passages, queries)
+        return DenseHardness(config.embedder, corpus.passages, corpus.near, device=config.device)
+    return LexicalHardness(corpus.passages, corpus.near, queries)

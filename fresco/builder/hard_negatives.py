@@ -1,8 +1,17 @@
-"""How hard a negative is: its score for the query by an embedding model, or by BM25 where none is given."""
+"""How hard a negative is: its score for the query by an embedding model, or by BM25 where none is given.
+
+A question takes passages of its own page, whose labels are known, and near-topic passages, of which there is a bounded
+number whatever the size of the corpus. Only these are scored for it, and the near-topic ones are sorted only as far as
+they are asked for. The pools are those of sorting the whole corpus, which :class:`Exhaustive` does (tested).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,31 +20,86 @@ import numpy.typing as npt
 from fresco.benchmarks.bm25 import CorpusRanking
 from fresco.errors import FrescoError
 from fresco.records import Passage
+from fresco.stats.bm25 import word_statistics
+from fresco.stats.words import words
+
+_FIRST_BLOCK = 64  # near-topic passages that are sorted at once; each further block is four times as large
+_ENCODED_AT_ONCE = 4096
+
+_Scores = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a question may take.
+
+    Attributes:
+        own: Scores of the passages whose labels are known.
+        hardest: These and the near-topic passages with their scores, the highest first, equal ones by id.
+    """
+
+    own: Mapping[str, float]
+    hardest: Iterator[tuple[str, float]]
 
 
 class Hardness(Protocol):
-    """Scores every passage of a corpus for a query."""
+    """Ranks passages for queries."""
 
-    @property
-    def ids(self) -> Sequence[str]:
-        """The ids of the passages, sorted."""
+    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+        """The ranking of the near-topic passages and of those of the question's own (by id)."""
         ...
 
-    def scores(self, query: str) -> npt.NDArray[np.floating]:
-        """One score for each id; higher is harder."""
-        ...
+
+class Exhaustive:
+    """BM25 over the whole corpus, all of it scored and sorted for each query: the plain reference.
+
+    Args:
+        passages: By id.
+        near: Ids of those that may be near-topic.
+        queries: All that will be asked.
+    """
+
+    def __init__(self, passages: Mapping[str, Passage], near: Collection[str], queries: Sequence[str]) -> None:
+        self._ids = sorted(passages)
+        self._near = near
+        self._index = CorpusRanking({key: passages[key].content for key in self._ids}, queries)
+
+    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+        """See :class:`Hardness`."""
+        scores = self._index.scores(query)
+        order = [(self._ids[place], float(scores[place])) for place in np.argsort(-scores, kind="stable")]
+        chosen = [(key, score) for key, score in order if key in own or key in self._near]
+        return Ranking({key: score for key, score in chosen if key in own}, iter(chosen))
 
 
 class LexicalHardness:
-    """BM25 over titles, headings and texts."""
+    """BM25 over titles, headings and texts, with the word statistics of the whole corpus.
 
-    def __init__(self, passages: Mapping[str, Passage], queries: Sequence[str]) -> None:
-        self.ids: Sequence[str] = sorted(passages)
-        self._ranking = CorpusRanking({key: passages[key].content for key in self.ids}, queries)
+    Args:
+        passages: By id.
+        near: Ids of those that may be near-topic: they alone are indexed.
+        queries: All that will be asked.
+    """
 
-    def scores(self, query: str) -> npt.NDArray[np.floating]:
-        """BM25 of each passage."""
-        return self._ranking.scores(query)
+    def __init__(self, passages: Mapping[str, Passage], near: Collection[str], queries: Sequence[str]) -> None:
+        self._passages = passages
+        self._ids = sorted(near)
+        self._statistics = word_statistics(passages[key].content for key in sorted(passages))
+        texts = {key: passages[key].content for key in self._ids}
+        self._index = CorpusRanking(texts, queries, self._statistics)
+
+    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+        """See :class:`Hardness`."""
+        keys = sorted(own)
+        return _merged(keys, self._own(words(query), keys), self._ids, self._index.scores(query))
+
+    def _own(self, query: Sequence[str], keys: Sequence[str]) -> _Scores:
+        if self._statistics is None:
+            return np.zeros(len(keys))
+        tokens = [words(self._passages[key].content) for key in keys]
+        held = [Counter(each) for each in tokens]
+        counts = [np.array([each[word] for each in held], np.int64) for word in query]
+        return self._statistics.scores(query, counts, np.array([len(each) for each in tokens], np.int64))
 
 
 class DenseHardness:
@@ -44,6 +108,7 @@ class DenseHardness:
     Args:
         model: Folder or Hugging Face id of a sentence-transformers model.
         passages: By id.
+        near: Ids of those that may be near-topic: they alone are indexed.
         device: Where the model runs.
 
     Raises:
@@ -54,6 +119,7 @@ class DenseHardness:
         self,
         model: str,
         passages: Mapping[str, Passage],
+        near: Collection[str],
         *,
         device: str | None = None,
     ) -> None:
@@ -68,17 +134,59 @@ class DenseHardness:
             self._model = SentenceTransformer(model, device=device, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise FrescoError(f"--embedder {model}: cannot be loaded: {' '.join(str(error).split())[:200]}") from error
-        self.ids: Sequence[str] = sorted(passages)
-        vectors = self._model.encode_document(
-            [passages[key].content for key in self.ids], normalize_embeddings=True, show_progress_bar=False
-        )
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(np.asarray(vectors, dtype=np.float32))
+        self._ids = sorted(near)
+        self._places = {key: place for place, key in enumerate(sorted(passages))}
+        self._vectors = self._encoded([passages[key].content for key in self._places])
+        own = self._vectors[[self._places[key] for key in self._ids]]
+        self._index = faiss.IndexFlatIP(self._vectors.shape[1])
+        self._index.add(own)
 
-    def scores(self, query: str) -> npt.NDArray[np.floating]:
-        """Cosine similarity with each passage."""
-        vector = self._model.encode_query([query], normalize_embeddings=True, show_progress_bar=False)
-        values, places = self._index.search(np.asarray(vector, dtype=np.float32), len(self.ids))
-        scores = np.empty(len(self.ids), dtype=np.float32)
-        scores[places[0]] = values[0]
-        return scores
+    def _encoded(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Vectors of texts, in a file that goes with the process: float32, read where they are needed."""
+        found: npt.NDArray[np.float32] | None = None
+        for start in range(0, len(texts), _ENCODED_AT_ONCE):
+            part = self._model.encode_document(
+                list(texts[start : start + _ENCODED_AT_ONCE]), normalize_embeddings=True, show_progress_bar=False
+            )
+            if found is None:
+                file = tempfile.TemporaryFile()  # noqa: SIM115 - the map keeps it
+                found = np.memmap(file, np.float32, "w+", shape=(len(texts), part.shape[1]))
+            found[start : start + len(part)] = part
+        assert found is not None
+        return found
+
+    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+        """See :class:`Hardness`; scores are cosine similarities."""
+        vector = np.asarray(
+            self._model.encode_query([query], normalize_embeddings=True, show_progress_bar=False), np.float32
+        )
+        near = np.empty(len(self._ids), dtype=np.float32)
+        if self._ids:
+            values, places = self._index.search(vector, len(self._ids))
+            near[places[0]] = values[0]
+        keys = sorted(own)
+        return _merged(keys, self._vectors[[self._places[key] for key in keys]] @ vector[0], self._ids, near)
+
+
+def _merged(own: Sequence[str], scores: _Scores, near: Sequence[str], near_scores: _Scores) -> Ranking:
+    known = {key: float(score) for key, score in zip(own, scores, strict=True)}
+    others = ((key, score) for key, score in _hardest(near, near_scores) if key not in known)
+
+    def order(each: tuple[str, float]) -> tuple[float, str]:
+        return -each[1], each[0]
+
+    return Ranking(known, heapq.merge(sorted(known.items(), key=order), others, key=order))
+
+
+def _hardest(ids: Sequence[str], scores: _Scores) -> Iterator[tuple[str, float]]:
+    """Sorted ids by falling scores, equal ones by id; block by block, so that what nobody asks for is not sorted."""
+    below, size = np.inf, _FIRST_BLOCK
+    while len(rest := np.flatnonzero(scores < below)):
+        below = -np.inf
+        if size < len(rest):
+            # All that tie with the last of a block are in it.
+            below = np.partition(scores[rest], len(rest) - size)[len(rest) - size]
+        block = rest[scores[rest] >= below]
+        for place in block[np.argsort(-scores[block], kind="stable")]:
+            yield ids[place], float(scores[place])
+        size *= 4

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
 
 from fresco.builder.facts.values import Value
 from fresco.builder.hard_negatives import Hardness
@@ -114,27 +112,24 @@ def choose(
     question: Question,
     hardness: Hardness,
     passages: Mapping[str, Passage],
-    others: Callable[[str], bool],
     limits: Limits,
 ) -> tuple[list[Member], Counter[str]]:
     """The pool of a question: positives, outdated passages, then the hardest that answer nothing.
 
     Args:
         question: The question.
-        hardness: Scores the whole corpus.
+        hardness: Ranks what the question may take.
         passages: The corpus.
-        others: Whether a passage (by id) may serve as near-topic at all.
         limits: How large the pool may be.
 
     Returns:
         The pool, positives first, then hardest first; and how many passages were passed over, by reason.
     """
-    scores = hardness.scores(question.text)
-    # Equal scores by id: the ids are sorted and the sort is stable.
-    order = [hardness.ids[place] for place in np.argsort(-scores, kind="stable")]
     known = question.known
+    ranking = hardness.ranking(question.text, known)
     positives = sorted((each for each, own in known.items() if own.label is Label.POSITIVE), key=_digest)
-    outdated = [each for each in order if each in known and known[each].label is Label.OUTDATED]
+    outdated = [each for each, own in known.items() if own.label is Label.OUTDATED]
+    outdated.sort(key=lambda each: (-ranking.own[each], each))
     size = limits.of(len(outdated))
     pool = _Pool(passages)
     for each in positives[: min(MOST_POSITIVES, max(1, size // 4))]:
@@ -143,19 +138,20 @@ def choose(
     for each in outdated:
         if pool.labelled(Label.OUTDATED) < max(1, size // 2):
             pool.add(each, known[each])
-    for each in order:
+    scores = dict(ranking.own)
+    for each, score in ranking.hardest:
         if len(pool) >= size:
             break
+        scores[each] = score
         if each in known:
             if known[each].label is Label.INSUFFICIENT:
                 pool.add(each, known[each])
-        elif passages[each].title != question.title and others(each):
+        elif passages[each].title != question.title:
             if _mentions_any(question, passages[each]):
                 pool.discarded["another page, mentions a value"] += 1
             else:
                 pool.add(each, Known(Label.OUTDATED if limits.snapshot else Label.NEAR_TOPIC))
-    score_of = dict(zip(hardness.ids, scores, strict=True))
-    members = [Member(each, own.label, float(score_of[each]), own.conflict) for each, own in pool.members.items()]
+    members = [Member(each, own.label, scores[each], own.conflict) for each, own in pool.members.items()]
     members.sort(key=lambda each: (each.label is not Label.POSITIVE, -each.score, each.passage_id))
     return members, pool.discarded
 
