@@ -346,7 +346,8 @@ def build(
         include: Of files under git, patterns over their paths (``docs/**/*.md``).
         progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
         **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
-            ``relations``, ``titles``, ``reference``, ``since``, ``embedder``, ...); ``draft_relations``: a folder.
+            ``relations``, ``titles``, ``reference``, ``since``, ``edition``, ``embedder``, ...);
+            ``draft_relations``: a folder; ``earlier``: that of an earlier edition of files under git.
 
     Returns:
         The folder, what was found and dropped, and ``open()`` for the benchmark itself.
@@ -357,7 +358,18 @@ def build(
     """
     from fresco.builder.job import Source, run_build
 
-    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include), documents)
+    source = Source(
+        wiki,
+        mirror,
+        contact,
+        rate,
+        maxlag,
+        cache,
+        keep_damaged,
+        tuple(include),
+        documents,
+        keep=bool(options.get("edition")),
+    )
     with shown_progress(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 

@@ -130,7 +130,7 @@ def card(config: BuildConfig, funnel: Funnel) -> str:
     )
     return head + _BODY.format(
         terms=_OTHER.format(licence=config.licence) if config.licence else _WIKIMEDIA,
-        source=config.source,
+        source=f"{config.source}, edition {config.edition}" if config.edition else config.source,
         facts=config.facts,
         reference=format_timestamp(config.reference),
         embedder=config.embedder or "BM25",

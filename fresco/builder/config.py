@@ -41,6 +41,7 @@ class BuildConfig:
         time_limit: Seconds for parsing one page.
         attribution: Address of a revision for readers, with ``{revision_id}``.
         licence: Of the passages, in words; None: that of Wikimedia's wikis.
+        edition: What this edition of a corpus that lives on is called (``2026-12``); None where it is one of its own.
         documents: Whether pages are documents that name the subjects of facts, each with one revision.
     """
 
@@ -69,3 +70,4 @@ class BuildConfig:
     attribution: str = "https://en.wikipedia.org/w/index.php?oldid={revision_id}"
     licence: str | None = None
     documents: bool = False
+    edition: str | None = None

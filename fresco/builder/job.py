@@ -23,6 +23,7 @@ DOCUMENTS_READ = 100
 
 if TYPE_CHECKING:
     from fresco.builder.funnel import Funnel
+    from fresco.builder.living import Moved
     from fresco.builder.manifest import Hydrated
     from fresco.records import Benchmark
 
@@ -37,6 +38,8 @@ class Built:
         hydrated: What became of the manifest; None where the benchmark was built.
         lost: What the source could not give: reason to count.
         drafts: Files of drafted relations, where nothing else was asked for.
+        moved: What has moved since the earlier edition; None where there is none.
+        read: Contents that were read from the repository; None for other sources.
     """
 
     folder: Path
@@ -44,6 +47,8 @@ class Built:
     hydrated: Hydrated | None
     lost: Mapping[str, int]
     drafts: tuple[Path, ...] = ()
+    moved: Moved | None = None
+    read: int | None = None
 
     def open(self) -> Benchmark:
         """The benchmark."""
@@ -64,6 +69,7 @@ class Source:
         maxlag: Wait while the wiki lags by so many seconds.
         cache: Of revisions; in the build's folder where None.
         keep_damaged: Use what can be read of a damaged dump.
+        keep: Whether what is read of a repository is kept for another edition.
     """
 
     wiki: str | None = None
@@ -75,10 +81,13 @@ class Source:
     keep_damaged: bool = False
     include: tuple[str, ...] = ()
     documents: str | Path | None = None
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if [bool(self.wiki), bool(self.mirror), bool(self.documents)].count(True) != 1:
-            raise FrescoError("give one of --wiki URL, --mirror FILE and --documents FILE: where revisions come from")
+            raise FrescoError(
+                "give either --wiki URL or --mirror FILE, or else --documents FILE: where revisions come from"
+            )
         if self.include and not self.is_git:
             raise FrescoError("--include names files of a repository: it needs --mirror git:PATH")
 
@@ -105,8 +114,10 @@ class Source:
             raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
         if self.is_git:
             from fresco.builder.git import GitSource, parse_spec
+            from fresco.builder.living import CONTENTS
 
-            with GitSource(*parse_spec(str(self.mirror)), self.include) as repository:
+            kept = out / "stages" / CONTENTS if self.keep else None
+            with GitSource(*parse_spec(str(self.mirror)), self.include, kept=kept) as repository:
                 yield repository
             return
         if self.documents:
@@ -140,21 +151,30 @@ def run_build(
         manifest: To hydrate; None to build.
         progress: Told how far each stage is.
         options: Fields of :class:`fresco.builder.config.BuildConfig`; None stands for the field's default.
-            ``draft_relations``: folder for drafts of relations; no benchmark is built then.
+            ``draft_relations``: folder for drafts of relations; no benchmark is built then. ``earlier``: folder of
+            an earlier edition.
 
     Raises:
         FrescoError: see :func:`fresco.builder.pipeline.build` and :func:`fresco.builder.manifest.hydrate`.
         TypeError: there is no such option.
     """
     from fresco.builder.config import BuildConfig
+    from fresco.builder.living import compare, take_over
     from fresco.builder.manifest import hydrate
     from fresco.builder.own_rows import SUFFIXES
     from fresco.builder.pipeline import build
 
     chosen = {name: value for name, value in options.items() if value is not None}
     drafts_to = chosen.pop("draft_relations", None)
+    earlier = Path(chosen.pop("earlier")) if "earlier" in chosen else None
     if unknown := chosen.keys() - {field.name for field in fields(BuildConfig)}:
         raise TypeError(f"build() has no option {min(unknown)!r}")
+    if earlier is not None:
+        if not source.is_git or "edition" not in chosen:
+            raise FrescoError("--earlier goes on from an edition of files under git: --mirror git:PATH --edition NAME")
+        if earlier.resolve() == out.resolve():
+            raise FrescoError(f"--earlier {earlier}: is the folder of --out; each edition has one of its own")
+        take_over(earlier, out)
     with source.open(out) as opened:
         if manifest is not None:
             workers = {"workers": chosen["workers"]} if "workers" in chosen else {}
@@ -189,4 +209,6 @@ def run_build(
             keys = config.relations or tuple(path.stem for path in drafted)
             config = replace(config, relation_folders=(folder,), relations=keys)
         funnel = build(config, opened, progress)
-        return Built(out, funnel, None, dict(opened.report.counts()))
+        moved = compare(earlier, out) if earlier is not None else None
+        lost = dict(opened.report.counts())
+        return Built(out, funnel, None, lost, moved=moved, read=opened.read if source.is_git else None)

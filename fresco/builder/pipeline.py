@@ -127,6 +127,7 @@ class _Build:
             config.embedder,
             config.attribution,
             *([config.licence] if config.licence else []),
+            *([config.edition] if config.edition else []),
         ]
         outputs = [config.out / name for name in OUTPUTS]
         pools = run("pools", options, ["revisions", "align", "queries"], self._pools, outputs)
@@ -311,7 +312,8 @@ class _Build:
         write_tables(config.out, assembly.tables)
         named = attribution(assembly.revisions.values(), config.attribution, config.licence)
         write_atomically(config.out / "attribution.tsv", named)
-        write_atomically(config.out / CARD, Edition(config.out.name, CONSTRUCTION).as_json())
+        more = {"of": config.edition} if config.edition else {}
+        write_atomically(config.out / CARD, Edition(config.out.name, CONSTRUCTION).as_json(**more))
         write_atomically(config.out / "manifest.jsonl", lines(manifest_rows(config, assembly, aligned)))
         return lines(assembly.rows), assembly.counts
 

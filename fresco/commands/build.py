@@ -84,6 +84,15 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         "--reference", type=_timestamp, metavar="TIME", help="when queries are asked, YYYY-MM-DDThh:mm:ssZ"
     )
     what.add_argument("--since", type=_timestamp, metavar="TIME", help="beginning of the window of facts")
+    what.add_argument(
+        "--edition",
+        metavar="NAME",
+        help="name of this edition of a corpus that lives on, e.g. 2026-12; what is read of files under git is kept "
+        "for the next",
+    )
+    what.add_argument(
+        "--earlier", metavar="DIR", help="an earlier edition: only files that are new since are read; says what moved"
+    )
     what.add_argument("--sample-days", type=positive, default=30, metavar="N", help="infobox: one revision in N days")
     what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query at most")
     what.add_argument(
@@ -144,6 +153,10 @@ def run_build(options: argparse.Namespace) -> int:
         return 0
     if built.funnel:
         sys.stdout.writelines(f"{line}\n" for line in built.funnel.lines())
+    if built.read is not None:
+        sys.stdout.write(f"  source                    {built.read} contents read from the repository\n")
+    if built.moved:
+        sys.stdout.writelines(f"{line}\n" for line in built.moved.lines())
     for gone in built.hydrated.gone if built.hydrated else ():
         sys.stderr.write(
             f"gone: {gone.title}, revision {gone.revision_id} of {gone.timestamp}: {gone.reason} "
@@ -178,6 +191,8 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         include=tuple(options.include),
         draft_relations=options.draft_relations,
         reference=options.reference,
+        edition=options.edition,
+        earlier=options.earlier,
         since=options.since,
         facts=options.facts,
         relations=tuple(options.relation),

@@ -141,5 +141,5 @@ def test_what_documents_cannot_give_is_one_line(tmp_path: Path) -> None:
         build(tmp_path, tmp_path / "none.csv")
     with pytest.raises(FrescoError, match=r"--documents .*: is none of \.csv"):
         DocumentSource(Path(__file__))
-    with pytest.raises(FrescoError, match="give one of --wiki URL, --mirror FILE and --documents FILE"):
+    with pytest.raises(FrescoError, match="or else --documents FILE"):
         fresco.build(tmp_path / "c", documents=path, mirror="git:.", progress=False)

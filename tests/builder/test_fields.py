@@ -172,6 +172,7 @@ def test_a_draft_needs_changes_and_one_kind_of_value() -> None:
             f"flag: {'true' if edition else 'false'}\nlink: https://x/{edition}\nowner: Team {'AB'[edition]}\n"
             f"mixed: {'2024-01-01' if number % 2 else edition + number}\n"
             f"rate: {edition + 1}.5 %\nstaff: {edition + 10}\n"
+            f"title: {'New ' * (not edition)}P{number}\n"  # the page's own name: no relation, though it changes
             f"due: {'true' if number == 1 else f'2024-0{edition + 1}-01'}\n"
         )
         return f"P{number}", parse("markdown", f"---\n{matter}---\n", whole=False, tables=True).infoboxes

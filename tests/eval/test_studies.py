@@ -25,6 +25,7 @@ STUDIES = [
     ("tuning", [], False),
     ("fine_tuning", [], False),
     ("table1", ["--work", "{work}/table1", "--model", "nothing=seq2seq:./absent", "--model", "words=bm25"], False),
+    ("build_growth", ["--work", "{work}/growth"], True),
     ("step_cost", ["{work}/training"], False),
     ("rollout_speed", [], False),
     ("lexical_speed", ["--work", "{work}/lexical"], True),

@@ -17,6 +17,7 @@ from fresco.builder.facts.infobox import Infoboxes
 from fresco.builder.facts.registry import FACT_SOURCES
 from fresco.builder.facts.values import amounts, read_date
 from fresco.builder.markup.fields import LISTED, PAGE
+from fresco.builder.queries import spoken
 from fresco.builder.wikitext import Infobox
 
 #: A field is a relation where so many subjects had two values of it or more.
@@ -52,7 +53,9 @@ def drafts(pages: Iterable[tuple[str, Iterable[Infobox]]]) -> dict[str, str]:
     for (kind, name), own in sorted(seen.items()):
         changing = sum(len(values) > 1 for values in own.values.values())
         values = _kind([each for one in own.values.values() for each in one])
-        if changing >= FEWEST_CHANGES and values is not None:
+        # What bears the page's own name in most pages says nothing of it ("What is the title of Apache Struts?").
+        named = sum(spoken(title) in one for (title, _), one in own.values.items())
+        if changing >= FEWEST_CHANGES and values is not None and 2 * named <= len(own.values):
             found[re.sub(r"\W+", "_", f"{kind} {name}").strip("_")] = _draft(kind, name, values)
     return found
 

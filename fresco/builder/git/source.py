@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from fresco.builder.git.history import Change, glob, histories
+from fresco.builder.git.kept import Kept
 from fresco.builder.git.repository import Repository
 from fresco.builder.markup import MARKUPS, markup_of, title_of
 from fresco.builder.revisions import Revision
@@ -34,10 +35,12 @@ class GitSource:
         path: Folder of the repository.
         branch: Branch, tag or commit; HEAD where None.
         include: Patterns over paths (``docs/**/*.md``); none: every file of a known markup.
+        kept: File that keeps what is read for another edition, and has what an earlier one has read; none by default.
         report: Where files that are no text are noted; a new one by default.
 
     Attributes:
         words: Name, branch and commit: what tells builds from other states of the repository apart.
+        read: How many contents were read from the repository.
         report: See above.
 
     Raises:
@@ -45,7 +48,13 @@ class GitSource:
     """
 
     def __init__(
-        self, path: Path, branch: str | None = None, include: Sequence[str] = (), *, report: Report | None = None
+        self,
+        path: Path,
+        branch: str | None = None,
+        include: Sequence[str] = (),
+        *,
+        kept: Path | None = None,
+        report: Report | None = None,
     ) -> None:
         self.report = report if report is not None else Report()
         self._repository = Repository(path)
@@ -55,6 +64,8 @@ class GitSource:
         if include:
             self.words += f", {', '.join(include)}"
         self._where = f"git:{path}"
+        self.read = 0
+        self._kept = Kept(kept) if kept is not None else None
         self._objects = self._repository.objects()
         try:
             self._pages = dict(sorted(self._titled(self._chosen(tip, include))))
@@ -73,6 +84,8 @@ class GitSource:
     def close(self) -> None:
         """End the processes that read."""
         self._objects.close()
+        if self._kept is not None:
+            self._kept.close()
 
     def titles(self) -> Iterator[str]:
         """Every page, sorted."""
@@ -158,8 +171,14 @@ class GitSource:
 
     def _text(self, title: str, blob: str) -> str | None:
         """The content of a file; None, and a row of the report, where it is no text."""
-        size = self._objects.size(blob)
-        content = self._objects.read(blob) if size is not None and size <= MOST_BYTES else None
+        known = self._kept.get(blob) if self._kept is not None else None
+        size = len(known) if known is not None else self._objects.size(blob)
+        content = known
+        if content is None and size is not None and size <= MOST_BYTES:
+            content = self._objects.read(blob)
+            self.read += 1
+            if self._kept is not None and content is not None:
+                self._kept.put(blob, content)
         if size is None:
             self.report.add(title, None, Reason.TEXT_MISSING, "the clone is partial")
         elif content is None:
