@@ -22,7 +22,7 @@ from fresco.builder.folding import Candidate, Source, fold_windows
 from fresco.builder.infobox_text import infobox_sections
 from fresco.builder.pairs import Pair, value_of
 from fresco.builder.queries import spoken
-from fresco.builder.reading import Reading, Sought
+from fresco.builder.reading import Reading, Sought, is_on
 from fresco.builder.revisions import Revision
 from fresco.builder.statements import states
 from fresco.builder.wikitext import Page, Section
@@ -175,15 +175,16 @@ def _sought(
 
 def _sources(sought: Sought, pages: Pages, since: datetime, newest: Revision, infobox: bool) -> Iterator[Source]:
     """Every section of every revision; one text is read once, however many revisions hold it."""
-    readings: dict[tuple[str, str], Reading] = {}
+    readings: dict[tuple[str, str, bool], Reading] = {}
     for revision, page in pages:
         for section in page.sections:
-            key = (section.heading, section.text)
+            key = (section.heading, section.text, False)
             if key not in readings:
                 readings[key] = Reading(sought, section)
             yield Source(revision, section.index, readings[key], revision.timestamp >= since, revision == newest)
+        named = is_on(page, sought.role)  # what an entry states of a page depends on it
         for box in infobox_sections(page) if infobox else ():
-            key = (box.heading, box.text)
+            key = (box.heading, box.text, named)
             if key not in readings:
                 readings[key] = Reading(sought, box, page)
             yield Source(revision, box.index, readings[key], revision.timestamp >= since, revision == newest)

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fresco.builder.facts.holders import read_state
-from fresco.builder.facts.values import Value, amounts, fold, same
+from fresco.builder.facts.values import Value, amounts, fold, read_value, same
 from fresco.builder.infobox_text import Line, infobox_lines, part_of
 from fresco.builder.queries import spoken
 from fresco.builder.statements import Statement, cues_of, in_place, mentions, name_pattern, statements
 from fresco.builder.templates import Relation
-from fresco.builder.wikitext import Page, Section
+from fresco.builder.wikitext import Infobox, Page, Section
 from fresco.builder.windows import FEWEST_WORDS, Window, units
 from fresco.records import Label
 
@@ -92,13 +92,16 @@ class Reading:
         self._page = page
         self._lines: Sequence[Line] = ()
         self._judged: dict[tuple[Window, bool], Verdict] = {}
-        self._of_another = False
+        self._of_another = self._in_other_words = False
         if page is not None:
             self._lines = infobox_lines(page, section.index)
             own = part_of(page, self._lines, 0, len(section.text))
             self.states_something = bool(read_state(sought.relation, own, subject=sought.subject).get(sought.role))
             # An entry of a list says whose value it states.
-            self._of_another = sought.relation.entries and any(box.subject not in ("", sought.role) for box in own)
+            self._of_another = sought.relation.entries and any(
+                box.subject not in ("", sought.role) and not _may_be_renamed(box, sought, page) for box in own
+            )
+            self._in_other_words = not self.states_something and any(_holds_such_a_value(box, sought) for box in own)
         else:
             self._read()
         self.parts = units(section.text)
@@ -168,7 +171,8 @@ class Reading:
             return Verdict(Label.OUTDATED, "; ".join(was or coming), announced=not was)
         if any(mentions(sought.relation, sought.role, value, whole) for value in (*sought.former, *sought.announced)):
             return Verdict(None, MENTIONS_FORMER)
-        if not self._of_another and may_state_another(sought.relation, sought.role, self.section.heading, text):
+        another = not self._of_another and may_state_another(sought.relation, sought.role, self.section.heading, text)
+        if another or self._in_other_words:
             return Verdict(None, OTHER)
         return Verdict(Label.INSUFFICIENT)
 
@@ -207,6 +211,29 @@ def _exact(sought: Sought, holders: Sequence[Value], was: list[str]) -> tuple[bo
     now = any(value.amount is not None and value.amount.number in numbers for value in sought.current)
     exact = [value.label for value in sought.former if value.amount is not None and value.amount.number in numbers]
     return (now, exact) if now != bool(exact) else (True, was)
+
+
+def _may_be_renamed(box: Infobox, sought: Sought, page: Page) -> bool:
+    """Whether an entry may be the one asked for under an earlier name: "9" where there is no "9.0" beside it."""
+    key, role = box.subject or "", sought.role
+    alike = bool(key) and (key.startswith(role) or role.startswith(key))
+    return alike and not is_on(page, role)
+
+
+def is_on(page: Page, role: str) -> bool:
+    """Whether a page has an entry of that key."""
+    return any(box.subject == role for box in page.infoboxes)
+
+
+def _holds_such_a_value(box: Infobox, sought: Sought) -> bool:
+    """Whether the subject's own fields hold a value of the relation's kind, though none of them is the relation's.
+
+    Fields are given other names now and then: what was "latest release date" is "latest date" in one revision.
+    """
+    if box.subject is None or box.subject != (sought.role if sought.relation.entries else ""):
+        return False
+    texts = (entry.text for entries in box.fields.values() for entry in entries)
+    return any(text != box.subject and read_value(sought.relation.values, text) is not None for text in texts)
 
 
 def _inside(found: Sequence[Statement], window: Window) -> list[Statement]:

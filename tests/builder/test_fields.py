@@ -15,9 +15,12 @@ from fresco.builder.facts.dates import date_of, forms_of
 from fresco.builder.facts.fields import FEWEST_CHANGES, drafts
 from fresco.builder.facts.holders import read_state
 from fresco.builder.facts.values import read_value, same
+from fresco.builder.infobox_text import infobox_sections
 from fresco.builder.markup import parse
 from fresco.builder.queries import query_rows
+from fresco.builder.reading import Reading, Sought
 from fresco.builder.templates import read_relation
+from fresco.builder.windows import Window
 from fresco.commands.build import add_build, run_build
 from fresco.errors import FrescoError
 from fresco.io.files import read_rows
@@ -197,6 +200,40 @@ def test_an_entry_states_for_itself_only() -> None:
     assert {role: [value.label for value in held] for role, held in state.items()} == {"7": ["7.2.8"], "8": ["8.2.9"]}
     pair = {"subject": "Apache Struts (docs/a.md)", "relation": "latest", "role": "7", "current": ["7.2.8"]}
     assert {row["subject"] for row in query_rows(pair, relation, REFERENCE)} == {"Apache Struts 7"}
+
+
+def entry(key: str, **fields: str) -> str:
+    return f'  - releaseCycle: "{key}"\n' + "".join(f"    {name}: {value}\n" for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    ("entries", "label"),
+    [
+        (entry("9.0", latestDate="2024-05-01", link="https://example.org/notes/of/nine"), None),  # by another name
+        (entry("9.0", eol="false", latest="9.0.1", note="long awaited by many"), Label.INSUFFICIENT),  # holds no date
+        (entry("9.0", releaseDate="2024-01-01", latestReleaseDate="2024-02-01"), Label.OUTDATED),
+        (entry("9.0", releaseDate="2024-01-01", latestReleaseDate="2024-06-01"), Label.POSITIVE),
+        (entry("9", latestReleaseDate="2024-05-01", latest="9.0.7"), None),  # may be 9.0 under its earlier key
+        (entry("9", latestReleaseDate="2024-05-01", latest="9.0.7") + entry("9.0", eol="no"), Label.INSUFFICIENT),
+        (entry("8", latestReleaseDate="2024-05-01", latest="8.4.4"), Label.INSUFFICIENT),
+    ],
+)
+def test_an_entry_that_may_state_the_field_in_other_words_is_no_negative(entries: str, label: Label | None) -> None:
+    pages = [
+        (
+            f"P{n}",
+            parse("markdown", f"---\nreleases:\n{entry('1', latestReleaseDate=day)}---\n", whole=False, tables=True),
+        )
+        for n in range(FEWEST_CHANGES)
+        for day in ("2024-01-01", "2024-02-01")
+    ]
+    drafted = drafts((name, page.infoboxes) for name, page in pages)
+    relation = read_relation("date", drafted["releases_latest_release_date"])
+    now, was = (value for day in ("2024-06-01", "2024-02-01") if (value := read_value("date", day)))
+    page = parse("markdown", f"---\nreleases:\n{entries}---\n", whole=True, tables=True)
+    section = infobox_sections(page)[0]
+    reading = Reading(Sought(relation, "9.0", "Product", (now,), (now,), (was,)), section, page)
+    assert reading.judge(Window(0, len(section.text)), in_time=True).label is label
 
 
 @given(st.dates(date(1000, 1, 1)))
