@@ -335,8 +335,7 @@ def build(
         out: Folder of the benchmark; interrupted at any point, the same call goes on where it stopped.
         wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
         mirror: a dump: MediaWiki XML or JSON Lines, packed or not; or files under git: ``git:PATH[@BRANCH]``; or
-        documents: dated documents without revisions: CSV, JSON Lines or Parquet with ``id``, ``title``, ``text``,
-            ``date``; they need ``facts`` of your own.
+        documents: dated documents: CSV, JSON Lines or Parquet with ``id``, ``title``, ``text``, ``date``.
         manifest: Hydrate this manifest instead of building.
         contact: Mail address or URL for the operator; Wikimedia's hosts require it.
         rate: Most requests a second to the wiki.
@@ -346,8 +345,7 @@ def build(
         include: Of files under git, patterns over their paths (``docs/**/*.md``).
         progress: Whether to show bars; or a function of a stage, what is done of it and what there is.
         **options: Of the benchmark: the fields of :class:`fresco.builder.config.BuildConfig` (``facts``,
-            ``relations``, ``titles``, ``reference``, ``since``, ``edition``, ``embedder``, ...);
-            ``draft_relations``: a folder; ``earlier``: that of an earlier edition of files under git.
+            ``relations``, ``titles``, ``edition``, ...); ``draft_relations`` and ``earlier``: folders.
 
     Returns:
         The folder, what was found and dropped, and ``open()`` for the benchmark itself.
