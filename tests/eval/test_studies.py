@@ -62,6 +62,7 @@ ELSEWHERE = {
     "answers",
     "wikirev_baselines",
     "endoflife",
+    "editions",
 }
 
 
@@ -185,6 +186,12 @@ def test_a_git_history_is_built_audited_and_scored(tmp_path: Path) -> None:
         pytest.skip("needs the folder ../shared/data beside the project")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(bundle), str(clone)], check=True)
+    for _ in range(2):
+        run("editions", str(clone), "--work", str(tmp_path / "editions"), "--out", str(tmp_path / "out"))
+    check("editions", tmp_path / "out")
+    editions = json.loads((tmp_path / "out" / "editions.json").read_text(encoding="utf-8"))
+    read = {name: each["read"] for name, each in editions["editions"].items()}
+    assert 0 < read["second"] < read["first"] < editions["read_from_nothing"]
     for _ in range(2):  # the second goes on from what is kept
         run("endoflife", str(clone), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"))
     check("endoflife", tmp_path / "out")
