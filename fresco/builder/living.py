@@ -44,8 +44,8 @@ class Moved:
 
     def lines(self) -> Iterator[str]:
         """For a person."""
-        yield f"since the earlier edition   {len(self.changed)} answers moved, {self.same} stand, "
-        yield f"                            {len(self.new)} queries are new, {len(self.gone)} are gone ({MOVED})"
+        yield f"since the earlier edition   {len(self.changed)} answers moved, {self.same} stand ({MOVED})"
+        yield f"                            {len(self.new)} queries are new, {len(self.gone)} are gone"
 
 
 def take_over(earlier: Path, out: Path) -> None:
