@@ -221,7 +221,8 @@ def edit(
         draw: Source of chance.
     """
     for _ in range(100):
-        names = [draw.choice(_CURES[kind]) for kind in sorted(set(kinds))] or [draw.choice(list(bank.choices))]
+        cures = [[name for name in _CURES[kind] if name in bank.choices] for kind in sorted(set(kinds))]
+        names = [draw.choice(own) for own in cures if own] or [draw.choice(list(bank.choices))]
         changed = dict(params)
         for name in names:
             changed[name] = draw.choice([value for value in bank.choices[name] if value != params[name]])

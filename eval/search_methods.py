@@ -6,12 +6,16 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from clause_reranker import ClauseReranker, Meter, edit, params_of
+from optimize_studies import cut_pools
+from scored_reranker import ScoredReranker
 
-from fresco.benchmarks import open_benchmark, select_split
+from fresco.benchmarks import limit_queries, open_benchmark, select_split
+from fresco.models.settings import Settings
 from fresco.optimizer.examples import minibatch, ranking_errors
 from fresco.optimizer.proposers.base import ProposedInstruction, Proposer, ScoredInstruction, SearchState
 from fresco.optimizer.proposers.clauses import Bank
@@ -23,9 +27,11 @@ from fresco.optimizer.search.selection import hypervolume, select, values_of
 from fresco.optimizer.search.settings import RoundReport, SearchSettings
 from fresco.optimizer.search.study import SearchStudy, Worker, import_optuna
 from fresco.records import Pool
+from fresco.rerank.registry import open_reranker
 
 KEPT = 4
 _MINIBATCH = 3  # GEPA's
+_REPEATS = 20  # of a small bank: what is asked again is paid, and spends no budget
 
 
 @dataclass
@@ -33,7 +39,7 @@ class World:
     """The re-ranker with what is known of it."""
 
     bank: Bank
-    reranker: ClauseReranker
+    reranker: Any  # a ClauseReranker or a ScoredReranker
     training: Sequence[Pool]
     validation: Sequence[Pool]
     test: Sequence[Pool]
@@ -45,6 +51,27 @@ class World:
         mini = open_benchmark("mini")
         parts = {name: select_split(mini, name).pools for name in ("train", "validation", "test")}
         reranker = ClauseReranker(bank, number)
+        tables = {name: reranker.precisions(parts[name]) for name in ("validation", "test")}
+        return cls(bank, reranker, parts["train"], parts["validation"], parts["test"], tables)
+
+    @classmethod
+    def of_model(cls, spec: str, bank: Bank, passages: int, queries: int, store: Path, dtype: str = "float32") -> World:
+        """Score every instruction of a small bank by a real re-ranker.
+
+        Args:
+            spec: Of the re-ranker.
+            bank: The instructions.
+            passages: Most of a pool.
+            queries: About so many of each split.
+            store: File of the scores.
+            dtype: Of its weights.
+        """
+        mini = cut_pools(open_benchmark("mini"), passages)
+        parts = {
+            name: limit_queries(select_split(mini, name), queries).pools for name in ("train", "validation", "test")
+        }
+        reranker = ScoredReranker(open_reranker(spec, Settings(device="cpu", dtype=dtype)), bank, mini, store)
+        reranker.precisions(parts["train"])  # errors are read there: all scores are in the store before a search begins
         tables = {name: reranker.precisions(parts[name]) for name in ("validation", "test")}
         return cls(bank, reranker, parts["train"], parts["validation"], parts["test"], tables)
 
@@ -108,7 +135,9 @@ def by_optuna(world: World, sampler: str, seed: int, most: int) -> Log:
     log.meter.average_precisions(None, world.validation)
     log.add(None)
     trials = optuna.create_study(directions=["maximize"] * 2, sampler=samplers[sampler](seed=seed))
-    while log.meter.computed < most:
+    for _ in range(_REPEATS * len(world.reranker.texts)):
+        if log.meter.computed >= most:
+            break
         trial = trials.ask()
         params = {name: trial.suggest_categorical(name, values) for name, values in world.bank.choices.items()}
         text = world.bank.assemble(params)
@@ -127,12 +156,14 @@ def by_gepa(world: World, seed: int, most: int) -> Log:
 
     log = Log(world.meter())
     draw = random.Random(seed)
+    asked: list[int] = []
 
     class Adapter:
         propose_new_texts = None
 
         def evaluate(self, batch: list[Pool], candidate: dict[str, str], capture_traces: bool = False) -> Any:
-            if log.meter.computed >= most:
+            asked.append(len(batch))
+            if log.meter.computed >= most or len(asked) > _REPEATS * len(world.reranker.texts):
                 raise _OverError
             text = candidate["instruction"] or None
             errors: Any = None
@@ -227,7 +258,9 @@ def by_ours(world: World, proposer: Proposer, seed: int, most: int, children: in
     watch = _Logged(log)
     found: Any = SearchStudy(import_optuna().storages.InMemoryStorage(), "s", {}, Worker())
     watch.study = found
-    chosen = SearchSettings(10**6, children=children, seed=seed, budget=Budget("pairs", most))
+    chosen = SearchSettings(
+        _REPEATS * len(world.reranker.texts), children=children, seed=seed, budget=Budget("pairs", most)
+    )
     meter: Any = log.meter
     Search(found, meter, world.validation, world.training, [proposer], chosen, None, world.bank.choices, watch).run()
     return log

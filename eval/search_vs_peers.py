@@ -23,6 +23,11 @@ share of what the front that validation would choose of all instructions has the
 - ``ours, edits``: our search with the proposer that GEPA has, and its three queries.
 - ``ours, climbing``: the same with ``--climb 8``.
 
+``--reranker SPEC --work DIR`` takes a real re-ranker instead, with a part of the bank, some queries and short pools:
+each of its instructions is scored once (scores are kept in DIR, so a run that was stopped goes on), and all searches
+and seeds are served from that table. The budgets are then shares of the whole table, and the figures are plain gains in
+hypervolume, since the best front of a small bank may gain nothing on test.
+
 The settings of ours were tried out on worlds 1 and 2, those of the climb with seeds from 100 up; world 0 is reported.
 """
 
@@ -35,10 +40,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import study
+from scored_reranker import part_of
 from search_methods import KEPT, Edits, Log, World, by_gepa, by_optuna, by_ours
 
 from fresco.optimizer.proposers.clauses import Bank, ClausesProposer, read_bank
@@ -47,6 +54,8 @@ from fresco.optimizer.report.proof import over_seeds, student
 from fresco.optimizer.search.selection import select
 
 BUDGETS: tuple[int, ...] = (50_000, 100_000, 200_000, 400_000)
+_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a model's table
+_PARTS = ("train", "validation", "test")
 _CLIMB = 8  # changes that a child tries before it races
 _GEPA = "pip install gepa==0.1.4"
 
@@ -69,10 +78,19 @@ def methods(world: World) -> dict[str, Callable[[int, int], Log]]:
     }
 
 
-def measure(world: World, name: str, run: Callable[[int, int], Log], seeds: int, budgets: Sequence[int]) -> Any:
-    """Gains of one search at each budget, for each seed."""
+def possible(world: World) -> dict[str, float]:
+    """Hypervolume above the base's of the front that validation would choose of all instructions, on each part."""
     base, best = [len(world.reranker.texts) - 1], world.best()
-    floor, height = ({part: world.area(own, part) for part in ("validation", "test")} for own in (base, best))
+    return {part: world.area(best, part) - world.area(base, part) for part in ("validation", "test")}
+
+
+def measure(
+    world: World, name: str, run: Callable[[int, int], Log], seeds: int, budgets: Sequence[int], *, shares: bool
+) -> Any:
+    """Gains of one search at each budget, for each seed: shares of what is possible, or plain hypervolume."""
+    base = [len(world.reranker.texts) - 1]
+    floor = {part: world.area(base, part) for part in ("validation", "test")}
+    whole = possible(world) if shares else dict.fromkeys(floor, 1.0)
     rows = []
     for seed in range(seeds):
         log = run(seed, max(budgets))
@@ -81,7 +99,7 @@ def measure(world: World, name: str, run: Callable[[int, int], Log], seeds: int,
         for budget in budgets:
             front = [member.number for member in select(world.members(log.by(budget) or base, "validation"), KEPT)]
             for part, own in gains.items():
-                own.append((world.area(front, part) - floor[part]) / (height[part] - floor[part]))
+                own.append((world.area(front, part) - floor[part]) / whole[part])
         rows.append(gains)
     return rows
 
@@ -111,6 +129,27 @@ def verdict(found: Mapping[str, Any], budgets: Sequence[int], part: str) -> list
     return lines
 
 
+def about(record: Mapping[str, Any]) -> list[str]:
+    """What was searched, and in which unit the figures are."""
+    if record["reranker"] is None:
+        return [
+            "How it is measured stands in the script. The re-ranker is a stand-in whose best front is known: "
+            f"{record['instructions']:,} instructions, world {record['world']}. Share of the possible gain over the "
+            "base instruction, mean over seeds [95 % interval]."
+        ]
+    best, queries = record["possible"], record["queries"]
+    return [
+        f"How it is measured stands in the script. The re-ranker is `{record['reranker']}`, all "
+        f"{record['instructions']} instructions of {', '.join(record['categories'])} scored on "
+        f"{queries['validation']} queries of the validation split, {queries['test']} of the test split and "
+        f"{queries['train']} of the train split of `mini`, pools cut to {record['passages']} passages. "
+        "Gain of hypervolume over the base instruction, "
+        f"mean over seeds [95 % interval]; the front of all of them gains {best['validation']:.4f} on validation and "
+        f"{best['test']:.4f} on test.",
+        *(["**Few instructions and few queries: a look, no measurement.**"] if record["instructions"] < 40 else []),
+    ]
+
+
 def report(record: Mapping[str, Any]) -> str:
     """The record as Markdown."""
     found, budgets = record["searches"], record["budgets"]
@@ -120,9 +159,7 @@ def report(record: Mapping[str, Any]) -> str:
         f"`python eval/search_vs_peers.py`, {study.made_by(record['environment'])}, GEPA {record['gepa']}, optuna "
         f"{record['environment']['packages']['optuna']}, {record['seeds']} seeds, "
         f"{record['seconds'] / 60:.0f} minutes.",
-        "How it is measured stands in the script. The re-ranker is a stand-in whose best front is known: "
-        f"{record['instructions']:,} instructions, world {record['world']}. Share of the possible gain over the base "
-        "instruction, mean over seeds [95 % interval].",
+        *about(record),
         "",
     ]
     for part in ("validation", "test"):
@@ -141,6 +178,12 @@ def report(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def shown(spec: str) -> str:
+    """A re-ranker's spec without the folders of this machine."""
+    kind, _, model = spec.partition(":")
+    return f"{kind}:{Path(model).name}"
+
+
 def main() -> None:
     """Search by every method, record."""
     parser = study.make_parser(__doc__)
@@ -148,7 +191,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--only", action="append", metavar="NAME", help="these searches only; repeatable")
     parser.add_argument("--without-gepa", action="store_true", help="where it is not installed")
+    parser.add_argument("--reranker", metavar="SPEC", help="a real one that takes instructions, in a table")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="where its scores are kept")
+    parser.add_argument("--name", default="model", help="of the result, behind search_vs_peers_ (default: model)")
+    parser.add_argument("--categories", default="recency,evidence,static_guard", help="of the bank, parted by commas")
+    parser.add_argument("--wordings", type=int, default=9, help="first ones of each category")
+    parser.add_argument("--queries", type=int, default=40, help="about so many of each split")
+    parser.add_argument("--passages", type=int, default=8, help="most of a pool")
+    parser.add_argument("--dtype", default="float32", help="of its weights")
     options = parser.parse_args()
+    if options.reranker and not options.work:
+        parser.error("--reranker needs --work DIR: its scores are kept there")
     made = study.begin(options)
     bank, budgets = read_bank(), BUDGETS
     if options.smoke:
@@ -156,7 +209,17 @@ def main() -> None:
         few = {name: dict(list(wordings.items())[:2]) for name, wordings in bank.categories.items()}
         bank = Bank(few, bank.orders)
     started = time.perf_counter()
-    world = World.make(options.world, bank)
+    if options.reranker:
+        if options.smoke:
+            options.wordings, options.queries, options.passages = 1, 8, 3
+        options.work.mkdir(parents=True, exist_ok=True)
+        bank = part_of(bank, options.categories.split(","), options.wordings)
+        store = options.work / "scores.sqlite"
+        world = World.of_model(options.reranker, bank, options.passages, options.queries, store, options.dtype)
+        table = len(world.reranker.texts) * sum(map(len, world.validation))
+        budgets = tuple(round(table * share) for share in _SHARES)
+    else:
+        world = World.make(options.world, bank)
     chosen = {
         name: run
         for name, run in methods(world).items()
@@ -164,12 +227,20 @@ def main() -> None:
     }
     if "gepa" in chosen and find_spec("gepa") is None:
         sys.exit(f"GEPA is not installed: {_GEPA}, or leave it out with --without-gepa")
-    found = {name: measure(world, name, run, options.seeds, budgets) for name, run in chosen.items()}
+    found = {
+        name: measure(world, name, run, options.seeds, budgets, shares=not options.reranker)
+        for name, run in chosen.items()
+    }
     record = {
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": time.perf_counter() - started,
         "load_average": os.getloadavg()[0],
         "world": options.world,
+        "reranker": options.reranker and shown(options.reranker),
+        "categories": list(bank.categories),
+        "passages": options.passages,
+        "queries": {part: len(getattr(world, "training" if part == "train" else part)) for part in _PARTS},
+        "possible": possible(world),
         "seeds": options.seeds,
         "budgets": list(budgets),
         "instructions": len(world.reranker.texts) - 1,
@@ -177,7 +248,9 @@ def main() -> None:
         "searches": found,
         "environment": made,
     }
-    study.record(options, "search_vs_peers", record, report(record))
+    study.record(
+        options, f"search_vs_peers_{options.name}" if options.reranker else "search_vs_peers", record, report(record)
+    )
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ PARTS = {
     "study",
     "clause_reranker",
     "search_methods",
+    "scored_reranker",
     "baseline_tables",
     "ner_data",
     "optimize_studies",
@@ -233,7 +234,9 @@ def test_the_studies_of_the_instruction_search_run(tmp_path: Path) -> None:
     model, out = str(tmp_path / "model"), tmp_path / "out"
     for study in ("train_instructed_reranker", "racing", "instruction_search"):
         run(study, model, "--out", str(out))
-    for study in ("instructed_reranker", "racing", "instruction_search"):
+    peers = ("--reranker", f"cross-encoder:{model}", "--work", str(tmp_path / "scores"), "--without-gepa")
+    run("search_vs_peers", *peers, "--out", str(out))
+    for study in ("instructed_reranker", "racing", "instruction_search", "search_vs_peers_model"):
         check(study, out)
 
 
