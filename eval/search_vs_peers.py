@@ -180,8 +180,7 @@ def report(record: Mapping[str, Any]) -> str:
 
 def shown(spec: str) -> str:
     """A re-ranker's spec without the folders of this machine."""
-    kind, _, model = spec.partition(":")
-    return f"{kind}:{Path(model).name}"
+    return ":".join(Path(part).name for part in spec.split(":"))
 
 
 def main() -> None:
