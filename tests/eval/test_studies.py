@@ -34,6 +34,7 @@ STUDIES = [
     ("search_overhead", [], False),
     ("scale", ["--work", "{work}/scale"], False),
     ("guards", ["--work", "{work}/guards"], False),
+    ("report_scale", [], False),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {
