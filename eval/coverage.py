@@ -27,7 +27,7 @@ _SUBJECTS = (20, 50, 86, 200, 500)
 _LAYOUTS = {"1": (1,), "2": (2,), "4": (4,), "1 to 3": (1, 2, 3), "1, 1, 1, 10": (1, 1, 1, 10)}
 _ALIKE = (0.0, 0.2, 0.5, 0.9)
 _RATES = (0.0, 0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 0.5, 0.9, 0.98, 1.0)
-_METHODS = ("bootstrap", "share", "wider of both")
+_METHODS = ("bootstrap", "share", "layered", "wider of both")
 _WANTED = 0.93
 
 
@@ -98,9 +98,11 @@ def _measure(cell: _Cell, seed: int, samples: int, resamples: int) -> dict[str, 
     bootstrap = SubjectBootstrap([f"{place:04}" for place in owner], resamples=resamples, seed=seed)
     ones = np.ones_like(values)
     by_draws, by_share = bootstrap.ratio(values, ones), bootstrap.share(values, ones)
+    by_layers = bootstrap.layered(values, ones)
     bounds = {
         "bootstrap": (by_draws.low, by_draws.high),
         "share": (by_share.low, by_share.high),
+        "layered": (by_layers.low, by_layers.high),
         "wider of both": (np.minimum(by_draws.low, by_share.low), np.maximum(by_draws.high, by_share.high)),
     }
     # An exact bound may miss a truth of 0 or 1 by its last bit.
@@ -131,7 +133,7 @@ def _table(found: list[tuple[_Cell, dict[str, dict[str, float]]]]) -> list[str]:
         lines += [
             "",
             "| true mean | " + " | ".join(f"{m}: lowest, width" for m in _METHODS) + " |",
-            "|---|---|---|---|",
+            "|---|---|---|---|---|",
         ]
         for rate in _RATES:
             here = [each for cell, each in own if cell.rate == rate]

@@ -89,15 +89,19 @@ def _estimate(
     numerators: Sequence[FloatArray],
     denominators: Sequence[FloatArray],
 ) -> Estimate:
-    """One column a measure: means of values between 0 and 1 are shares, whatever else there is is resampled."""
+    """One column a measure: means between 0 and 1 are shares, skewed ones by layers, and the rest is resampled."""
     numerator, denominator = np.stack(numerators, axis=1), np.stack(denominators, axis=1)
     inside = ((numerator >= 0) & (numerator <= denominator)).all(axis=0)
     share = inside & np.array([measure.bounds == (0.0, 1.0) for measure in measures])
-    by_draws = bootstrap.ratio(numerator[:, ~share], denominator[:, ~share])
-    by_share = bootstrap.share(numerator[:, share], denominator[:, share])
+    skewed = share & np.array([measure.skewed for measure in measures])
     merged = np.empty((3, len(share)))
-    merged[:, ~share] = by_draws.value, by_draws.low, by_draws.high
-    merged[:, share] = by_share.value, by_share.low, by_share.high
+    for method, chosen in (
+        (bootstrap.ratio, ~share),
+        (bootstrap.share, share & ~skewed),
+        (bootstrap.layered, skewed),
+    ):
+        found = method(numerator[:, chosen], denominator[:, chosen])
+        merged[:, chosen] = found.value, found.low, found.high
     return Estimate(*merged)
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from fresco.stats.arrays import FloatArray
-from fresco.stats.shares import share_bounds
+from fresco.stats.shares import layered_bounds, share_bounds
 
 #: Coverage of every interval in this package.
 LEVEL = 0.95
@@ -103,6 +103,11 @@ class SubjectBootstrap:
         value = divide(numerator.sum(axis=0), denominator.sum(axis=0))
         sums = (self.sums(numerator), self.sums(denominator))
         return Estimate(value, *share_bounds(numerator, denominator, sums, level=LEVEL))
+
+    def layered(self, numerator: FloatArray, denominator: FloatArray) -> Estimate:
+        """:meth:`share` for skewed values, whose large ones are rare; :func:`fresco.stats.shares.layered_bounds`."""
+        value = divide(numerator.sum(axis=0), denominator.sum(axis=0))
+        return Estimate(value, *layered_bounds(numerator, denominator, self.sums, level=LEVEL))
 
 
 def percentile_interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:

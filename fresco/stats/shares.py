@@ -9,9 +9,15 @@ How alike the observations of one subject are cannot be seen from a handful of e
 the interval too short. So the estimated design effect is drawn towards the largest one possible, that of subjects whose
 observations are all alike, with the weight of :data:`PRIOR_SUBJECTS` subjects against those that bear the rarer
 outcome. ``eval/coverage.py`` shows what that covers.
+
+Values such as one over a rank lie close together near their floor, with a rare one far above: what was seen varies too
+little to tell of what was not. :func:`layered_bounds` cuts such a value into layers, each of them almost yes or no.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
@@ -20,6 +26,8 @@ from fresco.stats.arrays import FloatArray
 
 #: Weight, in subjects, of the assumption that a subject's observations are all alike. Found by simulation.
 PRIOR_SUBJECTS = 8
+#: Where values are cut into layers; the lower edges are close together, as one over a rank is.
+EDGES = (0.0, 0.06, 0.1, 0.18, 0.3, 0.45, 0.7, 1.0)
 # Sums such as 0.1 + 0.2 leave a residue where nobody had anything.
 _RESIDUE = 1e-12
 
@@ -55,6 +63,31 @@ def share_bounds(
         high = np.where(share < 1 - _RESIDUE, special.betaincinv(events + 1, misses, 1 - tail), 1.0)
     bounds[:, enough] = low, high
     return bounds[0], bounds[1]
+
+
+def layered_bounds(
+    numerator: FloatArray, denominator: FloatArray, sums: Callable[[FloatArray], FloatArray], *, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Bounds as :func:`share_bounds` gives them, of one layer of the values at a time, and added up.
+
+    A value v is the sum over the layers from a to b of (b - a) times the part of the layer that it fills, so its mean
+    is the same sum over the layers' means, and of the bounds of these. In a layer that nobody reached, the bound is
+    that of an event which was never seen. The sum is wider than it need be, for the layers do not err all together.
+
+    Args:
+        numerator: As in :func:`share_bounds`.
+        denominator: Likewise.
+        sums: Gives each subject's sums of columns, shape (subjects, columns).
+        level: Coverage.
+    """
+    low, high = np.zeros(numerator.shape[1]), np.zeros(numerator.shape[1])
+    weights = sums(denominator)
+    for lower, upper in pairwise(EDGES):
+        filled = np.clip((numerator - lower * denominator) / (upper - lower), 0.0, denominator)
+        own_low, own_high = share_bounds(filled, denominator, (sums(filled), weights), level=level)
+        low += (upper - lower) * own_low
+        high += (upper - lower) * own_high
+    return low, high
 
 
 def effective_size(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fresco.metrics.aggregate import mean_rows
+from fresco.metrics.measures import parse_measures
 from fresco.stats.intervals import SubjectBootstrap
-from fresco.stats.shares import PRIOR_SUBJECTS
+from fresco.stats.shares import EDGES, PRIOR_SUBJECTS
 from fresco.stats.significance import holm, letters, randomization_test
 
 
@@ -221,3 +224,51 @@ def test_two_share_a_letter_if_and_only_if_they_were_not_told_apart(n, data):
     used = sorted(set("".join(display.values())))
     holders = [{name for name in names if letter in display[name]} for letter in used]
     assert not any(x < y or (x == y and i != j) for i, x in enumerate(holders) for j, y in enumerate(holders))
+
+
+def test_layers_of_yes_and_no_are_the_share():
+    rng = np.random.default_rng(3)
+    subjects = [f"s{i // 3}" for i in range(90)]
+    values = rng.integers(2, size=(90, 4)).astype(float)
+    values[:, 0] = 0
+    bootstrap, ones = SubjectBootstrap(subjects), np.ones_like(values)
+    share, layered = bootstrap.share(values, ones), bootstrap.layered(values, ones)
+    for bound in ("value", "low", "high"):
+        np.testing.assert_allclose(getattr(layered, bound), getattr(share, bound), atol=1e-12)
+
+
+def test_layers_hold_the_mean_and_add_up_to_it():
+    rng = np.random.default_rng(4)
+    subjects = [f"s{i // 2}" for i in range(80)]
+    values = 1 / rng.integers(1, 21, size=(80, 5))
+    counted = rng.integers(2, size=(80, 5)).astype(float)
+    found = SubjectBootstrap(subjects).layered(values * counted, counted)
+    assert (found.low < found.value).all() and (found.value < found.high).all()
+    parts = [np.clip((values - low) / (high - low), 0, 1) * (high - low) for low, high in itertools.pairwise(EDGES)]
+    np.testing.assert_allclose(sum(parts), values, atol=1e-12)
+
+
+def test_one_over_a_rank_is_covered_by_layers_where_a_share_is_not():
+    """Twenty subjects of four queries, alike; most ranks are low, so the rare first place decides the mean."""
+    rng = np.random.default_rng(5)
+    chances = rng.beta(0.1, 0.9, size=(20, 400))
+    values = 1 / (1 + rng.binomial(19, 1 - np.repeat(chances, 4, axis=0)))
+    truth = float((1 / (1 + rng.binomial(19, 1 - rng.beta(0.1, 0.9, size=1_000_000)))).mean())
+    bootstrap = SubjectBootstrap([f"s{i // 4}" for i in range(80)])
+    covers = {}
+    for name, method in (("share", bootstrap.share), ("layered", bootstrap.layered)):
+        found = method(values, np.ones_like(values))
+        covers[name] = float(((found.low <= truth) & (truth <= found.high)).mean())
+    assert covers["layered"] > 0.93
+    assert covers["share"] < 0.75
+
+
+def test_the_interval_of_mrr_is_the_layered_one():
+    values = 1 / np.random.default_rng(6).integers(1, 30, size=60)
+    frame = pd.DataFrame({"reranker": "a", "task": "NEK", "kind": "static", "subject": [f"s{i}" for i in range(60)]})
+    frame = frame.assign(query_id=frame["subject"], MRR=values, **{"nDCG@5": values})
+    rows = mean_rows(frame, parse_measures(["MRR", "nDCG@5"]), resamples=10)
+    bootstrap, column = SubjectBootstrap(frame["subject"].tolist()), values[:, None]
+    for row, method in zip(rows, (bootstrap.layered, bootstrap.share), strict=True):
+        found = method(column, np.ones_like(column))
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((found.low[0], found.high[0])), row["metric"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -13,7 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fresco.errors import FrescoError
 from fresco.rerank.recency import Recency
+from fresco.serving import FreshReranker
+from fresco.serving.fresh import as_document
+from fresco.serving.service import _Asked, _Batcher
 
 RERANKER = """
 class Overlap:
@@ -99,6 +104,58 @@ def test_bad_requests_are_one_line(url, body, said):
     answer = ask(url, **body)
     assert answer.status_code == 422
     assert said in answer.json()["detail"]
+
+
+class Counting:
+    """Words shared with the query; counts its calls, and fails where it is asked to."""
+
+    name, takes_instruction, pointwise = "counting", False, True
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def score(self, query, passages, instruction=None):
+        if query.content == "fail":
+            raise ValueError("as it was asked to")
+        return [float(query.content in passage.body) for passage in passages]
+
+    def score_batches(self, pairs, instruction, known):
+        self.calls.append(len(pairs))
+        yield range(len(pairs)), [self.score(query, [passage])[0] for query, passage in pairs]
+
+
+def answers_of(queries: list[str], most: int) -> tuple[list[object], list[int]]:
+    """What requests that wait together are answered, and how many documents each call of the base had."""
+    base = Counting()
+
+    async def serve() -> list[object]:
+        batcher = _Batcher(FreshReranker(base), most)
+        asked = [
+            _Asked(query, [as_document(text) for text in ("a", "b", "c")], None, None, "documents", future)
+            for query in queries
+            for future in [asyncio.get_running_loop().create_future()]
+        ]
+        waiting = [asyncio.create_task(batcher.rerank(each)) for each in asked]
+        running = asyncio.create_task(batcher.run())
+        found: list[object] = list(await asyncio.gather(*waiting, return_exceptions=True))
+        running.cancel()
+        return found
+
+    return asyncio.run(serve()), base.calls
+
+
+def test_requests_that_wait_are_scored_together_up_to_the_limit():
+    found, calls = answers_of(list("abcabcab"), most=10)
+    assert calls == [9, 9, 6]
+    assert [ranked[0].document.text for ranked in found] == list("abcabcab")
+    assert answers_of(["a"], most=1)[1] == [3]  # one request is never split
+
+
+def test_a_request_that_fails_spoils_no_other():
+    found, _ = answers_of(["a", "fail", "b"], most=100)
+    assert [ranked[0].document.text for ranked in (found[0], found[2])] == ["a", "b"]
+    assert isinstance(found[1], FrescoError)
+    assert "as it was asked to" in str(found[1])
 
 
 def test_nothing_to_rank(url):

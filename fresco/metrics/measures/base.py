@@ -71,6 +71,7 @@ class Measure(ABC):
         bounds: Smallest and largest value.
         defined_everywhere: Whether every query of its tasks has a value.
         per_query: Whether a single query has a value; a ratio of means belongs to a set of queries.
+        skewed: Whether values lie near their floor and large ones are rare, as one over a rank does.
         headline: The header under which it stands in the table of results when nobody asked for it by name.
     """
 
@@ -80,6 +81,7 @@ class Measure(ABC):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     defined_everywhere: ClassVar[bool] = False
     per_query: ClassVar[bool] = True
+    skewed: ClassVar[bool] = False
     headline: ClassVar[str] = ""
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class ReciprocalRank(Relevance):
     """1 / rank of the first relevant passage, 0 where it stands below the cutoff."""
 
     names = ("MRR", "RR")
+    skewed: ClassVar[bool] = True
     cutoff: int | None = None
 
     def expectation(self, tiers: Tiers) -> float:
