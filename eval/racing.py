@@ -6,7 +6,9 @@ For each seed a search with full evaluation runs (``--selection full``); its rou
 same order, with the same queries and scores, against the front of what the race itself has kept so far. So both see the
 same candidates, and every difference is the race's: a candidate that it dropped wrongly is missing from its front. The
 hypervolume of all that a race kept, by its scores on all queries, is set against that of all candidates; the pair
-scorings are those of the candidates, the base instruction's included. Writes ``eval/results/racing.{json,md}``.
+scorings are those of the candidates, the base instruction's included. The base alone has most of that hypervolume: so
+the gain above it that a race keeps stands beside what as many candidates keep as the same pairs score in full, drawn by
+chance. Writes ``eval/results/racing.{json,md}``.
 
 Which queries come first is drawn, and luck with three draws says little: so the race of each seed is repeated with
 ``--draws`` other orders of the queries, which costs no score. The share of candidates that a stage may drop and its
@@ -50,6 +52,7 @@ from fresco.stats.arrays import FloatArray
 from fresco.terminal.console import make_console
 
 _HYPERVOLUME, _PAIRS = 0.99, 0.40  # what is aimed at
+_SUBSETS = 200  # drawn by chance
 _FIRST_DRAW = 1000  # seed of the first of the further orders of the queries
 
 
@@ -107,11 +110,16 @@ def race_again(
     full, raced, base = (_area(keys, values, pools) for keys in (candidates, kept, rounds[0]))
     lost = sorted(set(_front(candidates, values, pools)) - set(kept))
     everything = len(candidates) * stages.all_pairs
+    by_chance = subset_by_chance(rounds[0], candidates, values, pools, scored // stages.all_pairs, seed)
     return {
         "candidates": len(candidates),
         "stages": list(stages.ends),
         "dropped_after_stage": [dropped.count(stage) for stage in range(len(stages.ends))],
         "hypervolume": {"base": base, "full": full, "raced": raced, "ratio": raced / full},
+        "gain_kept": {
+            "raced": share_of(raced - base, full - base),
+            "by_chance": share_of(by_chance - base, full - base),
+        },
         "pairs": {"full": everything, "raced": scored, "share": scored / everything},
         "front": _front(candidates, values, pools),
         "lost_from_front": lost,
@@ -127,7 +135,29 @@ def race_often(
         "first_seed": _FIRST_DRAW,
         "ratios": [each["hypervolume"]["ratio"] for each in raced],
         "shares": [each["pairs"]["share"] for each in raced],
+        **{name: [each["gain_kept"][name] for each in raced] for name in ("raced", "by_chance")},
     }
+
+
+def subset_by_chance(
+    base: Sequence[int],
+    candidates: Sequence[int],
+    values: Mapping[int, FloatArray],
+    pools: Sequence[Pool],
+    count: int,
+    seed: int,
+) -> float:
+    """Mean hypervolume of so many candidates scored in full, the base's always among them, over draws."""
+    others = [key for key in candidates if key not in base]
+    rng = np.random.default_rng(seed)
+    drawn = min(max(count - len(base), 0), len(others))
+    areas = [_area([*base, *rng.choice(others, drawn, replace=False).tolist()], values, pools) for _ in range(_SUBSETS)]
+    return float(np.mean(areas))
+
+
+def share_of(gain: float, whole: float) -> float:
+    """A gain as a share of another; all of it where there was none to keep."""
+    return gain / whole if whole > 0 else 1.0
 
 
 def _points(keys: Sequence[int], values: Mapping[int, FloatArray], pools: Sequence[Pool]) -> tuple[Any, Any]:
@@ -178,7 +208,9 @@ def report(record: dict[str, Any]) -> str:
             f"{pairs['full']} | {pairs['raced']} | {pairs['share']:.3f} | {dropped} | "
             f"{len(row['lost_from_front'])} of {len(row['front'])} |"
         )
-    ratios, shares = ([value for row in rows for value in row["draws"][key]] for key in ("ratios", "shares"))
+    ratios, shares, raced, chance = (
+        [value for row in rows for value in row["draws"][key]] for key in ("ratios", "shares", "raced", "by_chance")
+    )
     lines += [
         "",
         f"Lowest ratio of hypervolumes {min(ratio):.4f} (aim: at least {_HYPERVOLUME}): {verdict(reached[0])}. "
@@ -189,6 +221,10 @@ def report(record: dict[str, Any]) -> str:
         f"hypervolumes {np.mean(ratios):.4f} in the mean, at least {_HYPERVOLUME} in "
         f"{np.mean(np.array(ratios) >= _HYPERVOLUME):.0%} of the races, {min(ratios):.4f} in the worst; pair scorings "
         f"{np.mean(shares):.3f} in the mean, at most {max(shares):.3f}.",
+        "",
+        f"Of the gain above the base, races in these orders keep {np.mean(raced):.3f} in the mean and {min(raced):.3f} "
+        f"in the worst; as many candidates as the same pairs score in full, drawn by chance, keep "
+        f"{np.mean(chance):.3f}.",
         "",
     ]
     return "\n".join(lines)
