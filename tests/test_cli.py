@@ -262,7 +262,7 @@ def test_another_run_is_not_overwritten_unasked(tmp_path):
     assert refused.returncode == 2
     assert "--overwrite" in refused.stderr
     assert fresco(*other, "--overwrite", cwd=tmp_path).returncode == 0
-    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["newest.trec"]
+    assert [path.name for path in (tmp_path / "out" / "runs").glob("*.trec")] == ["newest.trec"]
 
 
 @pytest.fixture

@@ -37,13 +37,29 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Iterator[t
         for batch, size in _batches(path, columns):
             step = max(1, len(batch) * _AT_ONCE // max(size, 1))
             for start in range(0, len(batch), step):
-                for row in batch.slice(start, step).to_pylist():
+                part = batch.slice(start, step)
+                try:
+                    rows = part.to_pylist()
+                except UnicodeDecodeError:
+                    raise FrescoError(_no_text(path, part, number)) from None
+                for row in rows:
                     number += 1
                     yield f"{path}, row {number}", row
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException) as error:
         raise FrescoError(
             f"{path}: cannot be read as Parquet after row {number}: {one_line(str(error), 200)}"
         ) from error
+
+
+def _no_text(path: Path, part: Any, number: int) -> str:
+    """Where the first text that is no UTF-8 stands, in rows that come after so many."""
+    for offset in range(len(part)):
+        for name in part.schema.names:
+            try:
+                part.column(name)[offset].as_py()
+            except UnicodeDecodeError as error:
+                return f"{path}, row {number + offset + 1}, field {name!r}: byte {error.start + 1} is not UTF-8"
+    raise AssertionError("unreachable")
 
 
 def read_parquet_table(path: Path) -> Any:

@@ -230,7 +230,7 @@ def test_truncated_parquet(keep: int, tables: Tables, make_folder: MakeFolder) -
     folder = make_folder(tables, ".parquet")
     path = folder / "pools.parquet"
     path.write_bytes(path.read_bytes()[:keep])
-    assert message(folder).startswith(f"{path}: cannot be read (ArrowInvalid: Parquet ")
+    assert message(folder).startswith(f"{path}: cannot be read as Parquet after row 0: Parquet ")
 
 
 def test_damaged_parquet(tables: Tables, make_folder: MakeFolder) -> None:
@@ -239,7 +239,7 @@ def test_damaged_parquet(tables: Tables, make_folder: MakeFolder) -> None:
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
-    assert message(folder).startswith(f"{path}: cannot be read (")
+    assert message(folder).startswith(f"{path}: cannot be read as Parquet after row 0: ")
 
 
 @pytest.mark.parametrize("table", ["corpus", "queries", "pools"])

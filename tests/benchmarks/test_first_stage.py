@@ -104,7 +104,7 @@ def test_the_figures_are_those_of_trec_eval(collection: Path, tmp_path: Path, to
         for query, own in theirs.items():
             assert ours.loc[query, measure] == pytest.approx(own[name], abs=1e-9), (measure, query)
     # The folder alone gives them again: what was missed stands in its judgements.
-    (written,) = (tmp_path / "out" / "runs").iterdir()
+    (written,) = (tmp_path / "out" / "runs").glob("*.trec")
     qrels: dict[str, dict[str, int]] = {}
     for line in (tmp_path / "out" / "qrels.trec").read_text().splitlines():
         query, _, passage, grade = line.split()

@@ -16,7 +16,7 @@ from ccs.training.trainer import SearchTraining
 def _witness(prefix: str) -> None:
     asked: list[list[str]] = []
     rollouts = 0
-    roll, save = SearchTraining.roll, run._save
+    roll, save = SearchTraining.roll, run.save_policy
 
     def watched(self: SearchTraining, prompts: Any, trainer: Any) -> Any:
         nonlocal rollouts
@@ -47,7 +47,7 @@ def _witness(prefix: str) -> None:
         Path(f"{prefix}-{record['rank']}.json").write_text(json.dumps(record))
         save(trainer, *arguments, **named)
 
-    SearchTraining.roll, run._save = watched, saved  # type: ignore[method-assign]
+    SearchTraining.roll, run.save_policy = watched, saved  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
