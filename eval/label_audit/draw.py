@@ -3,8 +3,9 @@
     python eval/label_audit/draw.py FOLDER > /somewhere/outside/the/repository
 
 FOLDER is what ``fresco build`` made (with its ``stages/``, which know how hard each negative is). The draw depends on
-the seed and the query ids alone. What is printed is text of the wiki, whole, and stays out of the repository; the
-reader's verdicts (ids and own words) are in ``verdicts.jsonl`` beside this file.
+the seed and the query ids alone. ``--seed 20261129-b7 --read FILE ...`` leaves out the pairs that the verdicts in FILE
+judge, so that a mend is read on instances that nobody made it for. What is printed is text of the wiki, whole, and
+stays out of the repository; the reader's verdicts (ids and own words) are beside this file.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ NEGATIVES = 3
 OUTDATED = 3
 
 
-def draw(query_ids: list[str]) -> list[str]:
+def draw(query_ids: list[str], seed: str = SEED) -> list[str]:
     """The ids to read: first by SHA-256 of seed and id, so that a pair that is dropped changes no other draw."""
-    ids = sorted(query_ids, key=lambda each: hashlib.sha256(f"{SEED}\n{each}".encode()).digest())
+    ids = sorted(query_ids, key=lambda each: hashlib.sha256(f"{seed}\n{each}".encode()).digest())
     return sorted(ids[:INSTANCES])
 
 
@@ -47,15 +48,22 @@ def main() -> None:
     """Print the instances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", default=SEED, help="another one draws other instances (default: %(default)s)")
+    parser.add_argument("--read", type=Path, nargs="*", default=[], help="verdicts whose pairs are left out")
     options = parser.parse_args()
     pools = {pool.query.id: pool for pool in open_benchmark(str(options.folder)).pools}
     hardest = {row["query"]: [own for own, *_ in row["pool"]] for row in _rows(options.folder, "5-pools")}
     aligned = {(row["subject"], row["relation"], row["role"]): row for row in _rows(options.folder, "3-align")}
     pairs = {row["_id"]: tuple(row["pair"]) for row in _rows(options.folder, "4-queries")}
-    for number, own in enumerate(draw(list(pools)), 1):
+    read = {_pair(json.loads(line)["query"]) for file in options.read for line in file.read_text("utf-8").splitlines()}
+    for number, own in enumerate(draw([each for each in pools if _pair(each) not in read], options.seed), 1):
         row = aligned[pairs[own]]
         print(f"\n=== {number} {own}\n{pools[own].query.content}\ncurrent: {row['current']}  former: {row['former']}")
         print("\n".join(shown(pools[own], hardest[own])))
+
+
+def _pair(query: str) -> str:
+    return query.rpartition(":")[0]
 
 
 def _rows(folder: Path, stage: str) -> list[dict[str, Any]]:
