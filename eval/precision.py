@@ -22,6 +22,7 @@ import torch
 
 import fresco
 from fresco.benchmarks.part import Part
+from fresco.models.quantized import FAMILIES
 from fresco.models.settings import Settings
 from fresco.rerank.registry import open_reranker
 from fresco.terminal.arguments import positive
@@ -47,6 +48,8 @@ def main() -> None:
         options.queries, options.turns = 3, 1
     torch.set_num_threads(options.threads)
     family, _, model = options.spec.partition(":")
+    if family not in FAMILIES:
+        parser.error(f"{options.spec}: no pointwise family over a local model; they are {', '.join(FAMILIES)}")
     name = options.name or f"{family}, {Path(model).name}"
     seconds, pairs = _timed(options)
     results = {dtype: _scored(options, dtype) for dtype in _DTYPES}
