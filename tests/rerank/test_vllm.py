@@ -32,7 +32,7 @@ def test_inside(name):
     here = Path(__file__)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     environment["PYTHONPATH"] = str(here.parents[2])
-    command = [python, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts="]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
     done = subprocess.run(
         [*command, "-k", name, str(here.with_name("test_vllm_inside.py"))],
         env=environment,
