@@ -42,7 +42,13 @@ def generate(folder: Path, count: int) -> None:
 
     def corpus() -> Iterator[dict[str, Any]]:
         for number in range(2 * count):
-            yield {"_id": f"p{number}", "title": f"T{number // 2}", "text": text(_WORDS), "timestamp": _EARLIER}
+            yield {
+                "_id": f"p{number}",
+                "title": f"T{number // 2}",
+                "section": "",
+                "text": text(_WORDS),
+                "timestamp": _EARLIER,
+            }
 
     def queries() -> Iterator[dict[str, Any]]:
         for number in range(count):
