@@ -426,7 +426,8 @@ def test_the_garbage_of_a_random_model_behind_vllm_is_survived(tmp_path: Path) -
         assert first == again
         assert proposers[0].client.totals["requests"] >= 9
         assert proposers[1].client.totals["requests"] == 0
-        assert proposers[0].rejected["not a JSON array of strings"] >= 9
+        rejected = proposers[0].rejected  # random text ends by itself or does not
+        assert rejected["not a JSON array of strings"] + rejected["cut by the token limit"] >= 9
         assert proposers[0].client.totals["completion_tokens"] > 0
         said = proposers[0].client.completions([5, 6, 7], max_tokens=1, prompt_logprobs=0, return_token_ids=True)
         assert len(said.raw["choices"][0]["prompt_logprobs"]) == 3
