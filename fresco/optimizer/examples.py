@@ -54,13 +54,8 @@ class RankingError:
 
     def shown(self) -> str:
         """The error as lines of a prompt."""
-        return "\n".join(
-            [
-                show_query(self.pool.query),
-                f"  ranked too low ({MEANING[Label.POSITIVE]}): {show_passage(self.positive, self.pool.query)}",
-                f"  ranked above it ({MEANING[self.label]}): {show_passage(self.negative, self.pool.query)}",
-            ]
-        )
+        low, above = f"ranked too low ({MEANING[Label.POSITIVE]})", f"ranked above it ({MEANING[self.label]})"
+        return _pair_shown(self.pool.query, (low, self.positive), (above, self.negative))
 
 
 def average_precision(pool: Pool, scores: npt.NDArray[np.float64]) -> float:
@@ -70,8 +65,7 @@ def average_precision(pool: Pool, scores: npt.NDArray[np.float64]) -> float:
 
 def minibatch(training: Sequence[Pool], size: int, rng: random.Random) -> list[Pool]:
     """Draw pools without replacement, EK and NEK in turn as long as there are both."""
-    sides = [[pool for pool in training if pool.query.task is task] for task in Task]
-    return _in_turn([rng.sample(side, len(side)) for side in sides])[:size]
+    return _shuffled(training, lambda pool: pool.query.task, rng)[:size]
 
 
 @dataclass(frozen=True)
@@ -92,13 +86,8 @@ class Success:
 
     def shown(self) -> str:
         """The success as lines of a prompt."""
-        return "\n".join(
-            [
-                show_query(self.pool.query),
-                f"  rightly on top: {show_passage(self.positive, self.pool.query)}",
-                f"  rightly below it ({MEANING[self.label]}): {show_passage(self.negative, self.pool.query)}",
-            ]
-        )
+        below = f"rightly below it ({MEANING[self.label]})"
+        return _pair_shown(self.pool.query, ("rightly on top", self.positive), (below, self.negative))
 
 
 def successes(
@@ -186,6 +175,11 @@ def _escaped(character: str) -> str:
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _pair_shown(query: Query, *said: tuple[str, Passage]) -> str:
+    """A query, and what is said of its passages, a line each."""
+    return "\n".join([show_query(query), *(f"  {words}: {show_passage(passage, query)}" for words, passage in said)])
 
 
 def _cut(text: str, around: str, longest: int) -> str:
