@@ -10,7 +10,7 @@ from typing import Any
 
 from fresco.builder.tables import as_json, read_tables
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import replacing, write_atomically
 
 #: What an edition keeps below ``stages/``: contents of files by their objects' ids, and parsed pages by their texts.
 #: Both are right whatever else has changed, so a build that takes them over has the bytes of one from nothing.
@@ -63,9 +63,8 @@ def take_over(earlier: Path, out: Path) -> None:
         source, target = earlier / "stages" / name, out / "stages" / name
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_suffix(".part")
-            shutil.copyfile(source, part)
-            part.replace(target)
+            with source.open("rb") as stream, replacing(target) as copy:
+                shutil.copyfileobj(stream, copy)
 
 
 def compare(earlier: Path, out: Path) -> Moved:

@@ -10,11 +10,11 @@ from pathlib import Path
 from fresco.benchmarks.tables import Row, read_jsonl, read_parquet
 from fresco.builder.facts.dates import date_of
 from fresco.errors import FrescoError
+from fresco.io.tables import LONGEST_CELL
 from fresco.records import parse_timestamp
 
 #: Ends of names of files that are read.
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-_LONGEST_CELL = 16 << 20  # characters; the csv module's own limit is 128 KiB
 
 
 def own_rows(path: Path, option: str, needed: Sequence[str]) -> list[Row]:
@@ -36,7 +36,7 @@ def own_rows(path: Path, option: str, needed: Sequence[str]) -> list[Row]:
         return read_parquet(path)
     if path.suffix == ".jsonl":
         return read_jsonl(path)
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)

@@ -148,7 +148,7 @@ def fresh_folder(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in _leftovers(target.parent, prefix):
         _remove(leftover)
-    fresh = target.parent / f"{prefix}{secrets.token_hex(8)}.tmp"
+    fresh = _new_name(target.parent, prefix)
     fresh.mkdir()  # fails where anything has that name, a link too
     return fresh
 
@@ -160,7 +160,7 @@ def publish(fresh: Path, target: Path) -> None:
         OSError: it cannot be.
     """
     if target.is_symlink() or target.exists():
-        old = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
+        old = _new_name(target.parent, _prefix(target))
         target.rename(old)  # a moment, where removing a large folder takes seconds
         fresh.rename(target)
         _remove(old)
@@ -179,6 +179,11 @@ def _remove(path: Path) -> None:
 def _prefix(target: Path) -> str:
     # Not the whole name: with the random part it could pass the 255 bytes that a name may have.
     return f".{target.name[:40]}."
+
+
+def _new_name(folder: Path, prefix: str) -> Path:
+    """One that nobody can foresee, and that :func:`_leftovers` knows again."""
+    return folder / f"{prefix}{secrets.token_hex(8)}.tmp"
 
 
 @contextmanager
@@ -208,7 +213,7 @@ def _open_new(folder: Path, prefix: str) -> tuple[int, Path]:
     """A new file of a name that nobody can foresee, locked for as long as it is open."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     while True:
-        temporary = folder / f"{prefix}{secrets.token_hex(8)}.tmp"
+        temporary = _new_name(folder, prefix)
         descriptor = os.open(temporary, flags, 0o666)
         # Between the two calls another process may have taken it for a leftover.
         if _lock(descriptor) and os.fstat(descriptor).st_nlink:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fresco.errors import FrescoError
 from fresco.io.packed import numbered_lines
 
-_LONGEST_CELL = 16 << 20  # characters; the csv module's own limit is 128 KiB
+LONGEST_CELL = 16 << 20  # characters; the csv module's own limit is 128 KiB
 _PACKED = (".gz", ".xz")
 
 
@@ -28,7 +28,7 @@ def read_tsv(path: Path) -> Iterator[tuple[str, list[str]]]:
         FrescoError: the file cannot be read, is no UTF-8, or passes a limit of :mod:`fresco.io.packed`.
     """
     line = 0
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)
     rows = csv.reader((content.decode("utf-8") for _, content in numbered_lines(path)), delimiter="\t")
     try:
         for row in rows:
