@@ -17,9 +17,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from fresco.clients.json_api import TooMuchError
+from fresco.clients.json_api import LONGEST_CONNECT, TooMuchError, is_packed
 
-_LONGEST_CONNECT = 10.0  # seconds
 _READ_AT_MOST = 1 << 16  # bytes
 _NOT_OURS = frozenset((b"content-length", b"host", b"connection", b"transfer-encoding"))
 
@@ -71,7 +70,7 @@ class AsyncConnections:
                 answer = await connection.handle_async_request(self._request(address, body, timeout))
                 headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
                 content = bytearray()
-                if headers.get("content-encoding", "identity").lower() == "identity":
+                if not is_packed(headers):
                     async for chunk in answer.aiter_stream():
                         content += chunk
                         if len(content) > limit:
@@ -111,7 +110,7 @@ class AsyncConnections:
         default = {b"http": 80, b"https": 443}[address.scheme]
         host = address.host if address.port in (None, default) else address.host + b":" + str(address.port).encode()
         own = [(b"Host", host), (b"Content-Length", str(len(body)).encode())]
-        extensions = {"timeout": {"connect": min(timeout, _LONGEST_CONNECT)}}
+        extensions = {"timeout": {"connect": min(timeout, LONGEST_CONNECT)}}
         return httpcore.Request("POST", address, headers=own + self._headers, content=body, extensions=extensions)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fresco.clients.connections import AsyncConnections
 
-_LONGEST_CONNECT = 10.0  # seconds
+LONGEST_CONNECT = 10.0  # seconds
 _LONGEST_PAUSE = 30.0  # seconds between attempts where the server names none
 _FLOOR_OF_ANSWER = 8 << 20  # bytes any answer may have; a server that echoes its input gets a multiple of the request
 _LONGEST_MESSAGE = 200  # characters of a server's own words in an error
@@ -118,7 +118,7 @@ class JsonClient:
         if key and not endpoint.userinfo:
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT)),
+            timeout=httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
             # The callers' threads are the limit: waiting for a place in a pool would count as a slow server.
             limits=httpx.Limits(),
             headers=headers,
@@ -229,7 +229,7 @@ class JsonClient:
                 raise FrescoError(self._line(endpoint, _too_much(limit), what)) from None
             except httpx.RequestError as error:
                 outcome = error
-            if isinstance(outcome, Answer) and _packed(outcome.headers):
+            if isinstance(outcome, Answer) and is_packed(outcome.headers):
                 raise FrescoError(self._line(endpoint, self._packed_line(outcome.headers), what))
             try:
                 pause = attempts.send(outcome)
@@ -293,7 +293,7 @@ class JsonClient:
             self._client.stream(method, endpoint.url, content=body) as response,
         ):
             headers = {name.lower(): value for name, value in response.headers.items()}
-            if _packed(headers):
+            if is_packed(headers):
                 raise FrescoError(self._line(endpoint, self._packed_line(headers), what))
             for chunk in response.iter_raw():
                 received += chunk
@@ -343,7 +343,7 @@ def _body(payload: Mapping[str, Any]) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode()  # ASCII: a lone surrogate must not fail here
 
 
-def _packed(headers: Mapping[str, str]) -> bool:
+def is_packed(headers: Mapping[str, str]) -> bool:
     """Whether a body is compressed: what a few kilobytes unpack to, packed several times over, no limit would say."""
     return headers.get("content-encoding", "identity").lower() != "identity"
 
