@@ -18,7 +18,6 @@ import lzma
 import math
 import multiprocessing
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ from fresco.builder.config import BuildConfig
 from fresco.builder.pipeline import build
 from fresco.builder.wikipedia import Mirror
 from fresco.io.files import write_atomically
+from fresco.models import memory
 from fresco.records import parse_timestamp
 
 SIZES, SMOKE_SIZES = (500, 1000, 2000, 5000), (4, 8)
@@ -119,7 +119,7 @@ class Meter:
         if self._stage:
             self.stages[self._stage] = {"seconds": now - self._since, "mebibytes": peak_mebibytes()}
         self._stage, self._since = stage, now
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
+        memory.forget_peak(None)
 
 
 def built(dump: Path, folder: Path) -> dict[str, Any]:
@@ -148,9 +148,9 @@ def processor_seconds() -> float:
 
 def peak_mebibytes() -> float:
     """Most memory of this process since the peak was counted anew."""
-    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert match is not None
-    return int(match[1]) / 1024
+    found = memory.peak(None)
+    assert found is not None, "this system does not say what a process's memory was"
+    return found / 2**20
 
 
 def fit(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:

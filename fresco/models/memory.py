@@ -13,9 +13,9 @@ _PROCESS = Path("/proc/self")  # Linux's; elsewhere nothing is said
 
 def forget_peak(device: torch.device | None) -> None:
     """Begin to measure."""
-    import torch
-
     if device is not None and device.type == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
@@ -26,9 +26,9 @@ def forget_peak(device: torch.device | None) -> None:
 
 def peak(device: torch.device | None) -> int | None:
     """Bytes at most since :func:`forget_peak`; None where the system does not say."""
-    import torch
-
     if device is not None and device.type == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_allocated(device))
     try:
         lines = (_PROCESS / "status").read_text().splitlines()
