@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,8 @@ class Failures:
             own = [pools[at] for at in sorted(places[query] for query in run.chosen)]
             yield f"failures-{place}", {name: _listed(frame, places) for name, frame in run.worst.items()}
             scores = {name: _scores(run.folder, name, run.chosen) for name in run.worst}
-            for chunk in sorted({places[pool.query.id] // CHUNK for pool in own}):
-                part = [pool for pool in own if places[pool.query.id] // CHUNK == chunk]
+            for chunk, pools_of_it in groupby(own, lambda pool: places[pool.query.id] // CHUNK):
+                part = list(pools_of_it)
                 yield (
                     f"scores-{place}-{chunk}",
                     {

@@ -73,6 +73,7 @@ def points_of(results: Sequence[Result], metric: str, task: str, kind: str) -> t
     found: dict[str, Point] = {}
     free: dict[str, None] = {}
     for result in results:
+        costs = milliseconds_of(result.record)
         for own in result.record["rerankers"]:
             row = find(result.evaluation.rows, own["name"], task, kind, metric)
             if row is None or row["value"] is None:
@@ -80,11 +81,11 @@ def points_of(results: Sequence[Result], metric: str, task: str, kind: str) -> t
             free[own["name"]] = None
             pairs = int(own["pairs_scored"])
             known = found.get(own["name"])
-            if pairs and (known is None or pairs > known.pairs):
+            if own["name"] in costs and (known is None or pairs > known.pairs):
                 machine = str(result.record["environment"].get("cpu")), own.get("device")
                 found[own["name"]] = Point(
                     own["name"],
-                    1000 * own["seconds"] / pairs,
+                    costs[own["name"]],
                     pairs,
                     row,
                     ", ".join(str(part) for part in machine if part),
