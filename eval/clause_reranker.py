@@ -62,22 +62,21 @@ _HIDDEN, _MISREAD, _MISTAKEN = (
 )  # queries that hide what is current or pass for the other kind; passages misread
 
 
-class ClauseReranker:
-    """All instructions of a bank, and how one world's re-ranker ranks by each.
+class Instructions:
+    """All instructions of a bank.
 
     Args:
-        bank: The built-in one; others have no effects here.
-        world: Draws interactions, noise, and which queries are misread.
+        bank: Wordings.
 
     Attributes:
         params: The choices, one instruction each; of equal texts the first.
         texts: Their texts, the base's (None) last.
+        number: The place of each text.
+        by_text: The choice of each text.
     """
 
-    def __init__(self, bank: Bank, world: int = 0) -> None:
-        self._world = world
-        self._read: dict[str, tuple[float, FloatArray, FloatArray, FloatArray]] = {}
-        distinct: dict[str, dict[str, str]] = {}
+    def __init__(self, bank: Bank) -> None:
+        distinct: dict[str, Mapping[str, str]] = {}
         for values in product(*bank.choices.values()):
             params = dict(zip(bank.choices, values, strict=True))
             if text := bank.assemble(params):
@@ -86,6 +85,20 @@ class ClauseReranker:
         self.texts: Sequence[str | None] = [*distinct, None]
         self.number = {text: place for place, text in enumerate(self.texts)}
         self.by_text = distinct
+
+
+class ClauseReranker(Instructions):
+    """All instructions of a bank, and how one world's re-ranker ranks by each.
+
+    Args:
+        bank: The built-in one; others have no effects here.
+        world: Draws interactions, noise, and which queries are misread.
+    """
+
+    def __init__(self, bank: Bank, world: int = 0) -> None:
+        super().__init__(bank)
+        self._world = world
+        self._read: dict[str, tuple[float, FloatArray, FloatArray, FloatArray]] = {}
 
     @cached_property
     def _chosen(self) -> FloatArray:
@@ -205,7 +218,7 @@ _CURES: Mapping[tuple[Task, Label], Sequence[str]] = {
 
 
 def edit(
-    reranker: ClauseReranker,
+    reranker: Instructions,
     params: Mapping[str, str],
     kinds: Sequence[tuple[Task, Label]],
     bank: Bank,
@@ -235,7 +248,7 @@ def edit(
 BASE_PARAMS = {"task": "search", "order": "as_written"}
 
 
-def params_of(reranker: ClauseReranker, bank: Bank, text: str | None) -> Mapping[str, str]:
+def params_of(reranker: Instructions, bank: Bank, text: str | None) -> Mapping[str, str]:
     """The choice of an instruction."""
     if text is None or text == DEFAULT:
         return {name: BASE_PARAMS.get(name, NONE) for name in bank.choices}

@@ -7,11 +7,11 @@ scoring. Scores are kept in a store: a run that was stopped goes on where it was
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from clause_reranker import Instructions
 
 from fresco.optimizer.proposers.clauses import Bank
 from fresco.optimizer.search.objective import Objective, precisions
@@ -32,7 +32,7 @@ def part_of(bank: Bank, categories: Sequence[str], wordings: int) -> Bank:
     return Bank({name: dict(list(bank.categories[name].items())[:wordings]) for name in categories}, {})
 
 
-class ScoredReranker:
+class ScoredReranker(Instructions):
     """Has what :class:`clause_reranker.ClauseReranker` has.
 
     Args:
@@ -40,22 +40,10 @@ class ScoredReranker:
         bank: A small one: all of its instructions are scored on whatever is asked for.
         benchmark: For re-rankers that want corpus statistics.
         store: File of the scores.
-
-    Attributes:
-        texts: The instructions, the base's (None) last.
-        by_text: The choice of each.
     """
 
     def __init__(self, reranker: Reranker, bank: Bank, benchmark: Benchmark, store: Path) -> None:
-        distinct: dict[str, Mapping[str, str]] = {}
-        for values in product(*bank.choices.values()):
-            params = dict(zip(bank.choices, values, strict=True))
-            if text := bank.assemble(params):
-                distinct.setdefault(text, params)
-        self.params: Sequence[Mapping[str, str]] = list(distinct.values())
-        self.texts: Sequence[str | None] = [*distinct, None]
-        self.number = {text: place for place, text in enumerate(self.texts)}
-        self.by_text = distinct
+        super().__init__(bank)
         self.objective = Objective(reranker, benchmark, ScoreStore(store))
 
     def precisions(self, pools: Sequence[Pool]) -> FloatArray:
