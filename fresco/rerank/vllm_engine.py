@@ -19,6 +19,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,7 @@ from fresco.rerank.causal_lm import AskedModel, CausalLmReranker
 from fresco.rerank.cross_encoder import OPTIONS as CROSS_OPTIONS
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder, pair_tokens
 from fresco.rerank.model_options import Readers, split_options, whole
+from fresco.rerank.model_reranker import ModelReranker
 from fresco.rerank.prompt_form import PromptForm
 from fresco.rerank.registry import RERANKERS
 
@@ -145,16 +147,32 @@ def _segments(own: Tokens) -> dict[str, int] | None:
     return {"compressed_token_type_ids": list(own.type_ids).index(1)}
 
 
-def _handed_over(
-    tokens: Sequence[Tokens], score: Callable[[Sequence[Tokens]], torch.Tensor]
-) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
-    """A window in parts, each with what computes its scores; inside one vLLM makes its own batches."""
-    for start in range(0, len(tokens), _HANDED_OVER):
-        part = list(range(start, min(start + _HANDED_OVER, len(tokens))))
-        yield part, functools.partial(score, [tokens[place] for place in part])
+class _InParts(ABC):
+    """A model of pairs that vLLM computes, which makes its own batches inside what it is handed."""
+
+    def __init__(self, engine: _Engine, settings: Settings) -> None:
+        import torch
+
+        self.engine = engine
+        self.limit, self.dtype = engine.limit, settings.dtype
+        self.device = torch.device("cpu")  # where scores arrive
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        raise NotImplementedError("vLLM makes its own batches")
+
+    def cut(
+        self, _pairs: Sequence[Pair], tokens: Sequence[Tokens], _budget: int
+    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
+        for start in range(0, len(tokens), _HANDED_OVER):
+            part = list(range(start, min(start + _HANDED_OVER, len(tokens))))
+            yield part, functools.partial(self._score, [tokens[place] for place in part])
+
+    @abstractmethod
+    def _score(self, tokens: Sequence[Tokens]) -> torch.Tensor:
+        """Scores of pairs, shape (pairs,)."""
 
 
-class _Answers(AskedModel):
+class _Answers(_InParts, AskedModel):
     """A language model that is asked in words."""
 
     def __init__(
@@ -165,24 +183,12 @@ class _Answers(AskedModel):
         options: Mapping[str, Any],
         form: PromptForm,
     ) -> None:
-        import torch
-
-        super().__init__(spec, files, form)
-        self.engine = _Engine(spec, files, settings, options, "generate", form.max_length)
-        self.limit, self.dtype = self.engine.limit, settings.dtype
-        self.device = torch.device("cpu")  # where scores arrive
+        AskedModel.__init__(self, spec, files, form)
+        _InParts.__init__(self, _Engine(spec, files, settings, options, "generate", form.max_length), settings)
 
     @property
     def saved(self) -> int:
         return self.engine.saved
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        raise NotImplementedError("vLLM makes its own batches")
-
-    def cut(
-        self, _pairs: Sequence[Pair], tokens: Sequence[Tokens], _budget: int
-    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
-        return _handed_over(tokens, self._score)
 
     def _score(self, tokens: Sequence[Tokens]) -> torch.Tensor:
         import torch
@@ -191,10 +197,23 @@ class _Answers(AskedModel):
         return logits[:, 0] - logits[:, 1] if logits.shape[1] > 1 else logits[:, 0]
 
 
-class VllmAnswers(CausalLmReranker):
-    """``causal-lm:`` computed by vLLM."""
+class _ByVllm(ModelReranker[Any]):
+    """A re-ranker over vLLM, whichever of its runners: its scores are of that version, and its process is ended."""
 
     family = _FAMILY
+
+    def _identity(self) -> str:
+        return f"{super()._identity()}|{_version()}"
+
+    def close(self) -> None:
+        """End vLLM; the next score starts it again."""
+        if isinstance(self._loaded, _InParts):
+            self._loaded.engine.close()
+        super().close()
+
+
+class VllmAnswers(_ByVllm, CausalLmReranker):
+    """``causal-lm:`` computed by vLLM."""
 
     def __init__(self, model: str, settings: Settings, engine: Mapping[str, Any], **options: Any) -> None:
         """As for ``causal-lm:``.
@@ -211,17 +230,8 @@ class VllmAnswers(CausalLmReranker):
     def _load(self) -> AskedModel:
         return _Answers(self.name, self._files, self._settings, self._engine, self.form)
 
-    def _identity(self) -> str:
-        return f"{super()._identity()}|{_version()}"
 
-    def close(self) -> None:
-        """End vLLM; the next score starts it again."""
-        if isinstance(self._loaded, _Answers):
-            self._loaded.engine.close()
-        super().close()
-
-
-class _Pairs:
+class _Pairs(_InParts):
     """A classifier of pairs."""
 
     padding_side: Literal["left", "right"] = "right"
@@ -236,15 +246,12 @@ class _Pairs:
         label: int | None,
         form: PromptForm | None,
     ) -> None:
-        import torch
-
         self._tokenizer = loading.tokenizer(files)
         if not getattr(self._tokenizer, "is_fast", False):
             raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
         self._label, self._form = label or 0, form
-        self.engine = _Engine(spec, files, settings, options, "pooling", None if form is None else form.max_length)
-        self.limit, self.dtype = self.engine.limit, settings.dtype
-        self.device = torch.device("cpu")
+        most = None if form is None else form.max_length
+        super().__init__(_Engine(spec, files, settings, options, "pooling", most), settings)
         self._disarm = Disarm(self._tokenizer, () if form is None else form.names)
         self._instruction: str | None = None
         self.truncated = 0
@@ -260,14 +267,6 @@ class _Pairs:
     def order(self, pairs: Sequence[Pair]) -> list[int]:
         return grouped([query.text for query, _ in pairs])
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        raise NotImplementedError("vLLM makes its own batches")
-
-    def cut(
-        self, _pairs: Sequence[Pair], tokens: Sequence[Tokens], _budget: int
-    ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
-        return _handed_over(tokens, self._score)
-
     def _score(self, tokens: Sequence[Tokens]) -> torch.Tensor:
         import torch
 
@@ -280,10 +279,9 @@ class _Pairs:
         return pair_tokens(self._tokenizer, texts)
 
 
-class VllmPairs(CrossEncoderReranker):
+class VllmPairs(_ByVllm, CrossEncoderReranker):
     """``cross-encoder:`` computed by vLLM."""
 
-    family = _FAMILY
     _files: loading.ModelFiles
 
     def __init__(self, model: str, settings: Settings, engine: Mapping[str, Any], **options: Any) -> None:
@@ -308,15 +306,6 @@ class VllmPairs(CrossEncoderReranker):
 
     def _load(self) -> Any:
         return _Pairs(self.name, self._files, self._settings, self._engine, self._label, self._form)
-
-    def _identity(self) -> str:
-        return f"{super()._identity()}|{_version()}"
-
-    def close(self) -> None:
-        """End vLLM; the next score starts it again."""
-        if isinstance(self._loaded, _Pairs):
-            self._loaded.engine.close()
-        super().close()
 
 
 @functools.cache
