@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fresco.errors import FrescoError
 from fresco.records import Kind, Task
 
 #: The measures of every run, in the order of its rows.
@@ -37,3 +38,13 @@ SCOPES: Final = (
     (str(Task.EK), ALL),
     (str(Task.NEK), ALL),
 )
+
+
+def check_unit(unit: str) -> None:
+    """See that it is one of :data:`UNITS`.
+
+    Raises:
+        FrescoError: it is none.
+    """
+    if unit not in UNITS:
+        raise FrescoError(f"--unit {unit}: choose {' or '.join(UNITS)}")

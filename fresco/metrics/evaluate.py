@@ -13,7 +13,7 @@ import pandas as pd
 from fresco.errors import FrescoError
 from fresco.metrics.aggregate import mean_rows, rounded, rounded_frame, select
 from fresco.metrics.bias import PreferenceRegression, differences
-from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, HEADLINES, PRIMARY, SCOPES, UNITS
+from fresco.metrics.catalog import ALL, FEWEST_SUBJECTS, HEADLINES, PRIMARY, SCOPES, check_unit
 from fresco.metrics.compare import compare_all, groups
 from fresco.metrics.counterfactual import counterfactual, probe_pools
 from fresco.metrics.measures import Measure, parse_measure
@@ -118,8 +118,7 @@ def evaluate(
     if not pools or not scores:
         raise FrescoError("nothing to evaluate: give at least one query and the scores of one re-ranker")
     _check_queries(pools)
-    if unit not in UNITS:
-        raise FrescoError(f"--unit {unit}: choose {' or '.join(UNITS)}")
+    check_unit(unit)
     checked = {name: _checked(name, pools, own) for name, own in scores.items()}
     flat = {name: np.concatenate(own) for name, own in checked.items()}
     pairs = conflict_pairs(pools)

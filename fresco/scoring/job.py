@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from fresco.benchmarks.part import Part
-from fresco.errors import FrescoError, require_whole
-from fresco.metrics.catalog import UNITS
+from fresco.errors import require_whole
+from fresco.metrics.catalog import check_unit
 from fresco.metrics.measures import Measure
 from fresco.models.settings import Settings
 from fresco.records import Benchmark
@@ -51,8 +51,7 @@ class Job:
 
     def __post_init__(self) -> None:
         require_whole("resamples", self.resamples)
-        if self.unit not in UNITS:
-            raise FrescoError(f"--unit {self.unit}: choose {' or '.join(UNITS)}")
+        check_unit(self.unit)
 
     @cached_property
     def identity(self) -> str:
