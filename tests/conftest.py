@@ -6,12 +6,15 @@ import contextlib
 import json
 import lzma
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: one test process a core, so one thread each
+# A shell that starts the tests in the background makes them and all that they start ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 with contextlib.suppress(ImportError):  # the virtualenvs of vLLM and verl hold pytest alone
     from hypothesis import settings

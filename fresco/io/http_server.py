@@ -27,7 +27,8 @@ def run_app(app: Any, host: str, port: int, on_ready: Callable[[str], None] | No
         app: The application.
         host: 0.0.0.0 for other machines.
         port: 0 takes a free one.
-        on_ready: Told ``http://HOST:PORT`` once the port is taken, before the first request is answered.
+        on_ready: Told ``http://HOST:PORT`` once requests are answered and signals heard: whoever reads that may send
+            either at once.
 
     Raises:
         ImportError: uvicorn is missing.
@@ -37,18 +38,23 @@ def run_app(app: Any, host: str, port: int, on_ready: Callable[[str], None] | No
 
     listener = _listener(host, port)
     host, port = listener.getsockname()[:2]
-    if on_ready:
-        on_ready(f"http://{host}:{port}")
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if on_ready and self.started:
+                on_ready(f"http://{host}:{port}")
+
     config = uvicorn.Config(app, log_level="warning", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=10)
     if threading.current_thread() is not threading.main_thread():
-        uvicorn.Server(config).run(sockets=[listener])  # signals are the main thread's alone
+        Server(config).run(sockets=[listener])  # signals are the main thread's alone
         return
     before = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
     for sign in before:
         # uvicorn answers what is under way and then raises the signal again: that would end us as if it had failed.
         signal.signal(sign, lambda *_: None)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)

@@ -70,7 +70,6 @@ def child(command: list[str], log: Path, disk: Disk | None = None) -> Iterator[i
     """The command in a forked child, whose libraries are loaded: what happens to it falls into its work."""
     own = os.fork()
     if not own:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)

@@ -353,10 +353,8 @@ def test_a_file_that_is_no_cache_is_one_line(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import signal
 import sys
 from fresco.clients.llm import ChatClient
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 client = ChatClient(sys.argv[1])
 client.map([{"messages": str(n)} for n in range(500)], lambda index, answer: print(index, flush=True))
 """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -27,6 +30,8 @@ from tests.ccs.retrieve.corpora import documents, write_corpus
 from tests.servers import rerank_api, retrieve_api
 
 COUNT = 200
+#: Patient, for a machine that does much else.
+CLIENT = httpx.Client(timeout=100)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +49,6 @@ def start(index: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     line = process.stderr.readline()
     address = re.search(r"http://[\d.]+:\d+", line)
     assert address, line
-    for _ in range(200):
-        try:
-            if httpx.get(f"{address[0]}/health").json() == {"status": "ok"}:
-                break
-        except httpx.TransportError:
-            time.sleep(0.05)
     return process, address[0]
 
 
@@ -64,14 +63,14 @@ def url(index: Path) -> Iterator[str]:
 def test_the_contract(url: str, index: Path) -> None:
     queries = ["number7 castle", "the Bergen market", "nowhere"]
     wanted = open_retriever(str(index)).search(queries, 4)
-    answer = httpx.post(f"{url}/retrieve", json={"queries": queries, "topk": 4, "return_scores": True})
+    answer = CLIENT.post(f"{url}/retrieve", json={"queries": queries, "topk": 4, "return_scores": True})
     assert answer.json() == {
         "result": [
             [{"document": {"id": hit.id, "contents": hit.contents}, "score": hit.score} for hit in hits]
             for hits in wanted
         ]
     }
-    plain = httpx.post(f"{url}/retrieve", json={"queries": queries})
+    plain = CLIENT.post(f"{url}/retrieve", json={"queries": queries})
     assert plain.json() == {
         "result": [[{"id": hit.id, "contents": hit.contents} for hit in hits[:3]] for hits in wanted]
     }
@@ -94,17 +93,17 @@ def test_the_contract(url: str, index: Path) -> None:
     ],
 )
 def test_what_asks_too_much_is_told_so(url: str, body: bytes, status: int, said: str) -> None:
-    answer = httpx.post(f"{url}/retrieve", content=body)
+    answer = CLIENT.post(f"{url}/retrieve", content=body)
     assert answer.status_code == status
     assert said in answer.json()["detail"]
-    assert httpx.get(f"{url}/health").status_code == 200
+    assert CLIENT.get(f"{url}/health").status_code == 200
 
 
 def test_search_r1_trainer_sends_its_whole_batch(url: str, index: Path) -> None:
     queries = [f"number{n % COUNT} castle" for n in range(2560)]
     wanted = [[hit.id for hit in hits] for hits in open_retriever(str(index)).search(queries, 3)]
     for topk in ({"topk": 0}, {"topk": None}, {}, {"topk": 3}):
-        answer = httpx.post(f"{url}/retrieve", json={"queries": queries, "return_scores": True, **topk}, timeout=60)
+        answer = CLIENT.post(f"{url}/retrieve", json={"queries": queries, "return_scores": True, **topk}, timeout=60)
         assert answer.status_code == 200
         assert [[hit["document"]["id"] for hit in hits] for hits in answer.json()["result"]] == wanted
 
@@ -119,9 +118,9 @@ def test_limits_are_options(index: Path) -> None:
             ({"queries": ["a"], "topk": 6}, "6 is more than 5"),
             ({"queries": ["a" * 10]}, "longer than 9 characters"),
         ):
-            answer = httpx.post(f"{address}/retrieve", json=body)
+            answer = CLIENT.post(f"{address}/retrieve", json=body)
             assert (answer.status_code, said in answer.json()["detail"]) == (422, True)
-        assert len(httpx.post(f"{address}/retrieve", json={"queries": ["castle"]}).json()["result"][0]) == 4
+        assert len(CLIENT.post(f"{address}/retrieve", json={"queries": ["castle"]}).json()["result"][0]) == 4
     finally:
         process.terminate()
         process.communicate(timeout=20)
@@ -165,20 +164,26 @@ def test_many_clients_for_a_minute(url: str) -> None:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
     process, address = start(index)
-    answers: list[int] = []
-    asking = threading.Thread(
-        target=lambda: answers.append(
-            httpx.post(f"{address}/retrieve", json={"queries": ["castle"] * 500}, timeout=100).status_code
-        )
-    )
-    asking.start()
-    time.sleep(0.2)
-    process.send_signal(sign)
-    asking.join()
+    host, port = urlsplit(address).netloc.split(":")
+    body = json.dumps({"queries": ["castle"] * 500}).encode()
+    with socket.create_connection((host, int(port)), timeout=100) as connection, connection.makefile("rb") as answer:
+        head = f"POST /retrieve HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head.encode())
+        assert answer.readline().startswith(b"HTTP/1.1 100 ")  # so the request is under way
+        process.send_signal(sign)
+        connection.sendall(body)
+        assert answer.readline() == b"\r\n"
+        assert answer.readline().startswith(b"HTTP/1.1 200 ")
+        assert b'"result"' in answer.read()
     assert process.wait(timeout=100) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    assert answers == [200]
+
+
+def test_it_may_be_ended_as_soon_as_it_names_its_address(index: Path) -> None:
+    process, _ = start(index)
+    process.terminate()
+    assert process.wait(timeout=100) == 0
 
 
 class Slow:
