@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,12 +84,18 @@ class Service:
         queries: What was asked.
         agents: The User-Agent of each question.
         faults: Answers to give before the real ones: (status, headers, body).
+        most_rows: An answer of more rows is not given: the query is stopped as at the service's limit of time.
+        stopped: What is said then: (status, body); of status 200, behind the beginning of the answer.
+        before: Called before a question is answered.
     """
 
     url: str
     queries: list[str] = field(default_factory=list)
     agents: list[str] = field(default_factory=list)
     faults: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    most_rows: int | None = None
+    stopped: tuple[int, bytes] = (500, b"java.util.concurrent.TimeoutException")
+    before: Callable[[str], None] = lambda _: None
 
 
 @contextmanager
@@ -108,12 +115,18 @@ def serve(turtle: bytes) -> Iterator[Service]:
                 return
             query = urllib.parse.parse_qs(body)["query"][0]
             service.queries.append(query)
+            service.before(query)
             try:
                 results: Any = store.query(query)
             except SyntaxError as error:
                 self._answer(400, {}, str(error).encode())
                 return
             answer = results.serialize(format=pyoxigraph.QueryResultsFormat.JSON)
+            rows = len(json.loads(answer)["results"]["bindings"])
+            if service.most_rows is not None and rows > service.most_rows:
+                status, body = service.stopped
+                self._answer(status, {}, answer[: len(answer) // 2] + body if status == 200 else body)
+                return
             self._answer(200, {"Content-Type": "application/sparql-results+json"}, answer)
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -128,7 +141,7 @@ def serve(turtle: bytes) -> Iterator[Service]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     service = Service(f"http://127.0.0.1:{server.server_port}/query")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield service
     finally:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +25,14 @@ from fresco.builder.pairs import Pair, pairs
 from fresco.builder.pipeline import build
 from fresco.builder.templates import choose
 from fresco.builder.wikipedia import Mirror
+from fresco.cli import main
 from fresco.errors import FrescoError
 from fresco.records import format_timestamp, parse_timestamp
 from tests.builder.own_pages import club_rows, write
 from tests.builder.sparql_service import Service, Statements, serve
 
 SINCE = parse_timestamp("2020-01-01T00:00:00Z")
+UNTIL = parse_timestamp("2025-01-02T00:00:00Z")
 COACH = "P286"
 
 
@@ -51,8 +60,8 @@ def service() -> Iterator[Service]:
         yield running
 
 
-def ask(url: str, folder: Path, *, page: int = 2000, relations: tuple[str, ...] = ("head_coach",)) -> list[Fact]:
-    return list(Wikidata(url, choose(relations), folder, since=SINCE, page=page).facts())
+def ask(url: str, folder: Path, *, relations: tuple[str, ...] = ("head_coach",), **more: Any) -> list[Fact]:
+    return list(Wikidata(url, choose(relations), folder, since=SINCE, until=UNTIL, **more).facts())
 
 
 def told(facts: list[Fact]) -> set[tuple[str, str, str, str | None]]:
@@ -80,10 +89,116 @@ def test_statements_become_facts_with_aliases(service: Service, tmp_path: Path) 
     assert all(fact.source.startswith("wikidata:Q") for fact in facts)
 
 
-@pytest.mark.parametrize("page", [1, 2, 3])
-def test_pages_of_any_size_give_the_same_facts(service: Service, tmp_path: Path, page: int) -> None:
-    assert told(ask(service.url, tmp_path, page=page)) == EXPECTED
-    assert len(service.queries) > 1
+@pytest.mark.parametrize(("batch", "most"), [(1, 400), (2, 3), (400, 2)])
+def test_batches_and_ranges_of_any_size_give_the_same_facts(
+    service: Service, tmp_path: Path, batch: int, most: int
+) -> None:
+    whole = ask(service.url, tmp_path / "whole")
+    asked = len(service.queries)
+    assert ask(service.url, tmp_path / "parts", batch=batch, most=most) == whole
+    assert told(whole) == EXPECTED
+    assert len(service.queries) - asked > asked
+
+
+STOPPED = [
+    (500, b"java.util.concurrent.TimeoutException\n\tat com.bigdata"),
+    (200, b"\njava.util.concurrent.ExecutionException: com.bigdata.QueryTimeoutException"),
+    (429, b'{"exception": "Operation timed out.", "status": "ERROR"}'),
+    (
+        500,
+        b'{"exception": "Tried to allocate 4 GB, but only 1 GB were available. Clear the cache or allow more memory"}',
+    ),
+    (504, b"upstream"),
+]
+
+
+@pytest.mark.parametrize("stopped", STOPPED)
+def test_a_query_that_the_service_stops_is_split(service: Service, tmp_path: Path, stopped: tuple[int, bytes]) -> None:
+    whole = ask(service.url, tmp_path / "whole")
+    service.most_rows, service.stopped = 3, stopped
+    asked = len(service.queries)
+    waits: list[float] = []
+    sparql = Sparql(service.url, None, tmp_path / "parts", sleep=waits.append)
+    assert ask(service.url, tmp_path, sparql=sparql) == whole
+    assert len(service.queries) > 2 * asked
+    assert not waits  # nothing that was stopped is asked again as it was
+    asked = len(service.queries)
+    assert ask(service.url, tmp_path / "parts") == whole
+    assert len(service.queries) == asked  # what was stopped is remembered, too
+
+
+def test_a_subject_that_no_service_can_answer_for_is_one_clear_line(service: Service, tmp_path: Path) -> None:
+    service.most_rows = 1
+    with pytest.raises(FrescoError, match=r"stopped the query: status 500: java\.util\.concurrent\.TimeoutException"):
+        ask(service.url, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_window_inside_the_query_loses_no_pair_that_changed_in_it(seed: int, tmp_path: Path) -> None:
+    """The reference asks for all time, so that nothing is filtered by date."""
+    made = Statements()
+    dice = random.Random(seed)
+    for holder in range(9):
+        made.label(f"Q{100 + holder}", f"Holder {'ABCDEFGHI'[holder]}")
+    for club in range(1, 40):
+        made.subject(f"Q{club}", f"Club {club}")
+        for _ in range(dice.randint(1, 4)):
+            year, precision = dice.randint(2012, 2026), dice.choice((9, 10, 11))
+            times = {} if dice.random() < 0.1 else {"P580": f"{year}-{dice.randint(1, 12):02}-05/{precision}"}
+            if dice.random() < 0.6:
+                times["P582"] = f"{year + dice.randint(0, 4)}-{dice.randint(1, 12):02}-09/{dice.choice((9, 10, 11))}"
+            rank = dice.choice(("NormalRank", "NormalRank", "PreferredRank"))
+            made.statement(f"Q{club}", COACH, f"wd:Q{dice.randint(100, 109)}", rank=rank, **times)
+    relations = choose(["head_coach"])
+    with serve(made.turtle()) as service:
+        some = ask(service.url, tmp_path / "some", batch=7, most=5)
+        ever = parse_timestamp("1000-01-01T00:00:00Z")
+        source = Wikidata(service.url, relations, tmp_path / "all", since=ever, until=UNTIL)
+        everything = list(source.facts())
+    reference = UNTIL - timedelta(seconds=1)
+
+    def changed(facts: list[Fact]) -> list[Pair]:
+        found = [each for each in pairs(facts, relations, SINCE, reference) if isinstance(each, Pair)]
+        dates = {each: {d for f in (*each.current, *each.earlier) for d in (f.start, f.end) if d} for each in found}
+        return [each for each in found if any(SINCE <= date <= reference for date in dates[each])]
+
+    assert changed(some) == changed(everything)
+    assert len(changed(some)) > 3
+    assert len(some) < len(everything)
+
+
+def test_a_build_that_is_killed_asks_on_where_it_was(service: Service, tmp_path: Path) -> None:
+    pages = write(tmp_path / "clubs.jsonl", club_rows())
+
+    def arguments(name: str) -> list[str]:
+        options = ["--mirror", str(pages), "--cache", str(tmp_path / f"{name}.sqlite"), "--workers", "1"]
+        options += ["--facts", "wikidata", "--sparql", service.url, "--relation", "head_coach"]
+        return ["build", "--out", str(tmp_path / name / "b"), *options, "--reference", "2025-01-01T23:59:59Z"]
+
+    assert main(arguments("whole")) == 0
+    whole = list(service.queries)
+    assert len(set(whole)) == len(whole) > 4
+    service.queries.clear()
+    running: list[subprocess.Popen[bytes]] = []
+    is_started = threading.Event()
+
+    def kill_at_the_fourth(_: str) -> None:
+        assert is_started.wait(100)
+        if len(service.queries) == 4:
+            running[0].kill()
+
+    service.before = kill_at_the_fourth
+    running.append(subprocess.Popen([sys.executable, "-m", "fresco", *arguments("killed")]))
+    is_started.set()
+    assert running[0].wait(100) == -signal.SIGKILL
+    assert main(arguments("killed")) == 0
+    assert service.queries == [*whole[:4], *whole[3:]]  # only what was under way is asked again
+    files = {
+        name: {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.jsonl")}
+        for name in ("whole", "killed")
+    }
+    assert files["whole"] == files["killed"]
+    assert len(files["whole"]) > 4
 
 
 def test_a_question_is_asked_once(service: Service, tmp_path: Path) -> None:
@@ -204,7 +319,7 @@ def test_a_busy_service_is_asked_again_after_the_time_it_names(service: Service,
     ]
     waits: list[float] = []
     sparql = Sparql(service.url, "tests@example.org", tmp_path, sleep=waits.append)
-    found = Wikidata(service.url, choose(["head_coach"]), tmp_path, since=SINCE, sparql=sparql).facts()
+    found = Wikidata(service.url, choose(["head_coach"]), tmp_path, since=SINCE, until=UNTIL, sparql=sparql).facts()
     assert told(list(found)) == EXPECTED
     assert waits == [7.0, 2.0, 4.0]
     assert all("tests@example.org" in agent and "fresco" in agent for agent in service.agents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,15 @@ Binding = Mapping[str, str]
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 120.0
+#: What services say when a query is stopped: Blazegraph's "TimeoutException" (in the midst of an answer, too), QLever's
+#: "timed out", "Tried to allocate ... memory limit".
+_STOPPED = re.compile(r"time ?-?out|timed out|time limit|allocat\w* .*(?:memory|limit)|out of memory", re.I | re.S)
+_GATEWAY_TIMEOUT = 504
+_PART = 20_000  # characters at either end of an answer in which its reason is looked for
+
+
+class TooLongError(FrescoError):
+    """A service stopped a query at its own limit of time or memory; a smaller one may be answered."""
 
 
 class Sparql:
@@ -36,6 +46,9 @@ class Sparql:
         attempts: How often one question is asked before giving up.
         request_limit: Seconds for one answer; Wikidata's service stops at 60.
         sleep: For tests.
+
+    Attributes:
+        requests_made: Requests sent so far, repeated ones included.
 
     Raises:
         FrescoError: the address cannot be used, or a contact is missing.
@@ -60,6 +73,7 @@ class Sparql:
         self._folder = folder
         self._attempts = attempts
         self._sleep = sleep
+        self.requests_made = 0
         agent = f"fresco-ccs/{__version__} ({contact or 'no contact given'}) python-requests/{requests.__version__}"
         self._session = polite_session(agent, request_limit)
 
@@ -67,39 +81,68 @@ class Sparql:
         """The rows that answer a SELECT query.
 
         Raises:
+            TooLongError: the service stopped it, now or when it was asked before.
             FrescoError: the service refuses the query, or stays busy or away.
         """
         name = hashlib.sha256(f"{self._url}\n{query}".encode()).hexdigest()
         path = self._folder / f"{name}.json"
+        kept: dict[str, Any] | None = None
         if path.exists():
             with suppress(FrescoError):  # damaged: it is asked again
-                kept: list[Binding] = read_state(path, {"rows": list}, "")["rows"]
-                return kept
-        rows = self._rows(query)
-        write_state(path, {"rows": rows})
+                kept = read_state(path, {"rows": list}, "")
+        if kept is None:
+            try:
+                kept = {"rows": self._rows(query)}
+            except TooLongError as error:
+                kept = {"rows": [], "too_long": str(error)}
+            write_state(path, kept)
+        if "too_long" in kept:
+            raise TooLongError(str(kept["too_long"]))
+        rows: list[Binding] = kept["rows"]
         return rows
 
     def _rows(self, query: str) -> list[Binding]:
         problem = ""
         for attempt in range(self._attempts):
             wait = min(_LONGEST_WAIT, 2.0**attempt)
+            self.requests_made += 1
             try:
                 response = self._session.post(
                     self._url, data={"query": query}, headers={"Accept": "application/sparql-results+json"}
                 )
-                if response.status_code == 200:
-                    return [_binding(row) for row in response.json()["results"]["bindings"]]
-                problem = f"status {response.status_code}: {' '.join(response.text.split())[:160]}"
-                if response.status_code not in _PASSING:
-                    raise FrescoError(f"{self._url}: refuses the query: {problem}")
-                wait = max(wait, _retry_after(response))
+            except requests.exceptions.ReadTimeout as error:
+                raise TooLongError(f"{self._url}: did not answer: {' '.join(str(error).split())[:160]}") from error
             except requests.RequestException as error:
                 problem = " ".join(str(error).split())[:160]
-            except (ValueError, KeyError, TypeError):  # cut short, or no SPARQL answer
-                problem = "the answer is no SPARQL JSON"
+            else:
+                found = _read(response)
+                if not isinstance(found, str):
+                    return found
+                problem = found
+                if _is_stopped(response):
+                    raise TooLongError(f"{self._url}: stopped the query: {problem}")
+                if response.status_code != 200 and response.status_code not in _PASSING:
+                    raise FrescoError(f"{self._url}: refuses the query: {problem}")
+                wait = max(wait, _retry_after(response))
             if attempt + 1 < self._attempts:
                 self._sleep(wait)
         raise FrescoError(f"{self._url}: gave no answer in {self._attempts} attempts ({problem}); try again later")
+
+
+def _read(response: requests.Response) -> list[Binding] | str:
+    """The rows of an answer, or what is wrong with it."""
+    if response.status_code != 200:
+        return f"status {response.status_code}: {' '.join(response.text[:_PART].split())[:160]}"
+    try:
+        return [_binding(row) for row in response.json()["results"]["bindings"]]
+    except (ValueError, KeyError, TypeError):  # cut short, or no SPARQL answer
+        return "the answer is no SPARQL JSON"
+
+
+def _is_stopped(response: requests.Response) -> bool:
+    """Whether a service says that it stopped the query at a limit of its own, at once or within its answer."""
+    said = f"{response.text[:_PART]}\n{response.text[-_PART:]}"
+    return response.status_code == _GATEWAY_TIMEOUT or _STOPPED.search(said) is not None
 
 
 def _binding(row: Mapping[str, Mapping[str, str]]) -> Binding:

@@ -1,16 +1,14 @@
 """Dated facts from Wikidata's statements, through any SPARQL service that holds them.
 
-One standard query for each relation, in pages, over full statements: ``p:``, ``ps:`` and the qualifiers start time
-(P580), end time (P582) and point in time (P585). No label service and no other extension, so that the public query
-service, QLever and Oxigraph all answer it
-(https://www.mediawiki.org/wiki/Wikibase/Indexing/RDF_Dump_Format).
+Full statements are read: rank, value, and the qualifiers start time (P580), end time (P582) and point in time (P585).
+:mod:`fresco.builder.facts.wikidata_questions` asks; here statements become facts.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,74 +17,27 @@ from fresco.builder.config import BuildConfig
 from fresco.builder.facts import Fact
 from fresco.builder.facts.registry import FACT_SOURCES
 from fresco.builder.facts.sparql import Binding, Sparql
+from fresco.builder.facts.wikidata_questions import BATCH, MOST, Names, Questions, item_of
 from fresco.builder.templates import Relation
 
-#: Statements in one page: Wikidata's service answers that many within its minute.
-PAGE = 2000
-
-_QUERY = """
-PREFIX p: <http://www.wikidata.org/prop/>
-PREFIX ps: <http://www.wikidata.org/prop/statement/>
-PREFIX pq: <http://www.wikidata.org/prop/qualifier/>
-PREFIX pqv: <http://www.wikidata.org/prop/qualifier/value/>
-PREFIX wd: <http://www.wikidata.org/entity/>
-PREFIX wdt: <http://www.wikidata.org/prop/direct/>
-PREFIX wikibase: <http://wikiba.se/ontology#>
-PREFIX schema: <http://schema.org/>
-PREFIX skos: <http://www.w3.org/2004/02/skos/core#>
-PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
-PREFIX owl: <http://www.w3.org/2002/07/owl#>
-SELECT ?statement ?subject ?title ?rank ?none ?value ?target
-       ?start ?startPrecision ?end ?endPrecision ?point ?pointPrecision
-       (GROUP_CONCAT(DISTINCT ?name; separator="\\n") AS ?labels)
-       (GROUP_CONCAT(DISTINCT ?alias; separator="\\n") AS ?aliases)
-WHERE {{
-  ?subject p:{property} ?statement .
-  FILTER(STR(?statement) > "{after}")
-  ?statement wikibase:rank ?rank .
-  FILTER(?rank != wikibase:DeprecatedRank){classes}
-  ?article schema:about ?subject ; schema:isPartOf <https://en.wikipedia.org/> ; schema:name ?title .
-  OPTIONAL {{ ?statement a ?none . FILTER(?none = <http://www.wikidata.org/prop/novalue/{property}>) }}
-  OPTIONAL {{
-    ?statement ps:{property} ?value .
-    OPTIONAL {{ ?value owl:sameAs ?target . }}
-    BIND(COALESCE(?target, ?value) AS ?holder)
-    OPTIONAL {{
-      ?holder rdfs:label ?text .
-      FILTER(LANG(?text) = "mul" || LANGMATCHES(LANG(?text), "en"))
-      BIND(CONCAT(LANG(?text), " ", STR(?text)) AS ?name)
-    }}
-    OPTIONAL {{ ?holder skos:altLabel ?alias . FILTER(LANG(?alias) = "mul" || LANGMATCHES(LANG(?alias), "en")) }}
-  }}
-  OPTIONAL {{ ?statement pq:P580 ?start .
-    OPTIONAL {{ ?statement pqv:P580 ?startNode . ?startNode wikibase:timePrecision ?startPrecision . }} }}
-  OPTIONAL {{ ?statement pq:P582 ?end .
-    OPTIONAL {{ ?statement pqv:P582 ?endNode . ?endNode wikibase:timePrecision ?endPrecision . }} }}
-  OPTIONAL {{ ?statement pq:P585 ?point .
-    OPTIONAL {{ ?statement pqv:P585 ?pointNode . ?pointNode wikibase:timePrecision ?pointPrecision . }} }}
-}}
-GROUP BY ?statement ?subject ?title ?rank ?none ?value ?target
-         ?start ?startPrecision ?end ?endPrecision ?point ?pointPrecision
-ORDER BY STR(?statement)
-LIMIT {limit}
-"""
-_CLASSES = "\n  FILTER EXISTS {{ ?subject wdt:P31/wdt:P279* ?class . VALUES ?class {{ {names} }} }}"
-_ITEM = re.compile(r"https?://www\.wikidata\.org/entity/(Q\d+)$")
 _TIME = re.compile(r"\+?(\d{4})-(\d\d)-(\d\d)T")
 _YEAR, _MONTH = 9, 10
+_NO_NAMES = Names()
 
 
 class Wikidata:
-    """A source of facts.
+    """A source of facts: those of subjects of which something changed within the window.
 
     Args:
         url: Address of the SPARQL service.
         relations: Those that have a property.
-        folder: Where answers are kept.
-        since: Statements that ended before are left out.
+        folder: Where answers are kept: asked again, the same question costs no request, so a killed run goes on.
+        since: Beginning of the window; statements that ended before are left out.
+        until: End of the window, not included.
         contact: Mail address or URL for the operator.
-        page: Statements in one question.
-        progress: Told how many relations are done.
+        batch: Items in one question.
+        most: Items in one answer on what changed.
+        progress: Told how many relations are listed, then how many subjects are read.
         sparql: The service, for tests; opened from the address where None.
     """
 
@@ -97,54 +48,54 @@ class Wikidata:
         folder: Path,
         *,
         since: datetime,
+        until: datetime,
         contact: str | None = None,
-        page: int = PAGE,
+        batch: int = BATCH,
+        most: int = MOST,
         progress: Callable[[int, int], None] = lambda *_: None,
         sparql: Sparql | None = None,
     ) -> None:
-        self._sparql = sparql or Sparql(url, contact, folder)
+        asked = sparql or Sparql(url, contact, folder)
+        self._questions = Questions(asked, since, until, batch=batch, most=most)
         self._relations = relations
         self._since = since
-        self._page = page
         self._progress = progress
         self.problems: Counter[str] = Counter()
 
     def facts(self) -> Iterator[Fact]:
-        """The facts of each relation, in the order of the statements' names."""
+        """The facts of each relation, in the order of the subjects' numbers and of the statements' names."""
+        changed: list[dict[str, str]] = []
         for done, relation in enumerate(self._relations):
             self._progress(done, len(self._relations))
-            by_subject: dict[str, list[_Statement]] = defaultdict(list)
-            for row in self._statements(relation):
-                by_subject[row["title"]].append(_statement(relation, row))
-            sound = []
-            for own in by_subject.values():
-                if _contradict(relation, own):
-                    self.problems["statements that contradict each other on who holds"] += 1
-                else:
-                    sound += [each for each in own if each.fact is not None]
-            sound.sort(key=lambda each: each.name)
-            found = ((each.fact, each.is_point) for each in sound if each.fact is not None)
-            yield from (fact for fact in _with_ends(found) if fact.end is None or fact.end > self._since)
-        self._progress(len(self._relations), len(self._relations))
+            changed.append(self._questions.changed(relation))
+        read, subjects = 0, sum(map(len, changed))
+        for relation, titles in zip(self._relations, changed, strict=True):
+            for batch, rows in self._questions.statements(relation, sorted(titles)):
+                self._progress(read, subjects)
+                read += len(batch)
+                yield from self._facts(relation, [{**row, "title": titles[_number(row["subject"])]} for row in rows])
+        self._progress(subjects, subjects)
 
-    def _statements(self, relation: Relation) -> Iterator[Binding]:
-        after = ""
-        while True:
-            rows = self._sparql.ask(query(relation, after, self._page))
-            yield from rows
-            # A statement may give several rows (two start times): the page ends between statements, so the last is
-            # asked for again unless the answer was short.
-            if len(rows) < self._page:
-                return
-            last = rows[-1]["statement"]
-            after = max((row["statement"] for row in rows if row["statement"] < last), default=last)
+    def _facts(self, relation: Relation, rows: Sequence[Binding]) -> Iterator[Fact]:
+        """The facts of one relation in all statements of some subjects."""
+        holders = sorted({item for row in rows if (item := item_of(row))})
+        names = self._questions.names(holders)
+        by_subject: dict[str, list[_Statement]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: sorted(row.items())):
+            by_subject[row["title"]].append(_statement(relation, row, names))
+        sound = []
+        for own in by_subject.values():
+            if _contradict(relation, own):
+                self.problems["statements that contradict each other on who holds"] += 1
+            else:
+                sound += [each for each in own if each.fact is not None]
+        sound.sort(key=lambda each: each.name)
+        found = ((each.fact, each.is_point) for each in sound if each.fact is not None)
+        yield from (fact for fact in _with_ends(found) if fact.end is None or fact.end > self._since)
 
 
-def query(relation: Relation, after: str, limit: int = PAGE) -> str:
-    """The query for a page of a relation's statements, those named behind ``after``."""
-    names = " ".join(f"wd:{name}" for name in relation.classes)
-    classes = _CLASSES.format(names=names) if names else ""
-    return _QUERY.format(property=relation.property, after=after, limit=limit, classes=classes)
+def _number(address: str) -> str:
+    return address.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +123,10 @@ class _Statement:
     start: datetime | None
 
 
-def _statement(relation: Relation, row: Binding) -> _Statement:
-    value = None if "none" in row or "value" not in row else _value(relation, row)
+def _statement(relation: Relation, row: Binding, names: Mapping[str, Names]) -> _Statement:
+    item = item_of(row)
+    called = names.get(item, _NO_NAMES) if item else _NO_NAMES
+    value = None if "none" in row or "value" not in row else called.label if item else _value(relation, row["value"])
     start = _time(row, "start", ends=False) if "start" in row else None
     end = _time(row, "end", ends=True) if "end" in row else None
     point = _time(row, "point", ends=False) if "point" in row else None
@@ -182,7 +135,7 @@ def _statement(relation: Relation, row: Binding) -> _Statement:
     known = ("end" not in row or end is not None) and ("start" not in row or start is not None)
     fact = None
     if value is not None and begin is not None and known and not (end is not None and end <= begin):
-        aliases = tuple(sorted({alias for alias in row.get("aliases", "").split("\n") if alias} - {value}))
+        aliases = tuple(alias for alias in called.aliases if alias != value)
         fact = Fact(row["title"], relation.key, "", value, begin, end, f"wikidata:{name}", aliases)
     year = _TIME.match(row.get("start") or row.get("point") or "")
     return _Statement(
@@ -224,10 +177,8 @@ def _contradict(relation: Relation, statements: Sequence[_Statement]) -> bool:
     return False
 
 
-def _value(relation: Relation, row: Binding) -> str | None:
-    value = row["value"]
-    if _ITEM.match(value):
-        return _label(row.get("labels", ""))
+def _value(relation: Relation, value: str) -> str | None:
+    """A value that is no item, as a person would write it; None where it is unknown or has no name."""
     if value.startswith("_:") or "/.well-known/genid/" in value or value.startswith("http"):
         return None  # "some value", or a thing without a name
     if relation.values in ("amount", "percentage"):
@@ -238,16 +189,6 @@ def _value(relation: Relation, row: Binding) -> str | None:
         written = f"{number:,.0f}" if number == int(number) else f"{number:,}"
         return f"{written}%" if relation.values == "percentage" else written
     return value
-
-
-def _label(labels: str) -> str | None:
-    """The name in English, else the one of all languages ("mul"), else in British, else in any other English."""
-    named = sorted(line.partition(" ")[::2] for line in labels.split("\n") if line.strip())
-    by_language: dict[str, str] = {language.casefold(): text for language, text in reversed(named) if text}
-    for language in ("en", "mul", "en-gb", *sorted(by_language)):
-        if language in by_language:
-            return by_language[language]
-    return None
 
 
 def _time(row: Binding, name: str, *, ends: bool) -> datetime | None:
@@ -298,6 +239,7 @@ def _open(
         [relation for relation in relations if relation.property],
         folder,
         since=config.since,
+        until=config.reference + timedelta(seconds=1),
         contact=config.contact,
         progress=progress,
     )
