@@ -77,7 +77,7 @@ def test_clauses_that_help_are_tried_again():
     members = np.array([[0.3 + each.gains[0], 0.3 + each.gains[1]] for each in observed])
     fresh = np.array([text not in ("x", "y", "z", "y u", "u", "v") for text in texts])
     tried = Counter(
-        texts[propose_choices(model, features, fresh, observed, (0.3, 0.3), members, 1, np.random.default_rng(s))[0]]
+        texts[propose_choices(model, features, fresh, observed, (0.3, 0.3), members, 1, np.random.default_rng(s))[0][0]]
         for s in range(20)
     )
     assert sum(count for text, count in tried.items() if {"x", "z"} <= set(text.split())) >= 18

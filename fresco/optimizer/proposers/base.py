@@ -127,3 +127,9 @@ class Proposer(Protocol):
 def is_slow(proposer: Proposer) -> bool:
     """Whether a proposer says that it takes long."""
     return bool(getattr(proposer, "slow", False))
+
+
+def known_values(trial: Any) -> tuple[float, float] | None:
+    """EK and NEK of a finished trial: measured, or estimated from the queries that it saw before a race dropped it."""
+    values = trial.values or trial.user_attrs.get("estimate")
+    return (float(values[0]), float(values[1])) if values else None

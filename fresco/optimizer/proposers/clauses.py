@@ -4,10 +4,14 @@ Each category of the bank is a categorical parameter ("none" or one of its wordi
 model of what clauses are worth (:mod:`fresco.optimizer.proposers.surrogate`), from one of Optuna's multi-objective
 samplers, or by chance. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
 round, so that what is proposed depends on nothing else.
+
+The model also reads what others of the same search have written: sentences of a language model's texts join the bank
+and stand behind choices from it (:mod:`fresco.optimizer.proposers.written`). Optuna's samplers know the bank alone.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
+from fresco.optimizer.proposers.base import ProposedInstruction, SearchState, known_values
 from fresco.optimizer.proposers.registry import PROPOSERS
-from fresco.optimizer.proposers.surrogate import Catalogue, ClauseModel, Observed, propose_choices
+from fresco.optimizer.proposers.surrogate import Block, Catalogue, ClauseModel, Mixture, Observed, propose_choices
+from fresco.optimizer.proposers.written import WrittenClause, WrittenClauses, same_clause
 from fresco.optimizer.search.study import import_optuna
 from fresco.stats.arrays import FloatArray
 
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 NONE = "none"
 _ORDER = "order"
 _PARENTS = 8  # trials that NSGA-II breeds from
+_LONGEST = 800  # characters of a choice with written clauses behind it
+_UNKNOWN = 0.05  # deviation of what a sentence is worth that the model has no column for
 _TRIES = 30  # questions to the sampler for each proposal wanted: it may repeat itself
 
 #: Samplers by the name behind the colon.
@@ -117,29 +124,58 @@ class ClausesProposer:
         self._bank, self._sampler = bank, sampler
         self._model = ClauseModel(bank.choices)
         self._catalogue = Catalogue(bank.choices, bank.assemble, self._model)
+        self._nothing = {name: values[0] for name, values in bank.choices.items()}
+        self._wordings = {
+            same_clause(wording): (category, name)
+            for category, wordings in bank.categories.items()
+            for name, wording in wordings.items()
+        }
 
     def propose(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """See :class:`fresco.optimizer.proposers.base.Proposer`."""
-        ask = self._by_model if self._sampler == "model" else self._by_optuna
+        if self._sampler == "model":
+            return self._by_model(state, count)
         found: dict[str, ProposedInstruction] = {}
-        for params in ask(state, count):
+        for params in self._by_optuna(state, count):
             text = self._bank.assemble(params)
             if text and text not in state.seen:
-                found.setdefault(
-                    text, ProposedInstruction(text, "clauses", params=params, detail={"sampler": self._sampler})
-                )
+                found.setdefault(text, self._proposal(text, params))
             if len(found) == count:
                 break
         return list(found.values())
 
-    def _by_model(self, state: SearchState, count: int) -> Iterator[Mapping[str, Any]]:
+    def _proposal(
+        self, text: str, params: Mapping[str, Any], written: Sequence[WrittenClause] = ()
+    ) -> ProposedInstruction:
+        detail: dict[str, Any] = {"sampler": self._sampler}
+        if written:
+            detail["written"] = [{"clause": each.text, "trial": each.trial} for each in written]
+        parents = tuple(sorted({each.trial for each in written}))
+        return ProposedInstruction(text, "clauses", parents, params, detail)
+
+    def _by_model(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """What the model would try; without a base (nothing is scored yet) there is nothing to gain over."""
         rng = np.random.default_rng(state.rng.getrandbits(64))
-        observed, base, front = _observed(state, self._bank.choices)
+        written = WrittenClauses(self._wordings, self._bank.choices, state.trials)
+        observed, base, front = _observed(state, written)
         candidates, texts, features = self._catalogue.look([each.params for each in observed], rng)
         fresh = np.array([text not in state.seen for text in texts])
-        places = propose_choices(self._model, features, fresh, observed, base, front, count, rng)
-        yield from (candidates[place] for place in places)
+        block = Block(len(written.clauses), written.options)
+
+        def read(mixture: Mixture) -> tuple[str, Mapping[str, Any], list[WrittenClause]]:
+            place, option = mixture
+            clauses = [written.clauses[column] for column in block.options[option]]
+            params, start = (self._nothing, "") if place < 0 else (candidates[place], texts[place])
+            return " ".join(filter(None, [start, *(each.text for each in clauses)])), params, clauses
+
+        def is_open(mixture: Mixture) -> bool:
+            text = read(mixture)[0]
+            return text not in state.seen and len(text) <= _LONGEST
+
+        found = propose_choices(
+            self._model, features, fresh, observed, base, front, count, rng, blocks=[block], is_open=is_open
+        )
+        return [self._proposal(*read(mixture)) for mixture in found]
 
     def _by_optuna(self, state: SearchState, count: int) -> Iterator[Mapping[str, Any]]:
         optuna = import_optuna()
@@ -150,28 +186,34 @@ class ClausesProposer:
             name: optuna.distributions.CategoricalDistribution(values) for name, values in self._bank.choices.items()
         }
         for trial in state.trials:
-            values = trial.values or trial.user_attrs.get("estimate")
-            if values and trial.distributions == distributions:
+            values = known_values(trial)
+            # A choice with written clauses behind it is none of theirs.
+            if values and trial.distributions == distributions and not _detail(trial).get("written"):
                 study.add_trial(_finished(trial, values))
         for _ in range(_TRIES * count):
             yield study.ask(distributions).params
 
 
-def _observed(
-    state: SearchState, choices: Mapping[str, Sequence[str]]
-) -> tuple[list[Observed], tuple[float, float], FloatArray]:
-    """Gains of the choices tried so far, the base's values, and those of all that was scored in full."""
+def _observed(state: SearchState, written: WrittenClauses) -> tuple[list[Observed], tuple[float, float], FloatArray]:
+    """Gains of what was tried so far, the base's values, and those of all that was scored in full."""
     members = np.array([trial.values for trial in state.trials if trial.state.name == "COMPLETE"]).reshape(-1, 2)
     base = (float(members[0, 0]), float(members[0, 1])) if len(members) else (0.0, 0.0)
     observed = []
-    for trial in state.trials:
-        values = trial.values or trial.user_attrs.get("estimate")
-        if not values or trial.params.keys() != choices.keys():
+    for trial, reading in zip(state.trials, written.made_of(), strict=True):
+        values = known_values(trial)
+        if values is None or reading is None:
             continue
+        params, places, unknown = reading
         gains = (values[0] - base[0], values[1] - base[1])
-        errors = (0.0, 0.0) if trial.values else tuple(trial.user_attrs["error"])
-        observed.append(Observed(trial.params, gains, errors))
+        own = (0.0, 0.0) if trial.values else trial.user_attrs["error"]
+        missed = _UNKNOWN * unknown**0.5
+        observed.append(Observed(params, gains, (math.hypot(own[0], missed), math.hypot(own[1], missed)), places))
     return observed, base, members
+
+
+def _detail(trial: optuna.trial.FrozenTrial) -> Mapping[str, Any]:
+    detail: Mapping[str, Any] = trial.user_attrs.get("detail", {})
+    return detail
 
 
 def _finished(trial: optuna.trial.FrozenTrial, values: Sequence[float]) -> optuna.trial.FrozenTrial:

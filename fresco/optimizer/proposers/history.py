@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from fresco.optimizer.examples import quoted
+from fresco.optimizer.proposers.base import known_values
 from fresco.rerank.base import Reranker, describe
 
 _TRIED = 8  # texts shown
@@ -47,7 +48,9 @@ def tried(trials: Sequence[Any], parents: Sequence[int], default: str) -> str:
         parents: Numbers of the trials whose children are of most interest; they are not shown themselves.
         default: What a trial without a text is shown as.
     """
-    found = {trial.number: values for trial in trials if (values := _values(trial)) and trial.number not in parents}
+    found = {
+        trial.number: values for trial in trials if (values := known_values(trial)) and trial.number not in parents
+    }
     by_number = {trial.number: trial for trial in trials}
     worth = sorted(found, key=lambda number: (-sum(found[number]), number))
     children = [number for number in worth if {*parents} & {*by_number[number].user_attrs["parents"]}][:_OF_PARENTS]
@@ -58,8 +61,3 @@ def tried(trials: Sequence[Any], parents: Sequence[int], default: str) -> str:
         early = "" if trial.values else ", estimated on some of the queries"
         lines.append(f"- {scores(*found[number])}{early}: {quoted(trial.user_attrs['text'] or default)}")
     return "\n".join(lines) or "(nothing yet)"
-
-
-def _values(trial: Any) -> tuple[float, float] | None:
-    values = trial.values or trial.user_attrs.get("estimate")
-    return (float(values[0]), float(values[1])) if values else None

@@ -125,6 +125,11 @@ def same_words(text: str) -> str:
     return one_line(text).casefold().rstrip(". ")
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text can be printed and holds no mark of a chat template or of a fence."""
+    return text.isprintable() and "<|" not in text and "```" not in text
+
+
 def _ask(client: ChatClient, max_tokens: int, request: Request) -> Outcome:
     outcome = Outcome()
     for attempt in range(_ATTEMPTS):
@@ -179,7 +184,7 @@ def _problem(text: str, request: Request) -> str | None:
         return "too short"
     if len(text) > request.longest:
         return "too long"
-    if not text.isprintable() or "<|" in text or "```" in text:
+    if not is_plain(text):
         return "control characters"
     if same_words(text) in request.seen:
         return "seen before"

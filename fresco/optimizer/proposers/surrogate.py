@@ -6,6 +6,10 @@ by what they gained on the queries that they saw, with the noise of so few. Weig
 than those of single clauses; how large both are, and how far the sum misses, is chosen by the evidence (MacKay 1992,
 type II maximum likelihood on a grid).
 
+Further columns stand for what is beside the bank, such as clauses that a language model wrote, in blocks of options.
+They have no pairs: a search sees too few of them together, and as their worth adds up, the best of millions of mixtures
+is found exactly (:func:`_mixtures`).
+
 For each proposal one set of weights is drawn from the posterior (Thompson sampling), and the instruction is taken whose
 drawn values add most hypervolume to the front: the draw explores, the hypervolume looks after the spread.
 """
@@ -15,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, product
 from typing import Any
 
@@ -38,12 +43,35 @@ class Observed:
     Attributes:
         params: Its choice.
         gains: On EK and on NEK over the base, on the same queries.
-        errors: Standard errors of the two; 0 where it was scored on every query.
+        errors: Standard errors of the two; 0 where it was scored on every query and all that it says has a column.
+        further: Which columns beside the bank's it has.
     """
 
     params: Mapping[str, str]
     gains: tuple[float, float]
     errors: tuple[float, float]
+    further: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """What may stand beside a choice from the bank: one of some options, each with some of the block's own columns.
+
+    Attributes:
+        columns: How many there are.
+        options: Places of each option's columns; the first has none.
+    """
+
+    columns: int
+    options: Sequence[tuple[int, ...]]
+
+    @cached_property
+    def features(self) -> FloatArray:
+        """1 where an option has a column; shape (options, columns)."""
+        found = np.zeros((len(self.options), self.columns))
+        for row, places in enumerate(self.options):
+            found[row, list(places)] = 1
+        return found
 
 
 @dataclass(frozen=True)
@@ -95,7 +123,7 @@ class ClauseModel:
         """What the observations say of one objective's weights, under the deviations of the best evidence.
 
         Args:
-            features: Of what was observed, shape (observed, features).
+            features: Of what was observed, further columns behind the pairs; shape (observed, features).
             gains: Shape (observed,).
             errors: Standard errors, shape (observed,).
         """
@@ -104,15 +132,15 @@ class ClauseModel:
 
     def _fits(self, features: FloatArray, gains: FloatArray, errors: FloatArray) -> Any:
         """Log evidence, Cholesky factor of the posterior's precision, and mean, for each set of deviations."""
-        clauses = len(self._columns)
+        clauses, pairs = len(self._columns), len(self._pairs)
         for miss in _MISS:
             noise = errors**2 + miss**2
             weighted = features / noise[:, None]
             gram, moment = features.T @ weighted, weighted.T @ gains
             constant = float(gains @ (gains / noise) + np.log(noise).sum())
             for deviation, share in product(_CLAUSE, _PAIR):
-                prior = np.full(features.shape[1], (deviation * share) ** -2)
-                prior[:clauses] = deviation**-2
+                prior = np.full(features.shape[1], deviation**-2)
+                prior[clauses : clauses + pairs] = (deviation * share) ** -2
                 factor = np.linalg.cholesky(gram + np.diag(prior))
                 half = solve_triangular(factor, moment, lower=True)
                 mean = solve_triangular(factor, half, lower=True, trans="T")
@@ -188,6 +216,10 @@ class Catalogue:
             yield from ({**own, name: value} for name in names for value in self._choices[name] if value != own[name])
 
 
+#: A candidate: its place among the bank's (-1: nothing of the bank), and its option of each block.
+Mixture = tuple[int, ...]
+
+
 def propose_choices(
     model: ClauseModel,
     features: FloatArray,
@@ -197,8 +229,11 @@ def propose_choices(
     front: FloatArray,
     count: int,
     rng: np.random.Generator,
-) -> list[int]:
-    """Places of the candidates to try, the first drawn first.
+    *,
+    blocks: Sequence[Block] = (),
+    is_open: Callable[[Mixture], bool] = lambda _: True,
+) -> list[Mixture]:
+    """The candidates to try, the first drawn first.
 
     Args:
         model: Of the same choices.
@@ -209,20 +244,79 @@ def propose_choices(
         front: Values of the members so far, shape (members, 2).
         count: How many to propose.
         rng: Source of chance.
+        blocks: What may stand beside them; the further columns in this order.
+        is_open: Whether a mixture with something of a block may be proposed.
     """
-    seen = model.features([each.params for each in observed])
+    plain, more = features.shape[1], sum(block.columns for block in blocks)
+    seen = np.concatenate([model.features([each.params for each in observed]), _further(observed, more)], axis=1)
     gains = np.array([each.gains for each in observed]).reshape(-1, 2)
     errors = np.array([each.errors for each in observed]).reshape(-1, 2)
     posteriors = [model.fit(seen, gains[:, side], errors[:, side]) for side in (0, 1)]
-    chosen: list[int] = []
-    for _ in range(min(count, int(open_.sum()))):
-        values = features @ np.stack([each.draw(rng) for each in posteriors], axis=1) + base
-        around = np.concatenate([[base], front, values[chosen]])
-        added = added_hypervolume(*values.T, *around.T)
-        if not added[open_].any():  # the draw sees nothing ahead of the front: what is nearest to it is tried
-            behind = np.minimum(around[None, :, 0] - values[:, None, 0], around[None, :, 1] - values[:, None, 1])
+    nothing = (0,) * len(blocks)
+    chosen: list[Mixture] = []
+    for _ in range(count):
+        weights = np.stack([each.draw(rng) for each in posteriors], axis=1)
+        values, parts = features @ weights[:plain] + base, _parts(blocks, weights[plain:])
+        mixtures, mixed = _mixtures(values, np.array(base), parts)
+        fit = [each not in chosen and any(each[1:]) and is_open(each) for each in mixtures]
+        candidates = [*((place, *nothing) for place in range(len(values))), *mixtures]
+        points = np.concatenate([values, mixed])
+        free = np.concatenate([open_, np.array(fit, np.bool_)])
+        free[[place for place, *beside in chosen if not any(beside)]] = False
+        if not free.any():
+            break
+        known = [_value(each, values, base, parts) for each in chosen]
+        around = np.concatenate([[base], front, np.array(known).reshape(-1, 2)])
+        added = added_hypervolume(*points.T, *around.T)
+        if not added[free].any():  # the draw sees nothing ahead of the front: what is nearest to it is tried
+            behind = np.minimum(around[None, :, 0] - points[:, None, 0], around[None, :, 1] - points[:, None, 1])
             added = -behind.max(axis=1)
-        added = np.where(open_, added, -np.inf)
-        added[chosen] = -np.inf
-        chosen.append(int(np.argmax(added)))
+        chosen.append(candidates[int(np.argmax(np.where(free, added, -np.inf)))])
     return chosen
+
+
+def _further(observed: Sequence[Observed], columns: int) -> FloatArray:
+    found = np.zeros((len(observed), columns))
+    for row, each in enumerate(observed):
+        found[row, list(each.further)] = 1
+    return found
+
+
+def _parts(blocks: Sequence[Block], weights: FloatArray) -> list[FloatArray]:
+    """What each option of each block is worth, each of shape (options, 2)."""
+    ends = np.cumsum([block.columns for block in blocks]).tolist()
+    return [block.features @ weights[end - block.columns : end] for block, end in zip(blocks, ends, strict=True)]
+
+
+def _value(each: Mixture, values: FloatArray, base: tuple[float, float], parts: Sequence[FloatArray]) -> FloatArray:
+    place, *options = each
+    start = np.array(base) if place < 0 else values[place]
+    return np.asarray(start + sum(part[option] for part, option in zip(parts, options, strict=True)))
+
+
+def _mixtures(values: FloatArray, base: FloatArray, parts: Sequence[FloatArray]) -> tuple[list[Mixture], FloatArray]:
+    """The non-dominated sums of a candidate (or nothing of the bank) and an option of each block, with their values.
+
+    A sum is dominated where one of its terms is: so it is enough to add up the terms' own fronts, block by block.
+    """
+    if not parts:
+        return [], np.empty((0, 2))
+    start = np.concatenate([base[None], values])
+    places = _outline(start)
+    mixtures: list[Mixture] = [(place - 1,) for place in places]
+    reached = start[places]
+    for part in parts:
+        options = _outline(part)
+        sums = (reached[:, None] + part[None, options]).reshape(-1, 2)
+        every = [(*mixture, option) for mixture in mixtures for option in options]
+        kept = _outline(sums)
+        mixtures, reached = [every[place] for place in kept], sums[kept]
+    return mixtures, reached
+
+
+def _outline(points: FloatArray) -> list[int]:
+    """Places of the points that no other one dominates, of equal ones the first; most EK first."""
+    order = np.lexsort((-points[:, 1], -points[:, 0]))
+    heights = points[order, 1]
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(heights)[:-1]])
+    return [int(place) for place in order[heights > before]]
