@@ -98,6 +98,10 @@ class Service:
     before: Callable[[str], None] = lambda _: None
 
 
+def _rows(answer: bytes) -> int:
+    return len(json.loads(answer)["results"]["bindings"])
+
+
 @contextmanager
 def serve(turtle: bytes) -> Iterator[Service]:
     """Run a service on 127.0.0.1."""
@@ -122,8 +126,7 @@ def serve(turtle: bytes) -> Iterator[Service]:
                 self._answer(400, {}, str(error).encode())
                 return
             answer = results.serialize(format=pyoxigraph.QueryResultsFormat.JSON)
-            rows = len(json.loads(answer)["results"]["bindings"])
-            if service.most_rows is not None and rows > service.most_rows:
+            if service.most_rows is not None and _rows(answer) > service.most_rows:
                 status, body = service.stopped
                 self._answer(status, {}, answer[: len(answer) // 2] + body if status == 200 else body)
                 return

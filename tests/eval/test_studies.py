@@ -26,6 +26,7 @@ STUDIES = [
     ("fine_tuning", [], False),
     ("table1", ["--work", "{work}/table1", "--model", "nothing=seq2seq:./absent", "--model", "words=bm25"], False),
     ("build_growth", ["--work", "{work}/growth"], True),
+    ("wikidata_growth", [], False),
     ("step_cost", ["{work}/training"], False),
     ("rollout_speed", [], False),
     ("lexical_speed", ["--work", "{work}/lexical"], True),

@@ -28,7 +28,7 @@ from fresco.builder.templates import Relation
 #: Items or holders in one question.
 BATCH = 400
 #: Items in one answer on what changed.
-MOST = 20_000
+MOST = 50_000
 #: Qualifiers that date a statement: start time, end time, point in time.
 DATES = ("P580", "P582", "P585")
 
