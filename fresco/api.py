@@ -210,6 +210,7 @@ def optimize(
     children: int | None = None,
     budget: str | None = None,
     climb: int = 0,
+    demonstrations: int = 0,
     like_paper: bool = False,
     selection: str = "racing",
     seeds: int = 3,
@@ -250,6 +251,8 @@ def optimize(
         children: New ones a round; where None two, or four where a language model writes them.
         budget: Ends each search: pairs (``200k``), minutes (``90min``), or a price (``5usd``).
         climb: Changes that each child of a language model tries on a few training queries before it races; 0: none.
+        demonstrations: Most worked examples of the train split behind a choice of clauses; how many, and which, is
+            searched for.
         like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seeds: Searches, each with its seed.
@@ -276,7 +279,8 @@ def optimize(
     Raises:
         FrescoError: something cannot be opened, no instruction changes a score, the re-ranker or a proposer failed.
     """
-    from fresco.optimizer.pipeline import SearchOptions, run_search
+    from fresco.optimizer.options import SearchOptions
+    from fresco.optimizer.pipeline import run_search
     from fresco.optimizer.report.console import ConsoleWatcher
 
     options = SearchOptions(
@@ -288,6 +292,7 @@ def optimize(
         children=children,
         budget=budget,
         climb=climb,
+        demonstrations=demonstrations,
         like_paper=like_paper,
         selection=selection,
         seed=seed,
@@ -356,18 +361,8 @@ def build(
     """
     from fresco.builder.job import Source, run_build
 
-    source = Source(
-        wiki,
-        mirror,
-        contact,
-        rate,
-        maxlag,
-        cache,
-        keep_damaged,
-        tuple(include),
-        documents,
-        keep=bool(options.get("edition")),
-    )
+    keep = bool(options.get("edition"))
+    source = Source(wiki, mirror, contact, rate, maxlag, cache, keep_damaged, tuple(include), documents, keep=keep)
     with shown_progress(progress) as tell:
         return run_build(Path(out), source, Path(manifest) if manifest else None, tell, options)
 

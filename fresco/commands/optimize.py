@@ -60,6 +60,13 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
         help="changes that each child of an LLM tries on a few training queries before it races (default: none)",
     )
     how.add_argument(
+        "--demonstrations",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="up to N worked examples of the train split behind the clauses; which is searched for (default: none)",
+    )
+    how.add_argument(
         "--like-paper", action="store_true", help="FRESCO's generations: 10 rounds of 8 children for each one kept"
     )
     how.add_argument("--selection", default="racing", choices=("racing", "full"), help="full scores all on everything")
@@ -99,6 +106,7 @@ def run_optimize(options: argparse.Namespace) -> int:
         children=options.children,
         budget=options.budget,
         climb=options.climb,
+        demonstrations=options.demonstrations,
         like_paper=options.like_paper,
         selection=options.selection,
         seeds=options.seeds,

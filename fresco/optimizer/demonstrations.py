@@ -10,33 +10,77 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fresco.optimizer.examples import MEANING, minibatch, show_passage, show_query
 from fresco.records import Label, Pool
 
+#: Examples that a search draws, and may put behind one instruction.
+MOST = 8
 _LONGEST_BODY = 160  # characters shown of a passage: k examples and the passage to score share the model's input
+_LEAD = " Examples, with all text of others in quotes: "
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A worked example.
+
+    Attributes:
+        query: Id of its training query.
+        text: One line.
+    """
+
+    query: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a search may show.
+
+    Attributes:
+        drawn: The examples.
+        most: At most so many of them behind one instruction.
+    """
+
+    drawn: tuple[Demonstration, ...]
+    most: int
+
+
+NO_EXAMPLES = Examples((), 0)
+
+
+def draw_demonstrations(training: Sequence[Pool], k: int, *, seed: int = 0) -> list[Demonstration]:
+    """Draw k examples, or all there are; EK and NEK in turn as long as there are both.
+
+    Args:
+        training: Pools of the training split.
+        k: How many. A draw of k begins with the draw of every smaller k.
+        seed: Of the draw.
+    """
+    drawn = minibatch(training, k, random.Random(f"demonstrations:{seed}"))  # noqa: S311
+    return [Demonstration(pool.query.id, _shown(pool, seed)) for pool in drawn]
+
+
+def with_examples(instruction: str, examples: Sequence[Demonstration]) -> str:
+    """The instruction with examples; a single line where it is one."""
+    if not examples:
+        return instruction
+    shown = " ".join(f"({number}) {example.text}" for number, example in enumerate(examples, 1))
+    return f"{instruction.rstrip()}{_LEAD}{shown}"
+
+
+def without_examples(text: str) -> str:
+    """An instruction without what :func:`with_examples` put behind it."""
+    return text.partition(_LEAD)[0]
 
 
 def with_demonstrations(instruction: str, training: Sequence[Pool], k: int, *, seed: int = 0) -> str:
-    """The instruction with k worked examples.
-
-    Args:
-        instruction: The text that they follow.
-        training: Pools of the training split; EK and NEK are drawn in turn as long as there are both.
-        k: How many; 0 gives the instruction back. A draw of k holds the draw of every smaller k.
-        seed: Of the draw.
-
-    Returns:
-        A single line where the instruction is one.
-    """
-    drawn = minibatch(training, k, random.Random(f"demonstrations:{seed}"))  # noqa: S311
-    if not drawn:
-        return instruction
-    shown = " ".join(f"({number}) {_demonstration(pool, seed)}" for number, pool in enumerate(drawn, 1))
-    return f"{instruction.rstrip()} Examples, with all text of others in quotes: {shown}"
+    """The instruction with k worked examples; see :func:`draw_demonstrations`."""
+    return with_examples(instruction, draw_demonstrations(training, k, seed=seed))
 
 
-def _demonstration(pool: Pool, seed: int) -> str:
+def _shown(pool: Pool, seed: int) -> str:
     """A query, its positive, and an outdated passage where the pool has one, else any negative."""
     positive = next(pool.labelled(Label.POSITIVE))
     wrong = [label for label in (Label.OUTDATED, Label.INSUFFICIENT, Label.NEAR_TOPIC) if label in pool.labels]

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,24 @@ from uuid import uuid4
 
 from fresco.benchmarks import limit_queries, select_split
 from fresco.benchmarks.part import Part
-from fresco.errors import FrescoError, require_whole
+from fresco.errors import FrescoError
 from fresco.io.files import locked
 from fresco.io.provenance import environment, run_header
-from fresco.models.settings import Settings
 from fresco.optimizer.baselines import tuned_baselines
+from fresco.optimizer.demonstrations import MOST, NO_EXAMPLES, Examples, draw_demonstrations, with_examples
+from fresco.optimizer.options import SearchOptions
 from fresco.optimizer.proposers.base import Proposer, is_slow
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.climb import Climbing
 from fresco.optimizer.proposers.history import reader_of
+from fresco.optimizer.proposers.llm import DEFAULT_INSTRUCTION
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.report.folder import write_search
 from fresco.optimizer.report.front import Found, Splits, proposals, prove
 from fresco.optimizer.report.result import SearchResult
-from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import SEARCH_VERSION, Search
-from fresco.optimizer.search.settings import SearchSettings, Watcher
+from fresco.optimizer.search.settings import Watcher
 from fresco.optimizer.search.study import (
     SearchStudy,
     Worker,
@@ -48,116 +48,6 @@ from fresco.scoring.store import ScoreStore, default_store
 
 #: Options of a language model's server that change how it is asked, not what.
 _PASSING = ("key", "concurrency", "timeout", "retries")
-
-
-#: Instructions that a search tries where neither rounds nor a budget are given: as many as FRESCO's most.
-CHILDREN = 320
-_PAPER_ROUNDS = 10
-_NO_END = 10**6  # rounds: the budget ends the search
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """What a search is told.
-
-    Attributes:
-        instruction: To start from; None for the model's own.
-        proposer: Specs; they share each round.
-        clauses: File of another bank of clauses.
-        rounds: Of each search; None for as many as make :data:`CHILDREN` instructions, or as the budget allows.
-        population: Instructions kept.
-        children: New ones a round; two where None, four where a language model writes them.
-        budget: Ends each search: pairs, minutes or a price, see :meth:`fresco.optimizer.search.budget.Budget.parse`.
-        climb: Changes that a child of a proposer that breeds tries on a few training queries before it races; 0: none.
-        like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
-        selection: ``racing``, or ``full`` for scoring all on everything.
-        seed: Of the first search and of resampling.
-        seeds: Searches, each with its seed.
-        limit: Select by about so many validation queries only.
-        force: Search though instructions change no score.
-        baselines: Whether the temporal and demonstration baselines are tuned and proved, too.
-        device: Of the model, as are the next three; for the record, where the re-ranker is open already.
-        dtype: Its numeric type.
-        max_length: Its longest input in tokens.
-        batch_tokens: Tokens in one forward pass.
-        template: As for :func:`fresco.api.score`; so are the answers.
-        answers: Of models that are asked in words.
-        trust: ``MODEL@COMMIT`` of repositories whose code may run.
-        resamples: Bootstrap samples for each interval.
-        study: Name of the Optuna studies.
-        storage: Their address; SQLite in the folder where None.
-        strict: Refuse rows of a published collection that are otherwise left out.
-    """
-
-    instruction: str | None = None
-    proposer: Sequence[str] = ("clauses",)
-    clauses: str | Path | None = None
-    rounds: int | None = None
-    population: int = 4
-    children: int | None = None
-    budget: str | None = None
-    like_paper: bool = False
-    climb: int = 0
-    selection: str = "racing"
-    seed: int = 0
-    seeds: int = 3
-    limit: int | None = None
-    force: bool = False
-    baselines: bool = True
-    device: str | None = None
-    dtype: str = "float32"
-    max_length: int | None = None
-    batch_tokens: int = 16384
-    template: str | None = None
-    answers: tuple[str, ...] = ()
-    trust: tuple[str, ...] = ()
-    resamples: int = 1000
-    study: str = "fresco"
-    storage: str | None = None
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("rounds", "population", "children", "seeds", "limit", "resamples"):
-            value = getattr(self, name)
-            if value is not None:
-                require_whole(name, value)
-        if self.like_paper and self.children is not None:
-            raise FrescoError("--like-paper makes eight children for each instruction kept; leave --children away")
-        require_whole("climb", self.climb, least=0)
-        if self.budget is not None:
-            Budget.parse(self.budget)
-        if self.selection not in ("racing", "full"):
-            raise FrescoError(f"--selection {self.selection}: choose racing or full")
-
-    def search_settings(self, seed: int, *, slow: bool) -> SearchSettings:
-        """How the search of a seed runs.
-
-        Args:
-            seed: Its own.
-            slow: Whether a proposer takes long: then a round is written while the one before is scored.
-        """
-        budget = Budget.parse(self.budget) if self.budget else None
-        children = None if self.like_paper else self.children or (1 if self.climb else 4 if slow else 2)
-        usual = _PAPER_ROUNDS if children is None else _NO_END if budget else -(-CHILDREN // children)
-        racing = self.selection == "racing"
-        ahead = 0 if self.like_paper else int(slow)
-        return SearchSettings(
-            self.rounds or usual, self.population, children, seed, racing=racing, ahead=ahead, budget=budget
-        )
-
-    @property
-    def settings(self) -> Settings:
-        """For a re-ranker that is opened by a spec."""
-        return Settings(
-            self.device,
-            self.dtype,
-            self.max_length,
-            self.batch_tokens,
-            self.seed,
-            self.template,
-            self.answers,
-            self.trust,
-        )
 
 
 def run_search(
@@ -237,7 +127,10 @@ def _search_all(
     found = []
     proposers: list[Proposer] = []
     for seed, study in studies.items():
-        own = [PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed) for spec in options.proposer]
+        examples = _examples(options, objective, splits, base, seed)
+        own = [
+            PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed, examples=examples) for spec in options.proposer
+        ]
         if options.climb:
             own = _climbing(own, options.climb, splits)
         proposers += own
@@ -251,11 +144,38 @@ def _search_all(
             base,
             bank.choices,
             watcher,
-            None if any(getattr(each, "finite", False) for each in own) else ClausesProposer(bank),
+            None if any(getattr(each, "finite", False) for each in own) else ClausesProposer(bank, examples=examples),
             reader_of(objective.reranker),
         )
         found.append(Found(search, search.run()))
     return found, proposers
+
+
+def _examples(options: SearchOptions, objective: Objective, splits: Splits, base: str | None, seed: int) -> Examples:
+    """The worked examples that a search may show.
+
+    Raises:
+        FrescoError: there are no training queries to draw from, or the longest do not fit the re-ranker.
+    """
+    if not options.demonstrations:
+        return NO_EXAMPLES
+    if splits.train is None:
+        raise FrescoError(
+            f"{splits.whole.name}: --demonstrations needs training queries, and no query is in the split 'train'"
+        )
+    drawn = draw_demonstrations(splits.train.pools, MOST, seed=seed)
+    # What does not fit shows on the longest query; the instruction itself is scored first, so that it is not blamed.
+    probe = [max(splits.search.pools, key=lambda pool: len(pool.query.text))]
+    text = base or objective.default_text or DEFAULT_INSTRUCTION
+    objective.scores(text, probe)
+    longest = sorted(drawn, key=lambda each: -len(each.text))[: options.demonstrations]
+    try:
+        objective.scores(with_examples(text, longest), probe)
+    except FrescoError as error:
+        raise FrescoError(
+            f"--demonstrations {options.demonstrations}: so many do not fit what the re-ranker reads ({error})"
+        ) from error
+    return Examples(tuple(drawn), len(longest))
 
 
 def _climbing(proposers: Sequence[Proposer], steps: int, splits: Splits) -> list[Proposer]:
@@ -328,7 +248,7 @@ def _identity(
         "number of children": options.children or ("8 for each" if options.like_paper else "usual"),
         "selection": options.selection,
         "seed": options.seed,
-        **({"climb": options.climb} if options.climb else {}),
+        **{key: value for key in ("climb", "demonstrations") if (value := getattr(options, key))},
     }
 
 
@@ -392,6 +312,7 @@ def _record(
                     "children",
                     "budget",
                     "climb",
+                    "demonstrations",
                     "like_paper",
                     "selection",
                 ),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fresco.errors import FrescoError
-from fresco.optimizer.pipeline import SearchOptions
+from fresco.optimizer.options import SearchOptions
 from fresco.optimizer.search.budget import Budget, spent
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-from fresco.optimizer.pipeline import SearchOptions, run_search
+from fresco.optimizer.options import SearchOptions
+from fresco.optimizer.pipeline import run_search
 from fresco.optimizer.proposers.base import ProposedInstruction, is_slow
 from fresco.optimizer.proposers.climb import QUERIES, Climbing
 from fresco.optimizer.proposers.llm import LlmProposer

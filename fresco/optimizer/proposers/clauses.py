@@ -5,13 +5,13 @@ model of what clauses are worth (:mod:`fresco.optimizer.proposers.surrogate`), f
 samplers, or by chance. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
 round, so that what is proposed depends on nothing else.
 
-The model also reads what others of the same search have written: sentences of a language model's texts join the bank
-and stand behind choices from it (:mod:`fresco.optimizer.proposers.written`). Optuna's samplers know the bank alone.
+The model also puts something behind its choices: sentences that others of the same search have written
+(:mod:`fresco.optimizer.proposers.written`) and worked examples (:mod:`fresco.optimizer.proposers.beside`). Optuna's
+samplers know the bank alone.
 """
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.errors import FrescoError
+from fresco.optimizer.demonstrations import NO_EXAMPLES, Examples
 from fresco.optimizer.proposers.base import ProposedInstruction, SearchState, known_values
+from fresco.optimizer.proposers.beside import Beside, is_plain_choice
 from fresco.optimizer.proposers.registry import PROPOSERS
-from fresco.optimizer.proposers.surrogate import Block, Catalogue, ClauseModel, Mixture, Observed, propose_choices
-from fresco.optimizer.proposers.written import WrittenClause, WrittenClauses, same_clause
+from fresco.optimizer.proposers.surrogate import Catalogue, ClauseModel, Mixture, propose_choices
+from fresco.optimizer.proposers.written import WrittenClauses, same_clause
 from fresco.optimizer.search.study import import_optuna
-from fresco.stats.arrays import FloatArray
 
 if TYPE_CHECKING:
     import optuna
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 NONE = "none"
 _ORDER = "order"
 _PARENTS = 8  # trials that NSGA-II breeds from
-_LONGEST = 800  # characters of a choice with written clauses behind it
-_UNKNOWN = 0.05  # deviation of what a sentence is worth that the model has no column for
 _TRIES = 30  # questions to the sampler for each proposal wanted: it may repeat itself
 
 #: Samplers by the name behind the colon.
@@ -113,15 +112,17 @@ class ClausesProposer:
     Args:
         bank: The clauses.
         sampler: One of :data:`SAMPLERS`.
+        examples: What the model may show behind a choice.
     """
 
     name = "clauses"
 
-    def __init__(self, bank: Bank, sampler: str = "model") -> None:
+    def __init__(self, bank: Bank, sampler: str = "model", *, examples: Examples = NO_EXAMPLES) -> None:
         if sampler not in SAMPLERS:
             known = ", ".join(f"clauses:{name}" for name in SAMPLERS)
             raise FrescoError(f"--proposer clauses:{sampler}: there are {known}; clauses is the first")
         self._bank, self._sampler = bank, sampler
+        self._examples = examples
         self._model = ClauseModel(bank.choices)
         self._catalogue = Catalogue(bank.choices, bank.assemble, self._model)
         self._nothing = {name: values[0] for name, values in bank.choices.items()}
@@ -139,43 +140,38 @@ class ClausesProposer:
         for params in self._by_optuna(state, count):
             text = self._bank.assemble(params)
             if text and text not in state.seen:
-                found.setdefault(text, self._proposal(text, params))
+                detail = {"sampler": self._sampler}
+                found.setdefault(text, ProposedInstruction(text, "clauses", params=params, detail=detail))
             if len(found) == count:
                 break
         return list(found.values())
 
-    def _proposal(
-        self, text: str, params: Mapping[str, Any], written: Sequence[WrittenClause] = ()
-    ) -> ProposedInstruction:
-        detail: dict[str, Any] = {"sampler": self._sampler}
-        if written:
-            detail["written"] = [{"clause": each.text, "trial": each.trial} for each in written]
-        parents = tuple(sorted({each.trial for each in written}))
-        return ProposedInstruction(text, "clauses", parents, params, detail)
-
     def _by_model(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """What the model would try; without a base (nothing is scored yet) there is nothing to gain over."""
         rng = np.random.default_rng(state.rng.getrandbits(64))
-        written = WrittenClauses(self._wordings, self._bank.choices, state.trials)
-        observed, base, front = _observed(state, written)
+        beside = Beside(WrittenClauses(self._wordings, self._bank.choices, state.trials), self._examples)
+        members = np.array([trial.values for trial in state.trials if trial.state.name == "COMPLETE"]).reshape(-1, 2)
+        base = (float(members[0, 0]), float(members[0, 1])) if len(members) else (0.0, 0.0)
+        observed = beside.observed(state.trials, base)
         candidates, texts, features = self._catalogue.look([each.params for each in observed], rng)
         fresh = np.array([text not in state.seen for text in texts])
-        block = Block(len(written.clauses), written.options)
 
-        def read(mixture: Mixture) -> tuple[str, Mapping[str, Any], list[WrittenClause]]:
-            place, option = mixture
-            clauses = [written.clauses[column] for column in block.options[option]]
-            params, start = (self._nothing, "") if place < 0 else (candidates[place], texts[place])
-            return " ".join(filter(None, [start, *(each.text for each in clauses)])), params, clauses
+        def text_of(mixture: Mixture) -> str | None:
+            return beside.text(texts[mixture[0]] if mixture[0] >= 0 else "", mixture[1:])
 
         def is_open(mixture: Mixture) -> bool:
-            text = read(mixture)[0]
-            return text not in state.seen and len(text) <= _LONGEST
+            return (text := text_of(mixture)) is not None and text not in state.seen
 
         found = propose_choices(
-            self._model, features, fresh, observed, base, front, count, rng, blocks=[block], is_open=is_open
+            self._model, features, fresh, observed, base, members, count, rng, blocks=beside.blocks, is_open=is_open
         )
-        return [self._proposal(*read(mixture)) for mixture in found]
+        proposals = []
+        for mixture in found:
+            params = candidates[mixture[0]] if mixture[0] >= 0 else self._nothing
+            parents, detail = beside.origin(mixture[1:])
+            text = text_of(mixture) or ""  # never empty: is_open has seen it
+            proposals.append(ProposedInstruction(text, "clauses", parents, params, {"sampler": "model", **detail}))
+        return proposals
 
     def _by_optuna(self, state: SearchState, count: int) -> Iterator[Mapping[str, Any]]:
         optuna = import_optuna()
@@ -187,33 +183,10 @@ class ClausesProposer:
         }
         for trial in state.trials:
             values = known_values(trial)
-            # A choice with written clauses behind it is none of theirs.
-            if values and trial.distributions == distributions and not _detail(trial).get("written"):
+            if values and trial.distributions == distributions and is_plain_choice(trial):
                 study.add_trial(_finished(trial, values))
         for _ in range(_TRIES * count):
             yield study.ask(distributions).params
-
-
-def _observed(state: SearchState, written: WrittenClauses) -> tuple[list[Observed], tuple[float, float], FloatArray]:
-    """Gains of what was tried so far, the base's values, and those of all that was scored in full."""
-    members = np.array([trial.values for trial in state.trials if trial.state.name == "COMPLETE"]).reshape(-1, 2)
-    base = (float(members[0, 0]), float(members[0, 1])) if len(members) else (0.0, 0.0)
-    observed = []
-    for trial, reading in zip(state.trials, written.made_of(), strict=True):
-        values = known_values(trial)
-        if values is None or reading is None:
-            continue
-        params, places, unknown = reading
-        gains = (values[0] - base[0], values[1] - base[1])
-        own = (0.0, 0.0) if trial.values else trial.user_attrs["error"]
-        missed = _UNKNOWN * unknown**0.5
-        observed.append(Observed(params, gains, (math.hypot(own[0], missed), math.hypot(own[1], missed)), places))
-    return observed, base, members
-
-
-def _detail(trial: optuna.trial.FrozenTrial) -> Mapping[str, Any]:
-    detail: Mapping[str, Any] = trial.user_attrs.get("detail", {})
-    return detail
 
 
 def _finished(trial: optuna.trial.FrozenTrial, values: Sequence[float]) -> optuna.trial.FrozenTrial:
@@ -254,5 +227,5 @@ _SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe, "
     "clauses of a bank, combined by a model of their worth (default), nsga2, tpe or chance",
     example="tpe",
 )
-def _open(sampler: str, bank: Bank) -> ClausesProposer:
-    return ClausesProposer(bank, sampler or "model")
+def _open(sampler: str, bank: Bank, examples: Examples = NO_EXAMPLES) -> ClausesProposer:
+    return ClausesProposer(bank, sampler or "model", examples=examples)

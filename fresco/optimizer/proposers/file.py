@@ -16,7 +16,8 @@ from fresco.io.packed import read_text
 from fresco.optimizer.proposers.base import ProposedInstruction, SearchState
 from fresco.optimizer.proposers.registry import PROPOSERS
 
-_LONGEST = 4000  # characters: far above any instruction, far below a file that is something else
+#: Of an instruction that is read: far above any, far below a file that is something else.
+MOST_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def _checked(where: str, text: Any) -> str:
     cleaned = " ".join(text.split())
     if not cleaned.isprintable():
         raise FrescoError(f"{where}: holds characters that cannot be printed; write plain text")
-    if len(cleaned) > _LONGEST:
-        raise FrescoError(f"{where}: {len(cleaned)} characters are no instruction; at most {_LONGEST} are read")
+    if len(cleaned) > MOST_CHARACTERS:
+        raise FrescoError(f"{where}: {len(cleaned)} characters are no instruction; at most {MOST_CHARACTERS} are read")
     return cleaned
 
 

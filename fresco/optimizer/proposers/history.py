@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from fresco.optimizer.demonstrations import without_examples
 from fresco.optimizer.examples import quoted
 from fresco.optimizer.proposers.base import known_values
 from fresco.rerank.base import Reranker, describe
@@ -59,5 +60,7 @@ def tried(trials: Sequence[Any], parents: Sequence[int], default: str) -> str:
     for number in sorted(shown, key=lambda number: (sum(found[number]), number)):
         trial = by_number[number]
         early = "" if trial.values else ", estimated on some of the queries"
-        lines.append(f"- {scores(*found[number])}{early}: {quoted(trial.user_attrs['text'] or default)}")
+        lines.append(
+            f"- {scores(*found[number])}{early}: {quoted(without_examples(trial.user_attrs['text'] or default))}"
+        )
     return "\n".join(lines) or "(nothing yet)"

@@ -245,7 +245,7 @@ def _proposal(seed: int, trial: FrozenTrial) -> dict[str, Any]:
         "values": trial.values,
         **{
             key: attributes[key]
-            for key in ("estimate", "stage", "standing", "queries_scored", "pairs_scored")
+            for key in ("estimate", "stage", "standing", "queries_scored", "pairs_scored", "pairs_charged")
             if key in attributes
         },
     }

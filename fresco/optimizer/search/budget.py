@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
+from fresco.optimizer.demonstrations import without_examples
+from fresco.records import Pool
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -67,6 +69,25 @@ def spent(trials: Iterable[FrozenTrial], plans: Iterable[Mapping[str, Any]]) -> 
     """What trials and plans have cost: ``pairs``, ``minutes`` and ``price``."""
     attributes = [trial.user_attrs for trial in trials]
     costs = [plan.get("cost", {}) for plan in plans]
-    pairs = sum(own.get("pairs_scored", 0) for own in attributes) + sum(cost.get("pairs", 0) for cost in costs)
+    pairs = sum(own.get("pairs_charged", own.get("pairs_scored", 0)) for own in attributes)
+    pairs += sum(cost.get("pairs", 0) for cost in costs)
     seconds = sum(own.get("seconds", 0.0) for own in attributes) + sum(cost.get("seconds", 0.0) for cost in costs)
     return {"pairs": pairs, "minutes": seconds / 60, "price": sum(cost.get("price", 0.0) for cost in costs)}
+
+
+def charged(text: str | None, pools: Sequence[Pool]) -> int:
+    """Pairs that scoring an instruction on pools is charged as.
+
+    One a pair; under an instruction with worked examples as many more as the examples make its pairs longer, in
+    characters of instruction, query and passage: a re-ranker reads them again for every pair.
+
+    Args:
+        text: The instruction; None for the model's own.
+        pools: What it is scored on.
+    """
+    pairs = sum(map(len, pools))
+    plain = without_examples(text or "")
+    if not (examples := len(text or "") - len(plain)):
+        return pairs
+    read = sum(len(plain) + len(pool.query.text) + len(passage.text) for pool in pools for passage in pool.passages)
+    return math.ceil(pairs * (1 + pairs * examples / read)) if read else pairs

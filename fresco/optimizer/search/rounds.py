@@ -30,6 +30,7 @@ from fresco.optimizer.proposers.base import (
     SearchState,
     is_slow,
 )
+from fresco.optimizer.search.budget import charged
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.racing import SHARES, Race, Stages, draw_stages, ek_and_nek, race, standings
 from fresco.optimizer.search.selection import hypervolume, non_dominated, select, values_of
@@ -288,6 +289,7 @@ class Search:
         attributes: dict[str, Any] = {
             "queries_scored": len(seen),
             "pairs_scored": sum(len(pool) for pool in seen),
+            "pairs_charged": charged(trial.user_attrs["text"], seen),
             "seconds": self.study.seconds(key, range(len(stages.ends))),
         }
         if key not in found.dropped:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fresco.optimizer.proposers.base import ProposedInstruction, ScoreTraining
+from fresco.optimizer.search.budget import charged
 from fresco.records import Pool
 from fresco.stats.arrays import FloatArray
 
@@ -22,14 +23,14 @@ class Written:
 
 
 class TrainingMeter:
-    """Scores training pools and counts their pairs."""
+    """Scores training pools and counts the pairs that they are charged as."""
 
     def __init__(self, score: ScoreTraining) -> None:
         self._score, self.pairs = score, 0
 
     def __call__(self, instruction: str | None, pools: Sequence[Pool]) -> list[FloatArray]:
         """See :data:`fresco.optimizer.proposers.base.ScoreTraining`."""
-        self.pairs += sum(map(len, pools))
+        self.pairs += charged(instruction, pools)
         return self._score(instruction, pools)
 
 
