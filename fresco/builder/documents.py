@@ -21,7 +21,7 @@ from fresco.builder.facts.values import fold
 from fresco.builder.markup import MARKUPS
 from fresco.builder.own_rows import own_rows, time_of
 from fresco.builder.queries import spoken
-from fresco.builder.revisions import Revision
+from fresco.builder.revisions import Revision, span
 from fresco.builder.statements import name_pattern
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.io.files import digest
@@ -94,18 +94,16 @@ class DocumentSource:
         """Every document, sorted."""
         yield from sorted(self._by_title)
 
-    def history(self, title: str, start: datetime | None = None, end: datetime | None = None) -> Sequence[Revision]:
+    def history(
+        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
+    ) -> Sequence[Revision]:
         """The document of that title, or else the documents that name it, dated in ``[start, end)``, oldest first."""
         own = self._by_title.get(title)
         found = [own] if own is not None else [self._revisions[number] for number in self._naming_all(title)]
         if not found:
             self.report.add(title, None, Reason.MISSING, "no document names it")
         found.sort(key=lambda each: (each.timestamp, each.title))
-        return [
-            each
-            for each in found
-            if (start is None or start <= each.timestamp) and (end is None or each.timestamp < end)
-        ]
+        return found[span(found, start, end, standing=standing)]
 
     def _naming_all(self, name: str) -> list[int]:
         words = _WORD.findall(fold(spoken(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from fresco.builder.config import BuildConfig, Progress
@@ -53,7 +54,7 @@ def _fields(
     titles = sorted(config.titles) or sorted(source.titles())
     for done, title in enumerate(titles):
         progress("drafts", done, len(titles))
-        history = [each for each in source.history(title) if config.since <= each.timestamp <= config.reference]
+        history = source.history(title, config.since, config.reference + timedelta(seconds=1))
         pages = parser.pages(
             source.texts(spread(history, READ)), whole=False, failed=_ignored, markup_of=lambda each: each.markup
         )

@@ -110,6 +110,7 @@ class Source:
         """
         try:
             from fresco.builder.wikipedia import Mirror, Wiki
+            from fresco.builder.wikipedia.login import login_of_environment
         except ImportError as error:
             raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
         if self.is_git:
@@ -129,7 +130,8 @@ class Source:
         cache = Path(self.cache) if self.cache else out / "stages" / "revisions.sqlite"
         cache.parent.mkdir(parents=True, exist_ok=True)
         if self.wiki:
-            source: Any = Wiki(self.wiki, self.contact, cache, rate=self.rate, maxlag=self.maxlag)
+            login = login_of_environment()
+            source: Any = Wiki(self.wiki, self.contact, cache, rate=self.rate, maxlag=self.maxlag, login=login)
         else:
             source = Mirror(Path(str(self.mirror)), cache, keep_damaged=self.keep_damaged)
         with source:

@@ -38,7 +38,7 @@ from fresco.io.files import lines, locked, read_rows, write_atomically
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 8
+BUILDER_VERSION = 9
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
@@ -327,7 +327,10 @@ class _Build:
         return pairs(facts, self._relations, self._config.since, self._config.reference)
 
     def _history(self, title: str) -> Sequence[Revision]:
-        return self._source.history(title, None, self._config.reference + timedelta(seconds=1))
+        config = self._config
+        # Documents have no earlier revision that stood. A sample looks back by one stretch from the window's beginning.
+        start = None if config.documents else config.since - timedelta(days=config.sample_days)
+        return self._source.history(title, start, config.reference + timedelta(seconds=1), standing=True)
 
     def _sample(self, title: str) -> list[Revision]:
         config = self._config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,8 +37,13 @@ class RevisionSource(Protocol):
         """Every page the source can name; a live wiki may refuse (FrescoError) where that would be a crawl."""
         ...
 
-    def history(self, title: str, start: datetime | None = None, end: datetime | None = None) -> Sequence[Revision]:
-        """The revisions of a page saved in ``[start, end)``, oldest first; empty where the page is missing."""
+    def history(
+        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
+    ) -> Sequence[Revision]:
+        """The revisions of a page saved in ``[start, end)``, oldest first; empty where the page is missing.
+
+        ``standing``: with those that :func:`span` adds, so that the text at ``start`` is known.
+        """
         ...
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
@@ -50,3 +56,25 @@ class RevisionSource(Protocol):
         A redirect to a section leads to something that has no page of its own: it stays what it is.
         """
         ...
+
+
+def span(
+    history: Sequence[Revision], start: datetime | None, end: datetime | None, *, standing: bool = False
+) -> slice[int, int]:
+    """Where the revisions saved in ``[start, end)`` lie in a history.
+
+    Args:
+        history: Revisions, oldest first.
+        start: Beginning; None: that of the history.
+        end: End, not included; None: that of the history.
+        standing: Begin with the last revision before ``start`` whose text can be had (it has a hash): it stood then.
+    """
+    first = 0 if start is None else bisect_left(history, start, key=_saved)
+    last = len(history) if end is None else bisect_left(history, end, key=_saved)
+    if standing:
+        first = next((place for place in range(first - 1, -1, -1) if history[place].sha1), first)
+    return slice(first, last)
+
+
+def _saved(revision: Revision) -> datetime:
+    return revision.timestamp

@@ -28,7 +28,12 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     build.add_argument("--status", action="store_true", help="say how far the build in --out is, and stop")
 
     where = build.add_argument_group("revisions from")
-    where.add_argument("--wiki", type=address, metavar="URL", help="a live MediaWiki, e.g. https://en.wikipedia.org/w/")
+    where.add_argument(
+        "--wiki",
+        type=address,
+        metavar="URL",
+        help="a live MediaWiki, e.g. https://en.wikipedia.org/w/; FRESCO_WIKI_USER and FRESCO_WIKI_PASSWORD log in",
+    )
     where.add_argument(
         "--mirror",
         metavar="FILE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tests.builder.servers import mediawiki
 from tests.builder.servers.fault_proxy import FaultProxy, fault_proxy
 
+#: When each revision of the page "Long" was saved.
+DAYS = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(520)]
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -62,3 +65,23 @@ def proxy(wiki_url: str) -> Iterator[FaultProxy]:
     """A proxy in front of the read-only wiki; its ``url`` is asked instead."""
     with fault_proxy(wiki_url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def long_wiki_url(wiki_on_disk: mediawiki.MediaWiki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A wiki with a page of one revision on each of :data:`DAYS`, and a user without rights; only for reading."""
+    made = wiki_on_disk.copy_to(tmp_path_factory.mktemp("long") / "wiki")
+    revisions = "".join(
+        f"<revision><id>{n + 1}</id><timestamp>{day:%Y-%m-%dT%H:%M:%SZ}</timestamp><contributor><ip>1.1.1.1</ip>"
+        f"</contributor><model>wikitext</model><format>text/x-wiki</format><text>Number {n}</text></revision>"
+        for n, day in enumerate(DAYS)
+    )
+    namespaces = '<siteinfo><namespaces><namespace key="0" /></namespaces></siteinfo>'
+    page = f"<page><title>Long</title><ns>0</ns><id>77</id>{revisions}</page>"
+    export = (
+        f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">{namespaces}{page}</mediawiki>'
+    )
+    made.maintain("importDump", "--no-updates", "--quiet", "--username-prefix=wp", text=export.encode())
+    made.maintain("createAndPromote", "Reader", mediawiki.PASSWORD)
+    with mediawiki.serve(made) as url:
+        yield url

@@ -15,7 +15,7 @@ from fresco.builder.git.history import Change, glob, histories
 from fresco.builder.git.kept import Kept
 from fresco.builder.git.repository import Repository
 from fresco.builder.markup import MARKUPS, markup_of, title_of
-from fresco.builder.revisions import Revision
+from fresco.builder.revisions import Revision, span
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
 
@@ -91,18 +91,17 @@ class GitSource:
         """Every page, sorted."""
         yield from self._pages
 
-    def history(self, title: str, start: datetime | None = None, end: datetime | None = None) -> Sequence[Revision]:
+    def history(
+        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
+    ) -> Sequence[Revision]:
         """The revisions of a page saved in ``[start, end)``, oldest first; empty where there is no such page."""
         if title not in self._pages:
             self.report.add(title, None, Reason.MISSING)
             return ()
         if title not in self._read:
             self._read[title] = list(self._revisions(title))
-        return [
-            each
-            for each in self._read[title]
-            if (start is None or start <= each.timestamp) and (end is None or each.timestamp < end)
-        ]
+        found = self._read[title]
+        return found[span(found, start, end, standing=standing)]
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
         """The text of each revision that the branch has, in the order asked."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -21,6 +21,7 @@ import requests
 from mwclient.errors import APIDisabledError, APIError, InvalidResponse, MaximumRetriesExceeded
 
 from fresco import __version__
+from fresco.builder.wikipedia.login import PASSWORD, USER, Login
 from fresco.builder.wikipedia.transport import polite_session
 from fresco.errors import FrescoError
 
@@ -42,6 +43,8 @@ _TROUBLES = (
     requests.RequestException, APIError, APIDisabledError, InvalidResponse, MaximumRetriesExceeded, TypeError,
 )  # fmt: skip
 _PASSING_STATUS = {408, 425, 429}
+_ITEMS, _MOST_ITEMS = 50, 500  # ids in a request, for all and for users with higher limits (API:Query)
+_OWN_HOSTS = {"localhost", "127.0.0.1", "::1"}
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 _FIRST_ATTEMPTS = 3  # at a server that has never answered: more likely a wrong address than a passing fault
@@ -69,6 +72,7 @@ class Client:
         attempts: How often one question is asked before giving up.
         patience: Seconds after which one question is given up, waiting included.
         request_limit: Seconds within which one answer must be complete.
+        login: Whom to log in as, at the first question.
 
     Attributes:
         url: The address, ending in a slash.
@@ -89,6 +93,7 @@ class Client:
         attempts: int = 8,
         patience: float = 900.0,
         request_limit: float = 120.0,
+        login: Login | None = None,
     ) -> None:
         scheme, host, path = _parse(url)
         self.url = f"{scheme}://{host}{path}"
@@ -103,6 +108,11 @@ class Client:
         self._last_response: requests.Response | None = None
         self._was_there = False
         self.requests_made = 0
+        if login is not None and scheme == "http" and urlsplit(self.url).hostname not in _OWN_HOSTS:
+            raise FrescoError(f"{self.url}: {PASSWORD} would be sent in the clear; give an https address")
+        self._login = login
+        self._is_logged_in = False
+        self._limit = _ITEMS
         self._session = polite_session(_user_agent(host, contact), request_limit)
         self._session.hooks["response"].append(self._note_response)
         options = {"timeout": min(30.0, request_limit)}
@@ -114,6 +124,12 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    @property
+    def limit(self) -> int:
+        """Ids that one question may name; asks who is logged in where that is not known yet."""
+        self._ensure_login()
+        return self._limit
 
     def query(self, **parameters: str) -> Mapping[str, Any]:
         """Ask ``action=query`` and wait for an answer without an error.
@@ -127,17 +143,60 @@ class Client:
         Raises:
             FrescoError: the wiki refuses, or kept failing for too long.
         """
+        own = {"maxlag": str(self._maxlag)}
+        if self._login is not None:
+            own["assert"] = "user"  # a session that was lost is an error, and not an answer with the lower limits
+
+        def asked() -> Mapping[str, Any]:
+            self._ensure_login()
+            self._take_turn()
+            return cast(Mapping[str, Any], self._site.get("query", retry_on_error=False, **own, **parameters))
+
+        return self._ask(asked, "query")
+
+    def _ensure_login(self) -> None:
+        """Log in, unless that is done or nobody is to be.
+
+        Raises:
+            FrescoError: the wiki refuses, or kept failing for too long.
+        """
+        if self._login is None or self._is_logged_in:
+            return
+        account = {"lgname": self._login.user, "lgpassword": self._login.password}
+
+        def entered() -> Mapping[str, Any]:
+            self._take_turn()
+            token = self._site.get_token("login", force=True)
+            self._take_turn()
+            return cast(Mapping[str, Any], self._site.post("login", retry_on_error=False, lgtoken=token, **account))
+
+        def rights() -> Mapping[str, Any]:
+            self._take_turn()
+            asked = {"meta": "userinfo", "uiprop": "rights", "assert": "user"}
+            return cast(Mapping[str, Any], self._site.get("query", retry_on_error=False, **asked))
+
+        answer = self._ask(entered, "login")["login"]
+        if answer.get("result") != "Success":
+            why = " ".join(str(answer.get("reason", answer.get("result"))).split())[:160]
+            raise FrescoError(f"{self.url}: no login as {self._login.user} ({why}); check {USER} and {PASSWORD}")
+        self._is_logged_in = True
+        if "apihighlimits" in self._ask(rights, "query")["query"]["userinfo"].get("rights", ()):
+            self._limit = _MOST_ITEMS
+        else:
+            _log.warning("%s: %s has no higher limits; requests stay small", self.url, self._login.user)
+
+    def _ask(self, call: Callable[[], Mapping[str, Any]], result: str) -> Mapping[str, Any]:
+        """Send a request until its answer has a result, as often and as long as is decent."""
         give_up = time.monotonic() + self._patience
         backoff = _FIRST_WAIT
         for attempt in range(1, self._attempts + 1):
-            self._take_turn()
             try:
-                reply = self._site.get("query", retry_on_error=False, maxlag=str(self._maxlag), **parameters)
+                reply = call()
             except _TROUBLES as error:
                 trouble = self._passing_trouble(error)
             else:
-                if "query" in reply:
-                    return cast(Mapping[str, Any], reply)
+                if result in reply:
+                    return reply
                 trouble = "JSON without a result"  # mwclient takes [] for an answer; the page would seem missing
             asked_to_wait = self._retry_after()
             wait = max(backoff if asked_to_wait is None else asked_to_wait, self._interval)
@@ -191,6 +250,7 @@ class Client:
             code, info = str(error.code), " ".join(str(error.info).split())
             if code in _LOST_SESSION:
                 self._session.cookies.clear()
+                self._is_logged_in = False
             if code in _PASSING or code in _LOST_SESSION or code.startswith("internal_api_error"):
                 return f"{code} ({info})"
             raise FrescoError(f"{api}: the wiki refuses: {code} ({info})") from error

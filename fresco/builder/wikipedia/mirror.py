@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from fresco.builder.revisions import Revision
+from fresco.builder.revisions import Revision, span
 from fresco.builder.wikipedia.cache import Answer, Cache, Listed
-from fresco.builder.wikipedia.cached import CachedSource, window
+from fresco.builder.wikipedia.cached import CachedSource
 from fresco.builder.wikipedia.dump import rows
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress
@@ -78,17 +78,19 @@ class Mirror(CachedSource):
         """Every page whose last revision is no redirect, sorted."""
         return self.cache.article_titles(self._source)
 
-    def history(self, title: str, start: datetime | None = None, end: datetime | None = None) -> Sequence[Revision]:
+    def history(
+        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
+    ) -> Sequence[Revision]:
         """The revisions of a page saved in ``[start, end)``, oldest first.
 
-        A page that never was more than a redirect gives the history of its target, where the dump has that. What is
+        A page that was nothing but a redirect then gives the history of its target, where the dump has that. What is
         missing, or followed, is noted in the report.
         """
-        first, stop = window(start, end)
         asked = found = normal_title(title)
         for _ in range(_MOST_HOPS):
             listed = self._listed(found)
-            target = self._target(listed)
+            inside = listed[span([row.revision for row in listed], start, end, standing=standing)]
+            target = self._target(listed, inside)
             if target is None:
                 break
             found = target
@@ -96,15 +98,15 @@ class Mirror(CachedSource):
             self.report.add(title, None, Reason.MISSING, f"redirects to {found!r}" if found != asked else "")
         elif listed[0].revision.title.lower() != asked.lower():
             self.report.add(title, None, Reason.FOLLOWED, f"to {listed[0].revision.title!r}")
-        return [row.revision for row in listed if first <= row.revision.timestamp.timestamp() < stop]
+        return [row.revision for row in inside]
 
     def _listed(self, title: str) -> list[Listed]:
         # Most wikis do not tell "iPad" from "IPad": their titles begin with a capital.
         exact = self.cache.revisions(self._source, title)
         return exact or self.cache.revisions(self._source, title[:1].upper() + title[1:])
 
-    def _target(self, listed: Sequence[Listed]) -> str | None:
-        if not listed or not listed[-1].redirect or not is_bare([row.size for row in listed]):
+    def _target(self, listed: Sequence[Listed], inside: Sequence[Listed]) -> str | None:
+        if not listed or not listed[-1].redirect or not is_bare([row.size for row in inside]):
             return None
         text = self.cache.text(listed[-1].revision.sha1)
         return target_of(text) if text else None

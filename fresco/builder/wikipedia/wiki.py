@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fresco.builder.revisions import Revision
+from fresco.builder.revisions import Revision, span
 from fresco.builder.wikipedia.cache import FOREVER, Answer, Cache, Listed, Listing, text_sha1
 from fresco.builder.wikipedia.cached import CachedSource, window
+from fresco.builder.wikipedia.login import Login
 from fresco.builder.wikipedia.redirects import is_bare, normal_title
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
@@ -20,17 +21,17 @@ from fresco.records import format_timestamp, parse_timestamp
 if TYPE_CHECKING:
     from fresco.builder.wikipedia.client import Client
 
-_IDS_PER_REQUEST = 50  # the API's limit for anonymous users
-_ROWS_PER_REQUEST = "500"
+_TITLES_PER_REQUEST = 50  # the API's limit for anonymous users; more would not fit into an address
+_MOST_ROWS = "max"  # 500 for anonymous users, 5,000 for those with higher limits
 _MOST_HOPS = 3  # the title as the wiki writes it, and a redirect to a redirect
 
 
 class Wiki(CachedSource):
     """A :class:`~fresco.builder.revisions.RevisionSource` over the API of a MediaWiki.
 
-    A page with n revisions listed and k texts needed costs at most ``ceil(n/500) + ceil(k/50)`` requests, as long as 50
-    texts fit the wiki's own limit for an answer (8 MiB), and none when it was read before. ``texts`` takes revisions of
-    many pages at once, which saves more.
+    A page with n revisions in the window and k texts needed costs at most ``ceil((n + 1)/500) + ceil(k/50)`` requests,
+    as long as 50 texts fit the wiki's own limit for an answer (8 MiB), and none when it was read before. ``texts``
+    takes revisions of many pages at once, which saves more, and so does a login with higher limits: a tenth of both.
 
     Args:
         url: Address of the folder with api.php, e.g. ``https://en.wikipedia.org/w/``.
@@ -41,6 +42,7 @@ class Wiki(CachedSource):
         attempts: How often one question is asked before giving up.
         patience: Seconds after which one question is given up.
         request_limit: Seconds within which one answer must be complete.
+        login: Whom to log in as; nobody where None.
         report: Where problems are noted; a new one by default.
 
     Raises:
@@ -58,6 +60,7 @@ class Wiki(CachedSource):
         attempts: int = 8,
         patience: float = 900.0,
         request_limit: float = 120.0,
+        login: Login | None = None,
         report: Report | None = None,
     ) -> None:
         self._client = _client(
@@ -68,6 +71,7 @@ class Wiki(CachedSource):
             attempts=attempts,
             patience=patience,
             request_limit=request_limit,
+            login=login,
         )
         super().__init__(self._client.url, Cache(cache), report if report is not None else Report())
 
@@ -91,15 +95,17 @@ class Wiki(CachedSource):
             raise FrescoError(f"{self._client.url}: too large to list every page; name the pages, or read a dump")
         titles = self.cache.all_titles(self._source)
         if titles is None:
-            asked = {"list": "allpages", "apfilterredir": "nonredirects", "aplimit": _ROWS_PER_REQUEST}
+            asked = {"list": "allpages", "apfilterredir": "nonredirects", "aplimit": _MOST_ROWS}
             titles = sorted(row["title"] for reply in self._pages_of(asked) for row in reply["query"]["allpages"])
             self.cache.put_all_titles(self._source, titles)
         yield from titles
 
-    def history(self, title: str, start: datetime | None = None, end: datetime | None = None) -> Sequence[Revision]:
+    def history(
+        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
+    ) -> Sequence[Revision]:
         """The revisions of a page saved in ``[start, end)``, oldest first.
 
-        A page that never was more than a redirect gives the history of its target. What is missing, or followed, is
+        A page that was nothing but a redirect then gives the history of its target. What is missing, or followed, is
         noted in the report.
         """
         asked = normal_title(title)
@@ -116,7 +122,8 @@ class Wiki(CachedSource):
             self.report.add(title, None, listing.reason, listing.detail)
         if listing.title is None:
             return ()
-        return [row.revision for row in self.cache.revisions(self._source, listing.title, first, stop)]
+        kept = [row.revision for row in self.cache.revisions(self._source, listing.title, 0, stop)]
+        return kept[span(kept, start, end, standing=standing)]
 
     def _list(self, asked: str, start: int, stop: int) -> Listing:
         now = int(time.time())
@@ -133,19 +140,21 @@ class Wiki(CachedSource):
         return found
 
     def _listed(self, title: str, start: int, stop: int, *, follow: bool) -> tuple[Mapping[str, Any], list[Listed]]:
-        """Ask for the revisions of one page; ``rvlimit`` and its kin are refused for several titles at once."""
+        """Ask for the revisions of one page; ``rvlimit`` and its kin are refused for several titles at once.
+
+        The newest come first and the question ends with the one that stood at the start, so that a page's earlier life
+        is not listed; to ask for that one by itself would cost a request.
+        """
         asked = {
             "prop": "revisions|info",
             "titles": title,
             "rvprop": "ids|timestamp|size|sha1|slotsha1",
             "rvslots": "main",
-            "rvlimit": _ROWS_PER_REQUEST,
-            "rvdir": "newer",
+            "rvlimit": _MOST_ROWS,
+            "rvdir": "older",
         }
-        if start > 0:
-            asked["rvstart"] = _api_time(start)
         if stop < FOREVER:
-            asked["rvend"] = _api_time(stop - 1)  # the API includes the last second
+            asked["rvstart"] = _api_time(stop - 1)  # the API includes the first second
         if follow:
             asked["redirects"] = "1"
         page: dict[str, Any] = {}
@@ -161,8 +170,12 @@ class Wiki(CachedSource):
                     if "sha1hidden" in row or "suppressed" in row:
                         reason = Reason.SUPPRESSED if "suppressed" in row else Reason.SHA1_HIDDEN
                         hidden.append((revision.revision_id, Answer(reason=reason), None))
+            if any(row.revision.sha1 and row.revision.timestamp.timestamp() < start for row in rows):
+                break
         self.cache.put_answers(self._source, hidden)
-        return page, rows
+        rows.sort(key=lambda row: (row.revision.timestamp, row.revision.revision_id))
+        listed = [row.revision for row in rows]
+        return page, rows[span(listed, datetime.fromtimestamp(start, UTC), None, standing=True)]
 
     def _pages_of(self, asked: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         """All answers to a question, following ``continue``."""
@@ -180,8 +193,8 @@ class Wiki(CachedSource):
         """The title of the page that each linked title leads to today; asked once, 50 in one question."""
         found = {title: self.cache.link(self._source, title) for title in titles}
         missing = [title for title, target in found.items() if target is None and _may_be_asked(title)]
-        for start in range(0, len(missing), _IDS_PER_REQUEST):
-            batch = missing[start : start + _IDS_PER_REQUEST]
+        for start in range(0, len(missing), _TITLES_PER_REQUEST):
+            batch = missing[start : start + _TITLES_PER_REQUEST]
             links = {title: title for title in batch}
             for reply in self._pages_of({"titles": "|".join(batch), "redirects": "1"}):
                 query = reply.get("query", {})
@@ -205,7 +218,8 @@ class Wiki(CachedSource):
         pending = list(needed)
         for revision in revisions:
             while revision.revision_id in needed:
-                batch, pending = pending[:_IDS_PER_REQUEST], pending[_IDS_PER_REQUEST:]
+                limit = self._client.limit
+                batch, pending = pending[:limit], pending[limit:]
                 torn = self._fetch({number: titles[number] for number in batch})
                 if torn:  # a text that was damaged on its way comes whole the second time
                     self._fetch({number: titles[number] for number in torn})
@@ -216,7 +230,7 @@ class Wiki(CachedSource):
                 yield revision, text
 
     def _fetch(self, titles: Mapping[int, str]) -> list[int]:
-        """Ask for the texts of at most 50 revisions and keep every answer.
+        """Ask for the texts of as many revisions as a question may name and keep every answer.
 
         Args:
             titles: Ids, with the title under which each was asked for.

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fresco.builder.revisions import Revision
-from fresco.builder.wikipedia import Reason, Wiki
+from fresco.builder.wikipedia import Mirror, Reason, Wiki
 from fresco.errors import FrescoError
+from tests.builder.conftest import DAYS
 from tests.builder.servers import mediawiki
 from tests.builder.servers.fault_proxy import FaultProxy
 
@@ -81,27 +82,39 @@ def test_requests_are_bounded_and_nothing_is_asked_twice(proxy: FaultProxy, tmp_
     assert len(proxy.seen) == listing + len(titles) + math.ceil(len(needed) / 50)
 
 
-def test_a_page_with_many_revisions_costs_what_is_promised(wiki_on_disk: mediawiki.MediaWiki, tmp_path: Path) -> None:
-    made = wiki_on_disk.copy_to(tmp_path / "own")
-    days = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(520)]
-    revisions = "".join(
-        f"<revision><id>{n + 1}</id><timestamp>{day:%Y-%m-%dT%H:%M:%SZ}</timestamp><contributor><ip>1.1.1.1</ip>"
-        f"</contributor><model>wikitext</model><format>text/x-wiki</format><text>Number {n}</text></revision>"
-        for n, day in enumerate(days)
-    )
-    namespaces = '<siteinfo><namespaces><namespace key="0" /></namespaces></siteinfo>'
-    page = f"<page><title>Long</title><ns>0</ns><id>77</id>{revisions}</page>"
-    export = (
-        f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">{namespaces}{page}</mediawiki>'
-    )
-    made.maintain("importDump", "--no-updates", "--quiet", "--username-prefix=wp", text=export.encode())
-    with mediawiki.serve(made) as url, _wiki(url, tmp_path) as wiki:
+def test_a_page_with_many_revisions_costs_what_is_promised(long_wiki_url: str, tmp_path: Path) -> None:
+    with _wiki(long_wiki_url, tmp_path) as wiki:
         history = wiki.history("Long")
-        assert [r.timestamp for r in history] == days
+        assert [r.timestamp for r in history] == DAYS
         assert wiki.requests_made == math.ceil(520 / 500)
         needed = history[::10]
         assert [text for _, text in wiki.texts(needed)] == [f"Number {n}" for n in range(0, 520, 10)]
         assert wiki.requests_made == math.ceil(520 / 500) + math.ceil(len(needed) / 50)
+
+
+@pytest.mark.parametrize(("first", "requests"), [(510, 1), (21, 1), (20, 2), (0, 2)])
+def test_what_lies_before_the_window_is_not_listed(
+    long_wiki_url: str, tmp_path: Path, first: int, requests: int
+) -> None:
+    with _wiki(long_wiki_url, tmp_path) as wiki:
+        history = wiki.history("Long", DAYS[first], standing=True)
+        assert [r.timestamp for r in history] == DAYS[max(0, first - 1) :]
+        assert wiki.requests_made == requests
+        assert [r.timestamp for r in wiki.history("Long", DAYS[first])] == DAYS[first:]
+        assert wiki.requests_made == requests
+
+
+def test_a_window_of_the_wiki_is_that_of_a_mirror(wiki_url: str, export: Path, tmp_path: Path) -> None:
+    """The mirror holds whole histories and cuts the window out of them."""
+    with Mirror(export, tmp_path / "mirror.sqlite") as mirror, _wiki(wiki_url, tmp_path) as wiki:
+        for title in sorted(mirror.titles())[::4]:
+            times = [each.timestamp for each in mirror.history(title)]
+            for start, end in ((times[2], times[4]), (times[1] + timedelta(hours=1), None), (times[0], times[3])):
+                for standing in (True, False):
+                    expected = mirror.history(title, start, end, standing=standing)
+                    found = wiki.history(title, start, end, standing=standing)
+                    assert [(r.timestamp, r.sha1) for r in found] == [(r.timestamp, r.sha1) for r in expected]
+                    assert len(found) > 0
 
 
 def test_answers_that_would_be_too_large_are_continued(wiki_url: str, own_wiki_settings: str, tmp_path: Path) -> None:
