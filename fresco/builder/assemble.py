@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from fresco.builder.by_page import Asked, Chooser, Elsewhere
 from fresco.builder.config import BuildConfig
-from fresco.builder.cross_document import stating_elsewhere
 from fresco.builder.hard_negatives import DenseHardness, Hardness, LexicalHardness
 from fresco.builder.infobox_text import INFOBOX
 from fresco.builder.passages import make_passage, page_id, place_of, read_place, sections_of, windows_of
-from fresco.builder.pools import Known, Limits, Member, Question, choose
+from fresco.builder.pools import Known, Limits, Member, Question
 from fresco.builder.revisions import Revision
 from fresco.builder.rows import Row, row_revision, row_values
 from fresco.builder.tables import corpus_row
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext.parsed import Parser
 from fresco.errors import FrescoError
-from fresco.records import Conflict, Label, Passage, parse_timestamp
+from fresco.io.workers import Workers
+from fresco.records import Conflict, Label, Passage
 
 Tick = Callable[[int, int], None]
+#: Subject, relation, role.
+_Pair = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,8 @@ class Assembly:
 class _Corpus:
     """All passages, which of them may be near-topic, and where they are from."""
 
-    passages: Mapping[str, Passage]
-    near: Mapping[str, Passage]
+    passages: dict[str, Passage]
+    near: dict[str, Passage]
     source: Mapping[str, Revision]
     newest: frozenset[Revision]
 
@@ -60,6 +64,7 @@ def assemble(
     queries: Sequence[Row],
     revisions: Sequence[Row],
     parser: Parser,
+    workers: Workers,
     tick: Tick,
 ) -> Assembly:
     """Build the pools of all queries; those without an outdated passage are left out and counted.
@@ -71,6 +76,7 @@ def assemble(
         queries: Rows of the ``queries`` stage.
         revisions: Rows of the ``revisions`` stage.
         parser: Has the pages.
+        workers: Look for former values elsewhere and choose the pools.
         tick: Told how many queries are done.
 
     Raises:
@@ -79,52 +85,63 @@ def assemble(
     corpus = _corpus(config, revisions, {each["id"] for row in aligned for each in row["candidates"]}, parser)
     hardness = _hardness(config, corpus, [row["text"] for row in queries])
     limits = Limits(config.pool_size, 0.0 if config.like_paper else config.outdated_share, config.like_paper)
-    discarded, left_out = Counter[str](), 0
+    by_pair = {(row["subject"], row["relation"], row["role"]): row for row in aligned}
+    known_relations = {relation.key: relation for relation in relations}
+    known = _known(config, known_relations, by_pair, corpus, workers)
+    asked = list(_asked(known_relations, by_pair, queries, known, like_paper=config.like_paper))
+    chooser = partial(Chooser, corpus.near, sorted(corpus.near), limits)
+    chosen = workers.map(chooser, (_with_passages(question, corpus, hardness) for _, question in asked))
+    discarded, left_out = Counter[str](), len(queries) - len(asked)
     pools: list[tuple[Row, list[Member]]] = []
-    for done, (query, question) in enumerate(_questions(config, relations, aligned, queries, corpus)):
-        tick(done, len(queries))
-        if not any(own.label is Label.OUTDATED for own in question.known.values()) and not config.like_paper:
-            left_out += 1
-            continue
-        pool, passed = choose(question, hardness, corpus.passages, limits)
+    for done, ((query, _), (pool, passed)) in enumerate(zip(asked, chosen, strict=True)):
+        tick(left_out + done, len(queries))
         discarded.update(passed)
-        if not any(member.label is Label.OUTDATED for member in pool):
-            left_out += 1
-            continue
         pools.append((query, pool))
     tick(len(queries), len(queries))
-    if not pools:
+    with_outdated = [each for each in pools if any(member.label is Label.OUTDATED for member in each[1])]
+    left_out += len(pools) - len(with_outdated)
+    if not with_outdated:
         raise FrescoError(f"{config.out}: nothing is left: no passage states an earlier value of any of the pairs")
-    return _assembly(pools, corpus, discarded, left_out)
+    return _assembly(with_outdated, corpus, discarded, left_out)
 
 
-def _questions(
-    config: BuildConfig, relations: Sequence[Relation], aligned: Sequence[Row], queries: Sequence[Row], corpus: _Corpus
+def _known(
+    config: BuildConfig,
+    relations: Mapping[str, Relation],
+    aligned: Mapping[_Pair, Row],
+    corpus: _Corpus,
+    workers: Workers,
+) -> dict[_Pair, dict[str, Known]]:
+    """What is known of passages beforehand, for each pair: those of its own page, and others with a former value."""
+    known = {pair: dict(_own(row)) for pair, row in aligned.items()}
+    if not config.like_paper:
+        elsewhere = workers.map(partial(Elsewhere, relations, corpus.near), aligned.values())
+        for own, found in zip(known.values(), elsewhere, strict=True):
+            own.update(dict.fromkeys(found, Known(Label.OUTDATED, Conflict.CROSS_DOCUMENT)))
+    return known
+
+
+def _asked(
+    relations: Mapping[str, Relation],
+    aligned: Mapping[_Pair, Row],
+    queries: Sequence[Row],
+    known: Mapping[_Pair, Mapping[str, Known]],
+    *,
+    like_paper: bool,
 ) -> Iterator[tuple[Row, Question]]:
-    """Each query with what is known of passages beforehand; its pair's two queries share that."""
-    known_relations = {relation.key: relation for relation in relations}
-    by_pair = {(row["subject"], row["relation"], row["role"]): row for row in aligned}
-    known_of: dict[tuple[str, str, str], dict[str, Known]] = {}
+    """Each query that there is something outdated for; its pair's two queries share what is known of passages."""
     for query in queries:
         key = (query["pair"][0], query["pair"][1], query["pair"][2])
-        row = by_pair[key]
-        relation = known_relations[row["relation"]]
-        values = row_values(row, relation.values)
-        if key not in known_of:
-            known_of[key] = dict(_own(row))
-            if not config.like_paper:
-                count = len(row["current"])
-                elsewhere = stating_elsewhere(
-                    row["subject"],
-                    relation,
-                    row["role"],
-                    values[:count],
-                    values[count:],
-                    parse_timestamp(row["since"]),
-                    corpus.near,
-                )
-                known_of[key].update(dict.fromkeys(elsewhere, Known(Label.OUTDATED, Conflict.CROSS_DOCUMENT)))
-        yield query, Question(query["text"], row["subject"], relation, row["role"], values, known_of[key])
+        row, own = aligned[key], known[key]
+        if like_paper or any(each.label is Label.OUTDATED for each in own.values()):
+            relation = relations[row["relation"]]
+            values = row_values(row, relation.values)
+            yield query, Question(query["text"], row["subject"], relation, row["role"], values, own)
+
+
+def _with_passages(question: Question, corpus: _Corpus, hardness: Hardness) -> Asked:
+    own = {each: corpus.passages[each] for each in question.known}
+    return Asked(question, own, hardness.scores(question.text, question.known))
 
 
 def _own(row: Row) -> Iterator[tuple[str, Known]]:

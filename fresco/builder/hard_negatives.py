@@ -42,12 +42,54 @@ class Ranking:
     hardest: Iterator[tuple[str, float]]
 
 
-class Hardness(Protocol):
-    """Ranks passages for queries."""
+class Scores(Protocol):
+    """What a ranking is made of; pickled, so that it may be made elsewhere."""
 
-    def ranking(self, query: str, own: Collection[str]) -> Ranking:
-        """The ranking of the near-topic passages and of those of the question's own (by id)."""
+    def ranking(self, near: Sequence[str]) -> Ranking:
+        """The ranking; ``near`` are the ids of the near-topic passages, sorted."""
         ...
+
+
+class Hardness(Protocol):
+    """Scores passages for queries."""
+
+    def scores(self, query: str, own: Collection[str]) -> Scores:
+        """The scores of the near-topic passages and of those of the question's own (by id)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NearScores:
+    """Scores that are not sorted yet.
+
+    Attributes:
+        own: Scores of the question's own passages, by id.
+        near: Those of the near-topic passages, in the order of their sorted ids.
+    """
+
+    own: Mapping[str, float]
+    near: _Scores
+
+    def ranking(self, near: Sequence[str]) -> Ranking:
+        """See :class:`Scores`."""
+        others = ((key, score) for key, score in _hardest(near, self.near) if key not in self.own)
+
+        def order(each: tuple[str, float]) -> tuple[float, str]:
+            return -each[1], each[0]
+
+        return Ranking(self.own, heapq.merge(sorted(self.own.items(), key=order), others, key=order))
+
+
+@dataclass(frozen=True, slots=True)
+class SortedScores:
+    """Scores of everything that a question may take, the highest first."""
+
+    own: Mapping[str, float]
+    hardest: Sequence[tuple[str, float]]
+
+    def ranking(self, near: Sequence[str]) -> Ranking:
+        """See :class:`Scores`."""
+        return Ranking(self.own, iter(self.hardest))
 
 
 class Exhaustive:
@@ -64,12 +106,12 @@ class Exhaustive:
         self._near = near
         self._index = CorpusRanking({key: passages[key].content for key in self._ids}, queries)
 
-    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+    def scores(self, query: str, own: Collection[str]) -> SortedScores:
         """See :class:`Hardness`."""
         scores = self._index.scores(query)
         order = [(self._ids[place], float(scores[place])) for place in np.argsort(-scores, kind="stable")]
         chosen = [(key, score) for key, score in order if key in own or key in self._near]
-        return Ranking({key: score for key, score in chosen if key in own}, iter(chosen))
+        return SortedScores({key: score for key, score in chosen if key in own}, chosen)
 
 
 class LexicalHardness:
@@ -88,10 +130,10 @@ class LexicalHardness:
         texts = {key: passages[key].content for key in self._ids}
         self._index = CorpusRanking(texts, queries, self._statistics)
 
-    def ranking(self, query: str, own: Collection[str]) -> Ranking:
+    def scores(self, query: str, own: Collection[str]) -> NearScores:
         """See :class:`Hardness`."""
         keys = sorted(own)
-        return _merged(keys, self._own(words(query), keys), self._ids, self._index.scores(query))
+        return _near_scores(keys, self._own(words(query), keys), self._index.scores(query))
 
     def _own(self, query: Sequence[str], keys: Sequence[str]) -> _Scores:
         if self._statistics is None:
@@ -155,8 +197,8 @@ class DenseHardness:
         assert found is not None
         return found
 
-    def ranking(self, query: str, own: Collection[str]) -> Ranking:
-        """See :class:`Hardness`; scores are cosine similarities."""
+    def scores(self, query: str, own: Collection[str]) -> NearScores:
+        """See :class:`Hardness`; they are cosine similarities."""
         vector = np.asarray(
             self._model.encode_query([query], normalize_embeddings=True, show_progress_bar=False), np.float32
         )
@@ -165,17 +207,11 @@ class DenseHardness:
             values, places = self._index.search(vector, len(self._ids))
             near[places[0]] = values[0]
         keys = sorted(own)
-        return _merged(keys, self._vectors[[self._places[key] for key in keys]] @ vector[0], self._ids, near)
+        return _near_scores(keys, self._vectors[[self._places[key] for key in keys]] @ vector[0], near)
 
 
-def _merged(own: Sequence[str], scores: _Scores, near: Sequence[str], near_scores: _Scores) -> Ranking:
-    known = {key: float(score) for key, score in zip(own, scores, strict=True)}
-    others = ((key, score) for key, score in _hardest(near, near_scores) if key not in known)
-
-    def order(each: tuple[str, float]) -> tuple[float, str]:
-        return -each[1], each[0]
-
-    return Ranking(known, heapq.merge(sorted(known.items(), key=order), others, key=order))
+def _near_scores(own: Sequence[str], scores: _Scores, near: _Scores) -> NearScores:
+    return NearScores({key: float(score) for key, score in zip(own, scores, strict=True)}, near)
 
 
 def _hardest(ids: Sequence[str], scores: _Scores) -> Iterator[tuple[str, float]]:

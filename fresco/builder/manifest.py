@@ -28,6 +28,7 @@ from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import locked, write_atomically
 from fresco.io.names import short
+from fresco.io.workers import cores
 from fresco.records import SCHEMA_VERSION, Label, format_timestamp
 
 #: Without any passage of these labels, where it had some, a query asks nothing any more.
@@ -214,7 +215,7 @@ def _check_revision(row: FileRow) -> None:
             raise row.error("passages", f"{place!r} is no place like 3:0-120 or infobox:0-120") from None
 
 
-def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int = 2) -> Hydrated:
+def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int | None = None) -> Hydrated:
     """Rebuild a benchmark from its manifest.
 
     Every text is verified: the SHA-1 of the revision's wikitext, and of each section's plain text. A passage whose text
@@ -225,14 +226,14 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int =
         manifest: The file.
         source: A wiki or a mirror.
         out: Folder for the benchmark.
-        workers: Processes that parse.
+        workers: Processes that parse; None: as many as there are cores.
 
     Raises:
         FrescoError: the manifest is wrong, the source gives up, or nothing is left.
     """
     read = read_manifest(manifest)
     tables = bool(read.header.get("tables", False))
-    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers) as parser:
+    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers or cores()) as parser:
         corpus, revisions, gone = _corpus(read, source, parser)
     superseded = _superseded(read)
     queries, pools = [], []

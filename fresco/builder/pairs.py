@@ -12,6 +12,9 @@ from fresco.builder.facts.values import Value, bears_name_of, read_value, same
 from fresco.builder.revisions import Revision
 from fresco.builder.templates import Relation
 
+#: Subject, relation, role, and why it is no pair.
+Dropped = tuple[str, str, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -49,7 +52,7 @@ def value_of(fact: Fact, relation: Relation) -> Value | None:
 
 def pairs(
     facts: Iterable[Fact], relations: Sequence[Relation], since: datetime, reference: datetime
-) -> Iterator[Pair | tuple[str, str, str, str]]:
+) -> Iterator[Pair | Dropped]:
     """Group facts, in the order of subject, relation and role.
 
     Yields:

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from fresco.benchmarks.editions import CARD, CONSTRUCTION, Edition
-from fresco.builder.align import Aligned, align
 from fresco.builder.assemble import assemble
+from fresco.builder.by_page import Aligner, OfPage
 from fresco.builder.card import card
 from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts import Fact
@@ -21,12 +22,11 @@ from fresco.builder.facts.table import digests
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
 from fresco.builder.markup import VERSIONS, prose_of
-from fresco.builder.pairs import Pair, pairs, wanted_revisions
-from fresco.builder.paper import align_like_paper
+from fresco.builder.pairs import Dropped, Pair, pairs, wanted_revisions
 from fresco.builder.pools import by_hash, near_topic_revision
-from fresco.builder.queries import in_a_question, query_rows
+from fresco.builder.queries import query_rows
 from fresco.builder.revisions import Revision, RevisionSource
-from fresco.builder.rows import Row, aligned_row, fact_row, revision_row, row_fact, row_revision
+from fresco.builder.rows import Row, fact_row, revision_row, row_fact, row_revision
 from fresco.builder.sampling import sample
 from fresco.builder.stages import STAGES, Stages
 from fresco.builder.tables import as_json, attribution, write_tables
@@ -35,6 +35,7 @@ from fresco.builder.wikitext import Page, references
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
+from fresco.io.workers import Workers
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
@@ -68,7 +69,7 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
             cache, tables=config.tables and not config.like_paper, workers=config.workers, time_limit=config.time_limit
         )
         with parser:
-            return _Build(config, source, stages, parser, progress or (lambda *_: None)).run()
+            return _Build(config, source, stages, parser, Workers(config.workers), progress or (lambda *_: None)).run()
 
 
 def status(folder: Path) -> list[str]:
@@ -92,12 +93,19 @@ class _Build:
     """One run over the stages."""
 
     def __init__(
-        self, config: BuildConfig, source: RevisionSource, stages: Stages, parser: Parser, progress: Progress
+        self,
+        config: BuildConfig,
+        source: RevisionSource,
+        stages: Stages,
+        parser: Parser,
+        workers: Workers,
+        progress: Progress,
     ) -> None:
         self._config = config
         self._source = source
         self._stages = stages
         self._parser = parser
+        self._workers = workers
         self._progress = progress
         self._relations = choose(config.relations, config.relation_folders)
         self._by_source = config.facts not in (
@@ -258,26 +266,24 @@ class _Build:
         dropped: list[tuple[str, str, str, str]] = []
         discarded: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
-        subject, pages = "", list[tuple[Revision, Page]]()
         found = list(self._pairs())
-        for done, pair in enumerate(found):
-            self._progress("align", done + 1, len(found))
-            if not isinstance(pair, Pair):
-                dropped.append(pair)
-                continue
-            if pair.subject != subject:
-                subject = pair.subject
-                titles = {each.title for each in self._history(subject)}
-                own = sorted((each for title in titles for each in revisions.get(title, ())), key=_revision_order)
-                pages = [(each, page) for each in own if (page := self._page(each, whole=True))]
-            aligned = self._aligned(pair, pages)
-            if isinstance(aligned, str):
-                dropped.append((pair.subject, pair.relation.key, pair.role, aligned))
-                reasons[aligned] += 1
-                continue
-            discarded.update(aligned.discarded)
-            lead = pages[-1][1].sections[0].text if pages[-1][1].sections else ""
-            rows.append({**aligned_row(aligned), "spoken": in_a_question(subject, lead)})
+        by_subject = [list(own) for _, own in groupby(found, key=_subject)]
+        pages = (self._of_page(own, revisions) for own in by_subject)
+        done = 0
+        for own, outcomes in zip(by_subject, self._workers.map(partial(Aligner, self._config), pages), strict=True):
+            for pair in own:
+                if not isinstance(pair, Pair):
+                    dropped.append(pair)
+                    continue
+                aligned = outcomes.pop(0)
+                if isinstance(aligned, str):
+                    dropped.append((pair.subject, pair.relation.key, pair.role, aligned))
+                    reasons[aligned] += 1
+                    continue
+                discarded.update(aligned["discarded"])
+                rows.append(aligned)
+            done += len(own)
+            self._progress("align", done, len(found))
         table = ["subject\trelation\trole\treason", *("\t".join(each) for each in dropped)]
         write_atomically(self._stages.folder / "dropped.tsv", "\n".join(table) + "\n")
         return lines(rows), {
@@ -287,13 +293,18 @@ class _Build:
             "discarded": dict(sorted(discarded.items())),
         }
 
-    def _aligned(self, pair: Pair, pages: Sequence[tuple[Revision, Page]]) -> Aligned | str:
-        config = self._config
-        if config.like_paper:
-            return align_like_paper(pair, pages, config.reference)
-        history = self._history(pair.subject)
-        newest = history[-1] if history else None
-        return align(pair, pages, config.reference, infobox=config.infobox, newest=newest, documents=config.documents)
+    def _of_page(self, own: Sequence[Pair | Dropped], revisions: Mapping[str, Sequence[Revision]]) -> OfPage:
+        pairs = [each for each in own if isinstance(each, Pair)]
+        if not pairs:
+            return OfPage((), (), None)
+        history = self._history(pairs[0].subject)
+        read = (each for title in {each.title for each in history} for each in revisions.get(title, ()))
+        pages = [
+            (each, page)
+            for each in sorted(read, key=_revision_order)
+            if (page := self._parser.packed(each.sha1, whole=True, markup=each.markup)) is not None
+        ]
+        return OfPage(pairs, pages, history[-1] if history else None)
 
     # queries, pools
 
@@ -308,7 +319,7 @@ class _Build:
         aligned, revisions = self._rows("align"), self._rows("revisions")
         queries = self._rows("queries")
         tick = partial(self._progress, "pools")
-        assembly = assemble(config, self._relations, aligned, queries, revisions, self._parser, tick)
+        assembly = assemble(config, self._relations, aligned, queries, revisions, self._parser, self._workers, tick)
         write_tables(config.out, assembly.tables)
         named = attribution(assembly.revisions.values(), config.attribution, config.licence)
         write_atomically(config.out / "attribution.tsv", named)
@@ -322,7 +333,7 @@ class _Build:
     def _rows(self, stage: str) -> list[Row]:
         return read_rows(self._stages.path(stage))
 
-    def _pairs(self) -> Iterator[Pair | tuple[str, str, str, str]]:
+    def _pairs(self) -> Iterator[Pair | Dropped]:
         facts = [row_fact(row) for row in self._rows("facts")]
         return pairs(facts, self._relations, self._config.since, self._config.reference)
 
@@ -372,6 +383,10 @@ class _Build:
 
 def _fact_order(fact: Fact) -> tuple[object, ...]:
     return (fact.subject, fact.relation, fact.role, fact.start, fact.value, fact.source)
+
+
+def _subject(pair: Pair | Dropped) -> str:
+    return pair.subject if isinstance(pair, Pair) else pair[0]
 
 
 def _revision_order(revision: Revision) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fresco.builder.facts.values import Value
-from fresco.builder.hard_negatives import Hardness
+from fresco.builder.hard_negatives import Ranking
 from fresco.builder.near_duplicates import TwinIndex, shingles
 from fresco.builder.revisions import Revision
 from fresco.builder.statements import mentions
@@ -110,7 +110,7 @@ def _digest(text: str) -> bytes:
 
 def choose(
     question: Question,
-    hardness: Hardness,
+    ranking: Ranking,
     passages: Mapping[str, Passage],
     limits: Limits,
 ) -> tuple[list[Member], Counter[str]]:
@@ -118,15 +118,14 @@ def choose(
 
     Args:
         question: The question.
-        hardness: Ranks what the question may take.
-        passages: The corpus.
+        ranking: Of what the question may take.
+        passages: By id: the near-topic ones and the question's own.
         limits: How large the pool may be.
 
     Returns:
         The pool, positives first, then hardest first; and how many passages were passed over, by reason.
     """
     known = question.known
-    ranking = hardness.ranking(question.text, known)
     positives = sorted((each for each, own in known.items() if own.label is Label.POSITIVE), key=_digest)
     outdated = [each for each, own in known.items() if own.label is Label.OUTDATED]
     outdated.sort(key=lambda each: (-ranking.own[each], each))

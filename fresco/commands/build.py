@@ -127,7 +127,12 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     )
     what.add_argument("--embedder", metavar="MODEL", help="finds the hard negatives; BM25 without one")
     add_device(what, of="the embedder")
-    what.add_argument("--workers", type=positive, default=2, metavar="N", help="processes that parse wikitext")
+    what.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes that parse, align and choose pools (default: all cores)",
+    )
 
     manifest = build.add_argument_group("manifest")
     manifest.add_argument("--manifest", metavar="FILE", help="hydrate this manifest instead of building")

@@ -36,8 +36,8 @@ def test_the_ranking_is_that_of_the_whole_corpus(rows: list[tuple[list[str], boo
     near = {key for key, (_, is_near, _) in zip(corpus, rows, strict=True) if is_near}
     own = [key for key, (_, _, is_own) in zip(corpus, rows, strict=True) if is_own]
     query = " ".join(asked)
-    expected = Exhaustive(corpus, near, [query]).ranking(query, own)
-    found = LexicalHardness(corpus, near, [query]).ranking(query, own)
+    expected = Exhaustive(corpus, near, [query]).scores(query, own).ranking(sorted(near))
+    found = LexicalHardness(corpus, near, [query]).scores(query, own).ranking(sorted(near))
     assert found.own == expected.own  # to the bit
     assert list(found.hardest) == list(expected.hardest)
 
@@ -64,7 +64,7 @@ def test_embeddings_rank_by_cosine_similarity() -> None:
     path = str(model.get_model_path())
     corpus = passages([[word, other] for word in WORDS for other in WORDS])
     near, own = set(list(corpus)[::2]), set(list(corpus)[:5])
-    found = DenseHardness(path, corpus, near).ranking("who coaches the team", own)
+    found = DenseHardness(path, corpus, near).scores("who coaches the team", own).ranking(sorted(near))
     plain = SentenceTransformer(path)
     vectors = plain.encode_document([each.content for each in corpus.values()], normalize_embeddings=True)
     scores = np.asarray(vectors) @ plain.encode_query("who coaches the team", normalize_embeddings=True)
@@ -73,4 +73,4 @@ def test_embeddings_rank_by_cosine_similarity() -> None:
     assert [score for _, score in walked] == sorted((score for _, score in walked), reverse=True)
     assert dict(walked) == pytest.approx(expected, abs=1e-5)  # batches of other sizes round differently
     assert found.own == pytest.approx({key: expected[key] for key in own}, abs=1e-5)
-    assert not list(DenseHardness(path, corpus, ()).ranking("team", ()).hardest)
+    assert not list(DenseHardness(path, corpus, ()).scores("team", ()).ranking(()).hardest)

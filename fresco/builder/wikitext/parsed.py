@@ -91,11 +91,16 @@ class Parser:
 
     def known(self, sha1: str, *, whole: bool, markup: str = WIKITEXT) -> Page | None:
         """What was parsed of a text earlier; None if nothing. Whole pages answer for their infoboxes too."""
+        page = self.packed(sha1, whole=whole, markup=markup)
+        return unpacked(page) if page is not None else None
+
+    def packed(self, sha1: str, *, whole: bool, markup: str = WIKITEXT) -> bytes | None:
+        """The same as it is kept, for :func:`unpacked`."""
         row = self._database.execute(
             "SELECT page FROM pages WHERE version = ? AND sha1 = ? AND whole >= ?",
             (self._version(markup), sha1, int(whole)),
         ).fetchone()
-        return from_json(zlib.decompress(row[0]).decode("utf-8", "surrogatepass")) if row else None
+        return bytes(row[0]) if row else None
 
     def pages(
         self,
@@ -158,6 +163,11 @@ class Parser:
             child = self._local.child = _Child()
             self._children.append(child)
         return child.ask(json.dumps([whole, self._tables, text, markup]), self._limit)
+
+
+def unpacked(page: bytes) -> Page:
+    """The page of what :meth:`Parser.packed` gave."""
+    return from_json(zlib.decompress(page).decode("utf-8", "surrogatepass"))
 
 
 class _Child:
