@@ -80,7 +80,7 @@ def multiply(work: Path, times: int) -> Path:
     begins = np.searchsorted(many["place"], np.arange(len(starts)))
     impacts = np.empty(len(order), np.float32)
     lexical._fill_impacts(impacts, begins, many["documents"], many["counts"], np.tile(lengths, times))
-    arrays = (begins, many["documents"], many["counts"], np.tile(lengths, times), impacts)
+    arrays: tuple[Any, ...] = (begins, many["documents"], many["counts"], np.tile(lengths, times), impacts)
     for name, values in zip(_ARRAYS, (*arrays, np.maximum.reduceat(impacts, begins[:-1])), strict=True):
         np.save(folder / f"{name}.npy", values)
     write_atomically(folder / "words.json", (work / "1" / "words.json").read_text(encoding="utf-8"))
