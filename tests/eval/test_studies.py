@@ -63,6 +63,7 @@ ELSEWHERE = {
     "shared_prefix",
     "precision",
     "answers",
+    "real_proposer",
     "wikirev_baselines",
     "endoflife",
     "editions",
@@ -116,6 +117,34 @@ def test_lower_precision_is_measured_on_any_pointwise_model(tmp_path):
     ]
     assert all(not any(own["difference"] for own in row["measures"].values()) for row in rows[::3])
     assert "EK MAP" in rows[0]["measures"]
+
+
+@pytest.mark.slow
+def test_a_real_proposer_is_counted_whatever_it_says(tmp_path):
+    pytest.importorskip("torch", reason="pip install 'fresco-ccs[models]'")
+    from tests import tiny_models
+
+    folder = tiny_models.chat_model(tmp_path / "lm")
+    arguments = [str(folder), "--name", "tiny", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    run("real_proposer", *arguments)
+    check("real_proposer", tmp_path / "out")
+    first = json.loads((tmp_path / "out" / "real_proposer.json").read_text(encoding="utf-8"))["found"]
+    for name in ("model", "model and clauses"):
+        own = first[name]
+        assert own["answers"] >= 1
+        assert own["lists"] == own["tried"] == 0  # random weights write no list
+        assert sum(own["unusable"].values()) >= own["answers"]
+    assert first["model"]["gains"] == {"validation": 0.0, "test": 0.0}
+    assert first["clauses"]["gains"]["validation"]["value"] > 0  # the stand-in obeys words that the bank has
+    run("real_proposer", *arguments)  # all of it from the kept answers
+    again = json.loads((tmp_path / "out" / "real_proposer.json").read_text(encoding="utf-8"))["found"]
+    assert again["model"]["totals"] == {
+        **first["model"]["totals"],
+        "requests": 0,
+        "cached": first["model"]["answers"],
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+    }
 
 
 @pytest.mark.slow
