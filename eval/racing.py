@@ -43,7 +43,9 @@ from fresco.optimizer.search.racing import DROPPED, LEVEL, SHARES, draw_stages, 
 from fresco.optimizer.search.rounds import Search
 from fresco.optimizer.search.selection import hypervolume, non_dominated
 from fresco.optimizer.search.settings import SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
+from fresco.optimizer.search.storage import open_storage
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Benchmark, Pool
 from fresco.rerank.base import fingerprint
 from fresco.rerank.registry import open_reranker

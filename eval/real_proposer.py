@@ -48,7 +48,9 @@ from fresco.optimizer.search.racing import ek_and_nek
 from fresco.optimizer.search.rounds import Search, members_of
 from fresco.optimizer.search.selection import hypervolume, select
 from fresco.optimizer.search.settings import SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, import_optuna
+from fresco.optimizer.search.storage import import_optuna
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Benchmark, Pool
 from fresco.scoring.store import ScoreStore
 from tests.optimizer.obedient import Obedient

@@ -25,7 +25,9 @@ from fresco.optimizer.search.racing import ek_and_nek
 from fresco.optimizer.search.rounds import Search, members_of
 from fresco.optimizer.search.selection import hypervolume, select, values_of
 from fresco.optimizer.search.settings import RoundReport, SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, import_optuna
+from fresco.optimizer.search.storage import import_optuna
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Pool
 from fresco.rerank.registry import open_reranker
 

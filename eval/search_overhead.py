@@ -27,7 +27,9 @@ from fresco.benchmarks import open_benchmark, select_split
 from fresco.optimizer.proposers.clauses import Bank, ClausesProposer, read_bank
 from fresco.optimizer.search.rounds import Search
 from fresco.optimizer.search.settings import RoundReport, SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, close_storage, open_storage
+from fresco.optimizer.search.storage import close_storage, open_storage
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Pool
 from fresco.stats.arrays import FloatArray
 

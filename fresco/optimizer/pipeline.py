@@ -32,15 +32,9 @@ from fresco.optimizer.report.result import SearchResult
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import SEARCH_VERSION, Search
 from fresco.optimizer.search.settings import Watcher
-from fresco.optimizer.search.study import (
-    SearchStudy,
-    Worker,
-    close_storage,
-    explained,
-    import_optuna,
-    open_storage,
-    without_password,
-)
+from fresco.optimizer.search.storage import close_storage, explained, import_optuna, open_storage, without_password
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Benchmark, Task
 from fresco.rerank.base import Reranker, describe, fingerprint, own_fingerprint
 from fresco.results.writer import claim, slug

@@ -17,7 +17,9 @@ from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.racing import ek_and_nek, standings
 from fresco.optimizer.search.rounds import Search, members_of
 from fresco.optimizer.search.settings import SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
+from fresco.optimizer.search.storage import open_storage
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Benchmark, Task
 from fresco.scoring.store import ScoreStore
 from tests.optimizer.instruction_reader import make_pools

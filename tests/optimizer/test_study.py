@@ -16,7 +16,9 @@ import pytest
 
 from fresco.errors import FrescoError
 from fresco.optimizer.proposers.base import ProposedInstruction
-from fresco.optimizer.search.study import SearchStudy, Worker, close_storage, explained, open_storage, without_password
+from fresco.optimizer.search.storage import close_storage, explained, open_storage, without_password
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 
 IDENTITY = {"reranker": "r1", "benchmark": ["a", "b"], "population": 4}
 
@@ -190,17 +192,25 @@ def test_what_one_worker_scores_another_leaves(url):
         assert other.take_planning(1) is None
 
 
-def test_a_lease_is_renewed_while_the_work_lasts(url, monkeypatch):
-    monkeypatch.setattr("fresco.optimizer.search.study._LEASE_SECONDS", 1.5)
-    one, other = opened(url), opened(url)
+def test_a_lease_is_renewed_while_the_work_lasts_and_runs_out_behind_it(url):
+    def ends():
+        return other.trials()[0].user_attrs["lease"][1]
+
+    one = SearchStudy(open_storage(url), "s", IDENTITY, Worker(seconds=1.0))
+    other = opened(url)
     add(one, "one")
+    deadline = time.monotonic() + 100
     with one.take(0, 0):
-        time.sleep(2.5)
-        assert other.take(0, 0) is None
-    deadline = time.monotonic() + 60
+        first = ends()
+        while ends() == first:  # the thread beside the work has not come to it yet
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert ends() > first
+    last = ends()
     while other.take(0, 0) is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert time.time() >= last
 
 
 def test_a_storage_that_goes_away_is_one_clear_line(url, tmp_path):

@@ -8,7 +8,9 @@ from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.rounds import Search
 from fresco.optimizer.search.settings import SearchSettings
-from fresco.optimizer.search.study import SearchStudy, Worker, open_storage
+from fresco.optimizer.search.storage import open_storage
+from fresco.optimizer.search.study import SearchStudy
+from fresco.optimizer.search.worker import Worker
 from fresco.records import Benchmark
 from fresco.scoring.store import ScoreStore
 from tests.optimizer.instruction_reader import make_pools

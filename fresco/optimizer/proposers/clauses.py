@@ -28,7 +28,7 @@ from fresco.optimizer.proposers.beside import Beside, is_plain_choice
 from fresco.optimizer.proposers.registry import PROPOSERS
 from fresco.optimizer.proposers.surrogate import Catalogue, ClauseModel, Mixture, propose_choices
 from fresco.optimizer.proposers.written import WrittenClauses, same_clause
-from fresco.optimizer.search.study import import_optuna
+from fresco.optimizer.search.storage import import_optuna
 
 if TYPE_CHECKING:
     import optuna

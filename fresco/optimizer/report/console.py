@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fresco.optimizer.search.settings import RoundReport
-from fresco.optimizer.search.study import without_password
+from fresco.optimizer.search.storage import without_password
 from fresco.terminal.console import literal
 from fresco.terminal.figures import interval
 from fresco.terminal.progress import Progress, no_progress, progress_bars

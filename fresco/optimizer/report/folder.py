@@ -13,7 +13,7 @@ from typing import Any
 from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
 from fresco.optimizer.report.plots import draw_search
-from fresco.optimizer.search.study import lives
+from fresco.optimizer.search.worker import lives
 from fresco.results.writer import CLAIM, RECORD
 
 FRONT = "front.json"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from fresco.optimizer.proposers.base import (
     SearchState,
     is_slow,
 )
+from fresco.optimizer.search.asking import ask
 from fresco.optimizer.search.budget import charged
 from fresco.optimizer.search.objective import Objective
 from fresco.optimizer.search.racing import SHARES, Race, Stages, draw_stages, ek_and_nek, race, standings
@@ -225,14 +226,12 @@ class Search:
         children = 8 * len(population) if self.settings.children is None else self.settings.children
         everything = self.study.rounds(number)  # what is under way is seen, though not yet known
         seen = {trial.user_attrs["text"] for trial in everything} | {self.base, self.objective.default_text}
-        texts = {text for text in seen if text is not None}
-        kept: dict[str, ProposedInstruction] = {}
-        rejected: list[dict[str, Any]] = []
-        for place, proposer in enumerate(proposers):
-            state = SearchState(
+
+        def state(place: int, kept: Collection[str]) -> SearchState:
+            return SearchState(
                 number,
                 population,
-                frozenset(texts | kept.keys()),
+                frozenset({text for text in seen if text is not None}.union(kept)),
                 self.training,
                 score,
                 trials,
@@ -240,18 +239,8 @@ class Search:
                 by_query,
                 self.reader,
             )
-            left = children - len(kept)
-            share = -(-left // (len(proposers) - place))  # what one leaves over goes to the next ones
-            for proposal in proposer.propose(state, share):
-                if reason := _unusable(proposal.text, state.seen | kept.keys()):
-                    rejected.append(_rejection(proposal.operator, proposal.parents, reason, proposal.text))
-                else:
-                    kept[proposal.text] = proposal
-            rejected += [
-                _rejection(each.operator, each.parents, each.reason, each.text)
-                for each in getattr(proposer, "last_rejected", ())
-            ]
-        return list(kept.values()), rejected
+
+        return ask(proposers, children, state)
 
     def _by_query(self, members: Sequence[ScoredInstruction]) -> ByQuery:
         sides = np.array([pool.query.task is Task.EK for pool in self.pools])
@@ -390,18 +379,3 @@ class _Wait:
     def __call__(self) -> None:
         time.sleep(self._seconds)
         self._seconds = min(self._seconds * 1.5, _LONGEST_WAIT)
-
-
-def _unusable(text: str, seen: frozenset[str]) -> str | None:
-    if not text.strip():
-        return "empty"
-    if text.strip() != text or len(text.splitlines()) > 1:
-        return "not one stripped line"
-    if not text.isprintable():
-        return "characters that cannot be printed"
-    return "seen before" if text in seen else None
-
-
-def _rejection(operator: str, parents: Sequence[int], reason: str, text: str) -> dict[str, Any]:
-    shown = text[:200].encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate pair fits no database
-    return {"operator": operator, "parents": list(parents), "reason": reason, "text": shown}

@@ -11,12 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
-import sqlite3
 import threading
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -25,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fresco.errors import FrescoError
-from fresco.io.secrets import hide, redacted, remember
+from fresco.io.secrets import redacted
 from fresco.metrics.aggregate import rounded
 from fresco.optimizer.proposers.base import ProposedInstruction
+from fresco.optimizer.search.storage import failures, import_optuna
+from fresco.optimizer.search.worker import Worker
 from fresco.stats.arrays import FloatArray
 
 if TYPE_CHECKING:
@@ -52,137 +49,17 @@ _KEPT: dict[str, tuple[type, ...]] = {
     "round": (int,),
 }
 
-_LEASE_SECONDS = 120.0
-_ATTEMPTS = 5  # at making the tables: two workers may begin at the same moment
-_SQLITE_WAIT = 60.0  # seconds for the lock of another worker
-
-
-def import_optuna() -> Any:
-    """Optuna, silenced.
-
-    Raises:
-        FrescoError: it is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise FrescoError(f"fresco optimize needs {error.name}: pip install 'fresco-ccs[optimize]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna
-
 
 def text_digest(text: str | None) -> str:
     """SHA-256 of an instruction; of the model's own default for None."""
     return hashlib.sha256(b"default" if text is None else b"text:" + text.encode()).hexdigest()
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What a storage raises when its database is not there, full, or locked for too long."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (SQLAlchemyError, import_optuna().exceptions.OptunaError)
-
-
-@contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turns what a storage raises into one line that names it."""
-    try:
-        yield
-    except _failures() as error:
-        said = hide(" ".join(str(error).split()))[:300]
-        raise FrescoError(
-            f"--storage {without_password(url)} failed: {said}; what was finished is kept, so mend it and run the same "
-            "command again"
-        ) from error
-
-
-class _WriteAhead(sqlite3.Connection):
-    """A connection whose commits do not wait for the disk: a search makes twenty for each candidate.
-
-    A process that ends loses nothing by it; where the machine fails, the database is whole and of a few seconds before.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        with suppress(sqlite3.OperationalError):  # while others write; a later connection makes up for it
-            self.execute("PRAGMA journal_mode=WAL")
-        self.execute("PRAGMA synchronous=NORMAL")
-
-
-def open_storage(url: str) -> Any:
-    """Connect to a storage, making its tables where they are missing.
-
-    Raises:
-        FrescoError: no such database, no driver for it, or no connection.
-    """
-    optuna = import_optuna()
-    from sqlalchemy.exc import DBAPIError
-
-    expected: tuple[type[Exception], ...] = (*_failures(), ImportError, ValueError, RuntimeError)
-    remember([url])  # a driver may put the password into what it says
-    sqlite = {"connect_args": {"timeout": _SQLITE_WAIT, "factory": _WriteAhead}}
-    settings = sqlite if url.startswith("sqlite") else {}
-    for attempt in range(_ATTEMPTS):
-        try:
-            return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
-        except expected as error:
-            if attempt == _ATTEMPTS - 1 or not isinstance(error, (DBAPIError, optuna.exceptions.OptunaError)):
-                said = hide(" ".join(str(error).split()))[:300]
-                raise FrescoError(
-                    f"--storage {without_password(url)}: cannot be opened: {said}; give an SQLAlchemy URL of a "
-                    "database that runs, such as sqlite:///study.db"
-                ) from error
-            time.sleep(0.1 * (attempt + 1))
-    raise AssertionError
-
-
-def close_storage(storage: Any) -> None:
-    """Close the connections of a storage: SQLite then takes what it wrote ahead into the one file."""
-    storage.remove_session()
-    storage._backend.engine.dispose()
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be printed and recorded."""
-    return str(redacted(url))
-
-
-class Worker:
-    """Who this process is, for leases."""
-
-    def __init__(self) -> None:
-        self._host, self._pid = socket.gethostname(), os.getpid()
-        self.id = f"{self._host}:{self._pid}:{time.time_ns()}"
-
-    def lease(self) -> list[Any]:
-        """What stands in the attribute while this worker holds it."""
-        return [self.id, time.time() + _LEASE_SECONDS]
-
-    def may_take(self, lease: Any) -> bool:
-        """Whether nobody else holds it: none, our own, run out, or of a process of this host that has ended."""
-        if not lease or lease[0] == self.id or lease[1] < time.time():
-            return True
-        host, pid, _ = str(lease[0]).rsplit(":", 2)
-        return host == self._host and not lives(int(pid))
-
-
-def lives(pid: int) -> bool:
-    """Whether this host runs a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 class SearchStudy:
     """A study with what the search keeps in it.
 
     Args:
-        storage: See :func:`open_storage`.
+        storage: See :func:`fresco.optimizer.search.storage.open_storage`.
         name: The study's.
         identity: What makes two searches the same; JSON values.
         worker: Who asks.
@@ -346,8 +223,8 @@ class SearchStudy:
         ended = threading.Event()
 
         def beat() -> None:
-            with suppress(*_failures()):  # the lease runs out then, and the work itself meets the failure
-                while not ended.wait(_LEASE_SECONDS / 4):
+            with suppress(*failures()):  # the lease runs out then, and the work itself meets the failure
+                while not ended.wait(self._worker.seconds / 4):
                     renew()
 
         thread = threading.Thread(target=beat, daemon=True)
