@@ -6,8 +6,9 @@ import hashlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -29,7 +30,7 @@ def foreign_code(failed: str, *, hint: str | Callable[[str], str] = "") -> Itera
     Raises:
         FrescoError: one line.
     """
-    with _stdout_to_stderr():
+    with _STDOUT_TO_STDERR:
         try:
             yield
         except (KeyboardInterrupt, GeneratorExit):
@@ -78,22 +79,49 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-@contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Python's standard output and, for processes and C code, the file descriptor too."""
-    with suppress(OSError, ValueError, AttributeError):  # a closed or missing stream has nothing to flush
-        sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:  # there is no standard output
-        kept = -1
-    try:
-        if kept >= 0:
+class _Redirection:
+    """Standard output sent to standard error while any thread runs foreign code.
+
+    Both belong to the process. Were each thread to keep and restore them, of two that overlap the later one would
+    restore what the earlier one had put there, and the program's results would go to standard error from then on.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._kept = -1
+        self._open = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._begin()
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._end()
+
+    def _begin(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):  # a closed or missing stream has nothing to flush
+            sys.stdout.flush()
+        try:
+            self._kept = os.dup(1)
+        except OSError:  # there is no standard output
+            self._kept = -1
+        if self._kept >= 0:
             with suppress(OSError):
                 os.dup2(2, 1)
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if kept >= 0:
-            os.dup2(kept, 1)
-            os.close(kept)
+        self._open.enter_context(redirect_stdout(sys.stderr))
+
+    def _end(self) -> None:
+        self._open.close()
+        if self._kept >= 0:
+            os.dup2(self._kept, 1)
+            os.close(self._kept)
+
+
+#: Python's standard output and, for processes and C code, the file descriptor too.
+_STDOUT_TO_STDERR = _Redirection()

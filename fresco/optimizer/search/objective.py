@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Objective:
         fit(reranker, benchmark.passages())
         try_out(reranker, [(pool.query, pool.passages) for pool in benchmark.pools], store)
 
-    @property
+    @cached_property
     def default_text(self) -> str | None:
         """The re-ranker's own default instruction, where it says so."""
         said: Any = describe(self.reranker).get("default_instruction")

@@ -83,6 +83,7 @@ class Search:
     reader: str = ""
 
     def __post_init__(self) -> None:
+        self._default = self.objective.default_text  # here and not on a thread beside scoring: it asks the re-ranker
         self._stages: dict[int, Stages] = {}
         self._values: dict[int, FloatArray] = {}
         self._place = {pool.query.id: place for place, pool in enumerate(self.pools)}
@@ -220,12 +221,12 @@ class Search:
     ) -> tuple[list[ProposedInstruction], list[dict[str, Any]]]:
         """What proposers write for a round, and what of it cannot be tried."""
         if number == 0:
-            return [ProposedInstruction(self.base or self.objective.default_text or "", "base")], []
+            return [ProposedInstruction(self.base or self._default or "", "base")], []
         members = members_of(trials)
         population, by_query = select(members, self.settings.population), self._by_query(members)
         children = 8 * len(population) if self.settings.children is None else self.settings.children
         everything = self.study.rounds(number)  # what is under way is seen, though not yet known
-        seen = {trial.user_attrs["text"] for trial in everything} | {self.base, self.objective.default_text}
+        seen = {trial.user_attrs["text"] for trial in everything} | {self.base, self._default}
 
         def state(place: int, kept: Collection[str]) -> SearchState:
             return SearchState(
