@@ -8,10 +8,12 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pyoxigraph
+
+from tests.servers.threaded import Server
 
 _PREFIXES = """
 @prefix wd: <http://www.wikidata.org/entity/> .
@@ -142,7 +144,7 @@ def serve(turtle: bytes) -> Iterator[Service]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     service = Service(f"http://127.0.0.1:{server.server_port}/query")
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

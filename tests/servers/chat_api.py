@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.servers.rerank_api import Fault, RefusedError, _Handler, _well
+from tests.servers.threaded import Server
 
 _LONGEST_WAIT = 60.0  # seconds; only a test that fails waits so long
 
@@ -151,8 +151,7 @@ def serve(script: Script, **fields: Any) -> Iterator[ChatApi]:
     """Run a server on a free port of 127.0.0.1 until the block ends."""
     api = ChatApi(script, **fields)
     handler = type("Handler", (_ChatHandler,), {"api": api})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), handler) as server:
         api.url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -17,9 +17,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.servers.threaded import Server
 
 Fault = Callable[["_Handler", Any], None]
 
@@ -402,8 +404,7 @@ def serve(dialect: str, *, path: str | None = None, port: int = 0, **fields: Any
     """Run an API on a free port of 127.0.0.1 until the block ends."""
     api = Api(dialect, **fields)
     handler = type("Handler", (_Handler,), {"api": api})
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", port), handler) as server:
         api.url = f"http://127.0.0.1:{server.server_port}{path or _PATHS[dialect]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.servers.rerank_api import Fault, _Handler, _well
+from tests.servers.threaded import Server
 
 #: From a query and the number of passages wanted to their contents, best first.
 Finds = Callable[[str, int], list[str]]
@@ -77,8 +77,7 @@ def serve(finds: Finds, **fields: Any) -> Iterator[RetrieveApi]:
     """Run a server on a free port of 127.0.0.1 until the block ends."""
     api = RetrieveApi(finds, **fields)
     handler = type("Handler", (_RetrieveHandler,), {"api": api})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), handler) as server:
         api.url = f"http://127.0.0.1:{server.server_port}/retrieve"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
