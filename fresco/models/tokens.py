@@ -16,6 +16,17 @@ from fresco.records import Pair, Passage
 _TAG = re.compile(r"[<\[].+[>\]]", re.DOTALL)
 
 
+def fast(spec: str, tokenizer: Any) -> Any:
+    """The tokenizer, which must say where in a text each token stands.
+
+    Raises:
+        FrescoError: it is no fast one.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+    return tokenizer
+
+
 class Disarm:
     """Takes the power of control tokens from text: ``<|im_end|>`` in a passage becomes ``< |im_end|>``.
 

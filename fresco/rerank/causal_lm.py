@@ -26,7 +26,7 @@ from fresco.models.batching import Batch, Tokens
 from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.shared_prefix import SharedPrefix, grouped
-from fresco.models.tokens import Disarm, encode
+from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
 from fresco.rerank.base import Reranker
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
@@ -159,9 +159,7 @@ class AskedModel(ABC):
     padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
 
     def __init__(self, spec: str, files: loading.ModelFiles, form: PromptForm) -> None:
-        self._form, self._tokenizer = form, loading.tokenizer(files)
-        if not getattr(self._tokenizer, "is_fast", False):
-            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+        self._form, self._tokenizer = form, fast(spec, loading.tokenizer(files))
         self._answers = form.answer_ids(spec, self._tokenizer)
         self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
         self._disarm = Disarm(self._tokenizer, form.names)

@@ -18,7 +18,7 @@ from fresco.models.batching import plan, token_budget
 from fresco.models.in_memory import ModelInMemory
 from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
-from fresco.models.tokens import Disarm, shorten
+from fresco.models.tokens import Disarm, fast, shorten
 from fresco.records import Pair, Passage, Query
 from fresco.rerank.model_reranker import ModelReranker
 
@@ -67,9 +67,7 @@ class Embedder(ABC):
         held = isinstance(files, ModelInMemory)
         self._model = files.loaded.eval() if isinstance(files, ModelInMemory) else _load_model(files, settings, kind)
         self.device: torch.device = self._model.device
-        self._tokenizer = self._model.tokenizer
-        if not getattr(self._tokenizer, "is_fast", False):
-            raise FrescoError(f"{self._name}: its tokenizer must be a fast one (tokenizer.json)")
+        self._tokenizer = fast(self._name, self._model.tokenizer)
         self.dtype = str(self._model.dtype).removeprefix("torch.") if held else dtype_name(self._model, settings)
         if not held:
             quantize(self._model.transformers_model, settings)

@@ -93,7 +93,7 @@ class _Answers(_InParts, AskedModel):
         form: PromptForm,
     ) -> None:
         AskedModel.__init__(self, spec, files, form)
-        _InParts.__init__(self, Engine(spec, files, settings, options, "generate", form.max_length), settings)
+        _InParts.__init__(self, Engine(spec, files, settings, options, "logits", form.max_length), settings)
 
     @property
     def saved(self) -> int:
@@ -158,7 +158,7 @@ class _Pairs(_InParts):
         self._tokenizer = fast(spec, loading.tokenizer(files))
         self._label, self._form = label or 0, form
         most = None if form is None else form.max_length
-        super().__init__(Engine(spec, files, settings, options, "pooling", most), settings)
+        super().__init__(Engine(spec, files, settings, options, "outputs", most), settings)
         self._disarm = Disarm(self._tokenizer, () if form is None else form.names)
         self._instruction: str | None = None
         self.truncated = 0
@@ -227,12 +227,10 @@ class _Likelihoods(_InParts, QueryModel):
         form: PromptForm,
     ) -> None:
         QueryModel.__init__(self, fast(spec, loading.tokenizer(files)), form)
-        _InParts.__init__(self, Engine(spec, files, settings, options, "generate", None), settings)
+        _InParts.__init__(self, Engine(spec, files, settings, options, "text", None), settings)
 
     def order(self, pairs: Sequence[Pair]) -> list[int]:
-        return list(
-            range(len(pairs))
-        )  # vLLM reads the whole of each prompt again where it tells what its tokens are worth
+        return list(range(len(pairs)))  # nothing is shared: vLLM reads a prompt whole to tell what tokens are worth
 
     def _score(self, tokens: Sequence[Tokens]) -> torch.Tensor:
         import torch

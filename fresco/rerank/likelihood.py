@@ -22,7 +22,7 @@ from fresco.models.batching import Batch, Tokens
 from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.shared_prefix import SharedPrefix, grouped
-from fresco.models.tokens import Disarm, encode
+from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
 from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.output_head import finish_logits
@@ -42,7 +42,7 @@ UPR = PromptForm("published: UPR", (_PASSAGE, _QUERY), instruction=_INSTRUCTION,
 PLAIN = replace(UPR, source="UPR as plain text", segments=(f"{_PASSAGE}\nQuestion:", " {query}"), begins=None)
 
 
-class LikelihoodReranker(PairReranker["_QueryModel"]):
+class LikelihoodReranker(PairReranker["QueryModel"]):
     """Scores pairs by the mean log-probability of the query's tokens, given the passage.
 
     Attributes:
@@ -88,18 +88,18 @@ class LikelihoodReranker(PairReranker["_QueryModel"]):
             return UPR
         return _chat_form(self.name, self._files) if has_chat_template(self._files) else PLAIN
 
-    def _load(self) -> _QueryModel:
+    def _load(self) -> QueryModel:
         make = _EncoderDecoder if self._encodes else _Decoder
         return make(self.name, self._files, self._settings, self.form)
 
-    def _instruct(self, loaded: _QueryModel, instruction: str | None) -> None:
+    def _instruct(self, loaded: QueryModel, instruction: str | None) -> None:
         loaded.instruction = self.form.instruction if instruction is None else instruction
 
     def _identity(self) -> str:
         default = hashlib.sha256((self.form.instruction or "").encode()).hexdigest()
         return f"|prompt={self.form.digest},{default}"
 
-    def _details(self, loaded: _QueryModel | None) -> Mapping[str, Any]:
+    def _details(self, loaded: QueryModel | None) -> Mapping[str, Any]:
         return {
             "template": self.form.text,
             "template_source": self.form.source,
@@ -129,17 +129,24 @@ def _chat_form(spec: str, files: loading.ModelFiles) -> PromptForm:
     return replace(UPR, source="UPR through the model's chat template", segments=(before, _PASSAGE, after, _QUERY))
 
 
-class _QueryModel:
-    """What both kinds share: the query's tokens are marked by segment id 1, the rest is what stands before them."""
+class QueryModel:
+    """What all kinds share: the query's tokens are marked by segment id 1, the rest is what stands before them.
 
+    Attributes:
+        limit: Most tokens of a pair; set by who loads the weights.
+        instruction: Of the pairs to come.
+        truncated: Pairs of which the passage's end was cut.
+    """
+
+    device: torch.device
+    dtype: str
+    limit: int
     padding_side: Literal["left", "right"] = "right"
 
-    def __init__(self, spec: str, model: Any, tokenizer: Any, settings: Settings, form: PromptForm) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(self, tokenizer: Any, form: PromptForm) -> None:
+        self._tokenizer = tokenizer
         self._before = replace(form, segments=form.segments[:-1])
         self._query = replace(form, segments=form.segments[-1:], begins=False)
-        self.device, self.dtype = model.device, dtype_name(model, settings)
-        self.limit = loading.token_limit(spec, model, tokenizer, settings.max_length)
         self.pad_id: int = tokenizer.pad_token_id or 0
         self._disarm = Disarm(tokenizer)
         self._between: list[int] = []
@@ -148,6 +155,7 @@ class _QueryModel:
         self.truncated = 0
 
     def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        """Token ids of the pairs, none longer than the limit."""
         encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
         self.truncated += cut
         return encoded
@@ -164,13 +172,21 @@ class _QueryModel:
         return [Tokens([*one, *other], [*[0] * len(one), *[1] * len(other)]) for one, other in rows]
 
 
-class _Decoder(_QueryModel):
+class _HereModel(QueryModel):
+    """One whose weights are in this process."""
+
+    def __init__(self, spec: str, model: Any, tokenizer: Any, settings: Settings, form: PromptForm) -> None:
+        super().__init__(tokenizer, form)
+        self._model = model
+        self.device, self.dtype = model.device, dtype_name(model, settings)
+        self.limit = loading.token_limit(spec, model, tokenizer, settings.max_length)
+
+
+class _Decoder(_HereModel):
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
         from transformers import AutoModelForCausalLM
 
-        tokenizer = loading.tokenizer(files)
-        if not getattr(tokenizer, "is_fast", False):
-            raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+        tokenizer = fast(spec, loading.tokenizer(files))
         device = loading.torch_device(settings)
         model = loading.load(
             files,
@@ -244,7 +260,7 @@ def _before_query(tokens: Sequence[Tokens]) -> list[int]:
     return [len(own) - sum(own.type_ids or ()) - 1 for own in tokens]
 
 
-class _EncoderDecoder(_QueryModel):
+class _EncoderDecoder(_HereModel):
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
         tokenizer, model = load_encoder_decoder(spec, files, settings)
         super().__init__(spec, model, tokenizer, settings, form)

@@ -24,6 +24,8 @@ identifiers are counted and reported; where no answer of a call names a passage,
 from __future__ import annotations
 
 import json
+import statistics
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -104,6 +106,7 @@ class ListwiseReranker:
             raise FrescoError(f"{name}: stride= is longer than window=; passages between the windows would be lost")
         self.pools_per_call = 4 * chat.concurrency
         self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()  # pools are ranked side by side
         self._agreements: list[float] = []
         self._bm25 = Bm25()
 
@@ -131,7 +134,7 @@ class ListwiseReranker:
             "answers": dict(counts),
             "tokens": totals,
             **({} if price is None else {"cost": cost}),
-            **({"agreement_of_starts": sum(self._agreements) / len(self._agreements)} if self._agreements else {}),
+            **({"agreement_of_starts": statistics.fmean(self._agreements)} if self._agreements else {}),
             "used": f"asked by {self._options['prompt']}'s conversation, {totals.get('prompt_tokens', 0)} tokens in, "
             f"{totals.get('completion_tokens', 0)} out",
             **({"warnings": [self._warning()]} if self._warning() else {}),
@@ -153,10 +156,7 @@ class ListwiseReranker:
         """
         before = Counter(self.counts)
         self._said = ""
-        if isinstance(self._chat, ChatClient):
-            ranked = self._chat.each(self._rank, pools)
-        else:
-            ranked = [self._rank(pool) for pool in pools]
+        ranked = self._chat.each(self._rank, pools)
         asked, malformed = (self.counts[kind] - before[kind] for kind in ("asked", "malformed"))
         if asked and asked == malformed:
             raise FrescoError(
@@ -202,7 +202,8 @@ class ListwiseReranker:
         answer = self._ask(messages, 16 + 6 * len(passages))
         reading = read_ranking(answer, len(passages))
         found = {"asked": 1, "missing": reading.missing, "repeated": reading.repeated, "unknown": reading.unknown}
-        self.counts.update({**found, "malformed": int(reading.malformed)})
+        with self._counting:
+            self.counts.update({**found, "malformed": int(reading.malformed)})
         if reading.malformed:
             self._said = answer
         return reading.order

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.settings import Settings
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class LocalChat:
@@ -39,13 +42,21 @@ class LocalChat:
         """Weights, dtype and libraries."""
         return f"{self._files.identity}|{self._settings.dtype}|{loading.library_versions()}"
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModelForCausalLM
+    def each(self, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+        """Do work that asks this model on many items, as :meth:`fresco.clients.llm.ChatClient.each` does."""
+        return [work(item) for item in items]
 
+    @cached_property
+    def _tokenizer(self) -> Any:
         tokenizer = loading.tokenizer(self._files)
         if not tokenizer.chat_template:
             raise FrescoError(f"{self._spec}: it has no chat template, so it is no chat model; try likelihood: with it")
+        return tokenizer
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import AutoModelForCausalLM
+
         model = loading.load(
             self._files,
             lambda: AutoModelForCausalLM.from_pretrained(
@@ -55,7 +66,11 @@ class LocalChat:
                 trust_remote_code=False,
             ),
         )
-        return tokenizer, model.to(loading.torch_device(self._settings)).eval()
+        return model.to(loading.torch_device(self._settings)).eval()
+
+    @property
+    def _limit(self) -> int:
+        return loading.token_limit(self._spec, self._model, self._tokenizer, self._settings.max_length)
 
     def ask(self, messages: Sequence[Mapping[str, str]], max_tokens: int) -> str:
         """The answer to a conversation.
@@ -63,27 +78,36 @@ class LocalChat:
         Raises:
             FrescoError: the template refuses it, or it is longer than the model reads.
         """
+        ids = self._prompt(messages, max_tokens)
+        made = self._written(ids, max_tokens)
+        self._count(ids, made)
+        text: str = self._tokenizer.decode(made, skip_special_tokens=True)
+        return text
+
+    def _written(self, ids: list[int], most: int) -> list[int]:
+        """What the model writes behind a prompt, greedily."""
         import torch
 
-        tokenizer, model = self._loaded
-        ids = self._prompt(messages, max_tokens)
+        tokenizer = self._tokenizer
+        given = torch.tensor([ids], device=self._model.device)
         with torch.inference_mode():
-            made = model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=max_tokens,
+            made: list[int] = self._model.generate(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                max_new_tokens=most,
                 do_sample=False,
                 temperature=None,
                 top_p=None,
                 top_k=None,
                 repetition_penalty=1.0,
                 pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-            )[0, ids.shape[1] :]
+            )[0, len(ids) :].tolist()
+        return made
+
+    def _count(self, prompt: Sequence[int], made: Sequence[int]) -> None:
         self.totals["requests"] += 1
-        self.totals["prompt_tokens"] += ids.shape[1]
+        self.totals["prompt_tokens"] += len(prompt)
         self.totals["completion_tokens"] += len(made)
-        text: str = tokenizer.decode(made, skip_special_tokens=True)
-        return text
 
     def likelihoods(self, messages: Sequence[Mapping[str, str]], answers: Sequence[str]) -> list[float]:
         """The mean log-probability of each answer's tokens, its end included, as the answer to a conversation.
@@ -93,35 +117,34 @@ class LocalChat:
         """
         import torch
 
-        tokenizer, model = self._loaded
         made = []
         for answer in answers:
-            own = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+            own = [*self._tokenizer(answer, add_special_tokens=False)["input_ids"], self._tokenizer.eos_token_id]
             ids = self._prompt(messages, len(own))
-            said = torch.tensor([own], device=ids.device)
+            both, said = (torch.tensor([each], device=self._model.device) for each in ([*ids, *own], own))
             with torch.inference_mode():
-                logits = model(input_ids=torch.cat([ids, said], dim=1), logits_to_keep=len(own) + 1).logits[:, :-1]
+                logits = self._model(input_ids=both, logits_to_keep=len(own) + 1).logits[:, :-1]
             chosen = logits.float().log_softmax(dim=-1).gather(2, said[:, :, None])
             made.append(float(chosen.mean()))
         return made
 
-    def _prompt(self, messages: Sequence[Mapping[str, str]], room: int) -> Any:
-        """Token ids of a conversation up to its answer, shape (1, tokens), where an answer of ``room`` tokens fits."""
-        tokenizer, model = self._loaded
+    def _prompt(self, messages: Sequence[Mapping[str, str]], room: int) -> list[int]:
+        """Token ids of a conversation up to its answer, where an answer of ``room`` tokens fits."""
         try:
-            ids = tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"
+            ids: list[int] = self._tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, enable_thinking=False, return_dict=True
             )["input_ids"]
+        except FrescoError:
+            raise
         except Exception as error:  # a template can raise whatever it likes
             raise FrescoError(f"{self._spec}: its chat template refuses the conversation ({error})") from error
-        limit = loading.token_limit(self._spec, model, tokenizer, self._settings.max_length)
-        if ids.shape[1] + room > limit:
+        if len(ids) + room > self._limit:
             raise FrescoError(
-                f"{self._spec}: {ids.shape[1]} tokens of prompt and {room} of answer are more than the {limit} that it "
-                "reads; show it fewer passages or less of each"
+                f"{self._spec}: {len(ids)} tokens of prompt and {room} of answer are more than the {self._limit} that "
+                "it reads; show it fewer passages or less of each"
             )
-        return ids.to(model.device)
+        return ids
 
     def close(self) -> None:
         """Drop the weights."""
-        self.__dict__.pop("_loaded", None)
+        self.__dict__.pop("_model", None)

@@ -17,7 +17,7 @@ from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
 from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
-from fresco.models.tokens import Disarm, encode
+from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
 from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.profiles import describe_form, with_answers
@@ -147,9 +147,7 @@ def load_encoder_decoder(spec: str, files: loading.ModelFiles, settings: Setting
     """
     from transformers import AutoModelForSeq2SeqLM
 
-    tokenizer = loading.tokenizer(files)
-    if not getattr(tokenizer, "is_fast", False):
-        raise FrescoError(f"{spec}: its tokenizer must be a fast one (tokenizer.json)")
+    tokenizer = fast(spec, loading.tokenizer(files))
     device = loading.torch_device(settings)
     model = loading.load(
         files,

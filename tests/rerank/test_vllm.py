@@ -23,7 +23,7 @@ def test_the_missing_extra_is_named():
 
 @pytest.mark.slow
 @pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)
-@pytest.mark.parametrize("name", ["language", "pairs", "decoder", "fit"])
+@pytest.mark.parametrize("name", ["language", "pairs", "decoder", "likelihood", "sorting", "fit"])
 def test_inside(name):
     """The tests of test_vllm_inside.py, each in a process of its own."""
     python = str(vllm.python())
