@@ -8,13 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import ir_measures
 import pandas as pd
 import pytest
+
+from tests.waiting import PATIENCE, wait_until
 
 ROWS = {"reranker", "task", "kind", "metric", "value", "ci_low", "ci_high", "n"}
 QUICK = ("--benchmark", "mini", "--limit", "40", "--resamples", "50")
@@ -27,7 +28,7 @@ def fresco(*arguments, cwd):
         env=environment(cwd),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -43,19 +44,13 @@ def start(*arguments, cwd):
     )
 
 
-def wait_for_scores(store, number, process):
-    """Until so many scores are stored, or the process has ended."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if store.exists():
-            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=100)) as database:
-                try:
-                    (stored,) = database.execute("SELECT COUNT(*) FROM scores").fetchone()
-                except sqlite3.OperationalError:  # the table is not made yet
-                    stored = 0
-            if stored >= number:
-                return
-        time.sleep(0.05)
+def stored(store):
+    """How many scores a store holds."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=PATIENCE)) as database:
+            return database.execute("SELECT COUNT(*) FROM scores").fetchone()[0]
+    except sqlite3.OperationalError:  # not made yet
+        return 0
 
 
 def environment(cwd):
@@ -141,7 +136,7 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(tmp_path):
     fresco(*command, "--out", "whole", "--store", "other.sqlite", cwd=tmp_path)
     for number in (1, 600, 1500, 2200):
         process = start(*command, "--out", "killed", "--store", "killed.sqlite", cwd=tmp_path)
-        wait_for_scores(tmp_path / "killed.sqlite", number, process)
+        wait_until(lambda n=number: stored(tmp_path / "killed.sqlite") >= n, process)
         process.kill()
         process.communicate()
     done = fresco(*command, "--out", "killed", "--store", "killed.sqlite", cwd=tmp_path)
@@ -150,11 +145,11 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(tmp_path):
 
 
 def test_interrupted_it_says_how_to_go_on(tmp_path):
-    (tmp_path / "slow_plugin.py").write_text(SLOW_PLUG_IN.replace("0.02", "0.2"))
+    (tmp_path / "slow_plugin.py").write_text(SLOW_PLUG_IN.replace("0.02", "2"))  # it does not end before
     process = start("score", *QUICK, "--reranker", "slow_plugin:Slow", "--no-baselines", cwd=tmp_path)
-    wait_for_scores(tmp_path / "scores.sqlite", 1, process)
+    wait_until(lambda: stored(tmp_path / "scores.sqlite"), process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors

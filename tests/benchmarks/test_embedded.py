@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -53,9 +52,7 @@ def test_package_data_comes_first_then_the_checkout(package: Path) -> None:
 def test_mini_opens_by_name_whatever_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mini").mkdir()
-    started = time.perf_counter()
     benchmark = open_benchmark("mini")
-    assert time.perf_counter() - started < 10, "measured: well under 3 s; 10 s leaves room for a busy machine"
     assert benchmark.name == "mini"
     assert benchmark.fingerprint == open_benchmark(str(ROOT / "data" / "mini")).fingerprint
 

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from fresco.builder.wikipedia import Mirror
 from tests.builder.servers.fault_proxy import FaultProxy
+from tests.waiting import PATIENCE, wait_until
 
 
 def start(url: str, titles: Path, out: Path, cache: Path) -> subprocess.Popen[bytes]:
@@ -43,24 +43,22 @@ def test_a_killed_crawl_goes_on_where_it_was(
     titles = tmp_path / "titles.txt"
     titles.write_text("\n".join(chosen), encoding="utf-8")
 
-    assert start(proxy.url, titles, tmp_path / "whole" / "built", tmp_path / "whole.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "whole" / "built", tmp_path / "whole.sqlite").wait(PATIENCE) == 0
     whole = asked(proxy)
     assert set(whole.values()) == {1}
 
     proxy.seen.clear()
     for requests in sorted(random.Random(11).sample(range(1, sum(whole.values())), kills)):
         process = start(proxy.url, titles, tmp_path / "killed" / "built", tmp_path / "killed.sqlite")
-        while len(proxy.seen) < requests:
-            assert process.poll() is None
-            time.sleep(0.005)
+        wait_until(lambda n=requests: len(proxy.seen) >= n, process)  # type: ignore[misc]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start(proxy.url, titles, tmp_path / "killed" / "built", tmp_path / "killed.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "killed" / "built", tmp_path / "killed.sqlite").wait(PATIENCE) == 0
     # Only what was under way when the process died is asked again: at most one request a kill.
     assert sum(asked(proxy).values()) <= sum(whole.values()) + kills
     assert files(tmp_path / "killed" / "built") == files(tmp_path / "whole" / "built")
 
     proxy.seen.clear()
-    assert start(proxy.url, titles, tmp_path / "third" / "built", tmp_path / "killed.sqlite").wait(120) == 0
+    assert start(proxy.url, titles, tmp_path / "third" / "built", tmp_path / "killed.sqlite").wait(PATIENCE) == 0
     assert not proxy.seen
     assert files(tmp_path / "third" / "built") == files(tmp_path / "whole" / "built")

@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -28,6 +27,7 @@ from ccs.rollouts.file import read_trajectories
 from tests.ccs.retrieve.corpora import write_rows
 from tests.ccs.scripted import as_vllm
 from tests.servers import chat_api
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = 4
@@ -94,7 +94,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def ccs(*arguments: object) -> str:
     process = start(*arguments)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return out
 
@@ -110,7 +110,7 @@ def retriever(world: Path) -> Iterator[str]:
     assert address
     yield address[0]
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
 
 
@@ -139,7 +139,7 @@ def kind(trajectory: Trajectory) -> str:
 
 
 def test_the_agent_answers_from_what_it_found(rollouts: Path, retriever: str) -> None:
-    assert httpx.get(f"{retriever}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{retriever}/health", timeout=PATIENCE).json() == {"status": "ok"}
     trajectories = read_trajectories(rollouts)
     assert [(each.question_id, each.sample) for each in trajectories] == [
         (f"q{n}", sample) for n in range(len(FACTS)) for sample in range(SAMPLES)
@@ -175,16 +175,15 @@ def test_killed_half_way_it_ends_with_the_same_trajectories(
     model: chat_api.ChatApi, retriever: str, world: Path, rollouts: Path, tmp_path: Path
 ) -> None:
     killed = tmp_path / "killed.jsonl"
-    model.delay = 0.05
-    process = start(*rollout(model, retriever, world, killed))
-    deadline = time.monotonic() + 60
-    while not killed.exists() or killed.read_bytes().count(b"\n") < 10:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    model.delay = 0.0
+
+    def reached() -> bool:
+        return killed.exists() and killed.read_bytes().count(b"\n") >= 10
+
+    with chat_api.silent_once(model, reached):
+        process = start(*rollout(model, retriever, world, killed))
+        wait_until(reached, process)
+        process.kill()
+        process.communicate()
     assert 10 <= killed.read_bytes().count(b"\n") < SAMPLES * len(FACTS)
     ccs(*rollout(model, retriever, world, killed))
     assert _timeless(killed) == _timeless(rollouts)

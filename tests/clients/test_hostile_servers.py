@@ -17,6 +17,7 @@ from fresco.clients import json_api
 from fresco.clients.endpoint import Endpoint
 from fresco.clients.json_api import JsonClient
 from fresco.errors import FrescoError
+from tests.waiting import PATIENCE
 
 #: What a server sends, piece by piece; it never stops by itself where the pieces do not end.
 Pieces = Callable[[], Iterator[bytes]]
@@ -123,7 +124,7 @@ def test_an_exchange_ends_whatever_the_server_does(pieces: Pieces, way: str) -> 
 @in_both_ways
 def test_an_answer_packed_unasked_is_refused_before_it_is_unpacked(way: str) -> None:
     with serving(packed_thrice) as url:
-        said = ask(url, timeout=60, way=way)
+        said = ask(url, timeout=PATIENCE, way=way)
     assert "answers packed (gzip, gzip, gzip), which was not asked for" in said
 
 
@@ -135,7 +136,7 @@ def test_headers_without_end_are_cut_by_their_bytes(monkeypatch: pytest.MonkeyPa
         return itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
 
     with serving(flood) as url:
-        said = ask(url, timeout=600, way=way)
+        said = ask(url, timeout=PATIENCE, way=way)
     assert "the server sends more than an answer can be" in said
 
 
@@ -152,12 +153,12 @@ def test_a_connection_that_is_kept_has_a_new_deadline_each_time() -> None:
                         pass
                     connection.sendall(both)
                 connection.recv(1 << 16)  # and no answer to the fourth
-                done.wait(60)
+                done.wait(PATIENCE)
 
         done = threading.Event()
         threading.Thread(target=answer, daemon=True).start()
         endpoint = Endpoint.parse(f"http://127.0.0.1:{listener.getsockname()[1]}/x")
-        client = JsonClient(endpoint, key_variable="NONE_OF_OURS", timeout=5, retries=0)
+        client = JsonClient(endpoint, key_variable="NONE_OF_OURS", timeout=PATIENCE, retries=0)
         try:
             assert [client.post(endpoint, {}) for _ in range(3)] == [{"a": 1}] * 3
             client._timeout = 0.2
@@ -172,7 +173,7 @@ def test_a_connection_that_is_kept_has_a_new_deadline_each_time() -> None:
 def test_the_builders_session_ends_too(pieces: Pieces) -> None:
     import requests
 
-    seconds = 60 if pieces is packed_thrice else 0.3
+    seconds = PATIENCE if pieces is packed_thrice else 0.3
     with (
         serving(pieces) as url,
         polite_session("a test", seconds) as session,
@@ -187,6 +188,6 @@ def test_the_builders_session_still_reads_gzip() -> None:
     body = gzip.compress(b'{"a": 1}')
     with (
         serving(lambda: iter([OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body])) as url,
-        polite_session("a test", 5) as session,
+        polite_session("a test", PATIENCE) as session,
     ):
-        assert session.get(url, timeout=5).json() == {"a": 1}
+        assert session.get(url, timeout=PATIENCE).json() == {"a": 1}

@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 import pytest
 
 from fresco.io.http_server import read_body
+from tests.waiting import PATIENCE
 
 fastapi = pytest.importorskip("fastapi")
 uvicorn = pytest.importorskip("uvicorn")
@@ -21,11 +22,11 @@ uvicorn = pytest.importorskip("uvicorn")
 def port() -> Iterator[int]:
     app = fastapi.FastAPI()
 
-    async def echo(request):  # type: ignore[no-untyped-def]
-        return {"length": len(await read_body(request, most=1000, seconds=0.3, mend="send less"))}
+    async def echo(seconds: float, request):  # type: ignore[no-untyped-def]
+        return {"length": len(await read_body(request, most=1000, seconds=seconds, mend="send less"))}
 
     echo.__annotations__["request"] = fastapi.Request
-    app.post("/echo")(echo)
+    app.post("/echo/{seconds}")(echo)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -36,16 +37,16 @@ def port() -> Iterator[int]:
 
 
 def post(port: int, body: bytes) -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("POST", "/echo", body)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("POST", f"/echo/{PATIENCE}", body)
     answer = connection.getresponse()
     return answer.status, answer.read()
 
 
 def begun(port: int, body: bytes) -> socket.socket:
     """A request that says it has 500 bytes and sends fewer."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    connection.sendall(b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n" + body)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(b"POST /echo/0.3 HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n" + body)
     return connection
 
 

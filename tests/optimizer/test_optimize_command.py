@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import sqlite3
-import time
 from contextlib import closing
 
 import optuna
@@ -14,6 +13,7 @@ import pytest
 
 from fresco.cli import main
 from tests.optimizer.conftest import SEARCH, fresco, results_of, start
+from tests.waiting import PATIENCE, wait_until
 
 
 def rows_of(path):
@@ -22,16 +22,16 @@ def rows_of(path):
 
 def stored(path):
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE)) as database:
             return int(database.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
     except sqlite3.OperationalError:  # not made yet
         return 0
 
 
 def wait_for_scores(path, more, process):
-    begin, deadline = stored(path), time.monotonic() + 60
-    while stored(path) < begin + more and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    """Until so many more scores are stored, or the search has ended."""
+    begin = stored(path)
+    wait_until(lambda: stored(path) >= begin + more or process.poll() is not None)
 
 
 def test_a_search_end_to_end_and_what_it_writes(workplace):
@@ -106,10 +106,10 @@ def test_killed_at_random_points_it_ends_in_the_same_bytes(workplace, tmp_path_f
 
 
 def test_interrupted_it_says_how_to_go_on(workplace):
-    process = start(*SEARCH, cwd=workplace, OBEDIENT_SECONDS="0.01")
+    process = start(*SEARCH, cwd=workplace, OBEDIENT_SECONDS="0.5")  # it does not end before
     wait_for_scores(workplace / "scores.sqlite", 300, process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "the same command goes on from there" in said
     assert "Traceback" not in said

@@ -16,6 +16,7 @@ import pytest
 
 from tests.optimizer.conftest import ROOT
 from tests.optimizer.worker import CHILDREN, ROUNDS, search
+from tests.waiting import PATIENCE, wait_until
 
 KILLS = 5
 
@@ -34,7 +35,7 @@ def work(folder, ahead):
 def written(folder):
     """What the storage holds, as one growing number."""
     try:
-        with closing(sqlite3.connect(f"file:{folder / 'study.db'}?mode=ro", uri=True, timeout=30)) as database:
+        with closing(sqlite3.connect(f"file:{folder / 'study.db'}?mode=ro", uri=True, timeout=PATIENCE)) as database:
             return sum(
                 database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
                 for table in ("trials", "trial_user_attributes", "study_user_attributes", "trial_values")
@@ -44,11 +45,8 @@ def written(folder):
 
 
 def wait_for(folder, more, workers):
-    start, deadline = written(folder), time.monotonic() + 60
-    while written(folder) < start + more and time.monotonic() < deadline:
-        if any(worker.poll() is not None for worker in workers):
-            return
-        time.sleep(0.002)
+    begin = written(folder)
+    wait_until(lambda: written(folder) >= begin + more or any(worker.poll() is not None for worker in workers))
 
 
 def outcome(study):
@@ -73,7 +71,7 @@ def test_no_trial_is_lost_or_doubled(tmp_path, seed, ahead):
             workers[victim].communicate()
             workers[victim] = work(tmp_path, ahead)
         for worker in workers:
-            _, said = worker.communicate(timeout=120)
+            _, said = worker.communicate(timeout=PATIENCE)
             assert worker.returncode == 0, said
     finally:
         for worker in workers:

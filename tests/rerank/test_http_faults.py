@@ -24,6 +24,7 @@ from fresco.rerank.http import HttpReranker
 from tests.servers import rerank_api as servers
 from tests.servers.asking import PASSAGES, QUERY, WHEN, connect, failure
 from tests.servers.rerank_api import Api, Fault, serve
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -51,28 +52,36 @@ RECOVERED: dict[str, list[Fault]] = {
     "429 with nonsense": [servers.status(429, headers={"Retry-After": "soon"})],
     "503 then 502": [servers.status(503), servers.status(502, b"<html>Bad gateway</html>")],
     "reset in mid-body": [servers.reset],
-    "slow once": [servers.slow(1.6)],
-    "trickling once": [servers.trickle(1.6)],
 }
 
 
 @pytest.mark.parametrize("name", list(RECOVERED))
 def test_a_passing_fault_is_survived(api: Api, name: str) -> None:
-    reranker = connect(api, "timeout=0.8")
+    reranker = connect(api)
     expected = reranker.score(QUERY, PASSAGES)
     api.faults.extend(RECOVERED[name])
     assert reranker.score(QUERY, PASSAGES) == expected
     assert len(api.posted()) == 2 + len(RECOVERED[name])
 
 
+@pytest.mark.parametrize("late", [servers.slow(PATIENCE), servers.trickle(PATIENCE)])
+def test_an_answer_that_is_late_is_asked_for_again(api: Api, late: Fault) -> None:
+    reranker = connect(api, "timeout=0.8")
+    expected = reranker.score(QUERY, PASSAGES)
+    before = len(api.posted())
+    api.faults.append(late)
+    assert reranker.score(QUERY, PASSAGES) == expected
+    assert len(api.posted()) >= before + 2  # a busy machine may be late by itself
+
+
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_honoured(as_date: bool) -> None:
     with serve("tei") as api:
         reranker = connect(api)
+        started = time.monotonic()
         # An HTTP date has whole seconds: two of them are at least one.
         wait = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if as_date else "1"
         api.faults.append(servers.status(429, headers={"Retry-After": wait}))
-        started = time.monotonic()
         reranker.score(QUERY, PASSAGES)
         assert time.monotonic() - started > 0.9
 
@@ -155,12 +164,13 @@ def test_an_answer_that_cannot_be_ranked_is_one_line(api: Api, running: tuple[Ap
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (servers.slow(1.2), "no answer within 0.5 s; raise the timeout or send less; tried 2 times"),
+        (servers.slow(PATIENCE), "no answer within 0.4 s; raise the timeout or send less; tried 2 times"),
         (servers.reset, "the connection broke"),
     ],
 )
 def test_a_fault_that_stays_is_one_line(api: Api, fault: Fault, said: str) -> None:
-    reranker = connect(api, "timeout=0.5&retries=1")
+    reranker = connect(api, "retries=1")
+    reranker._client._timeout = 0.4  # from here on: a busy machine may need longer to connect
     api.faults.extend([fault] * 2)
     message = failure(lambda: reranker.score(QUERY, PASSAGES))
     assert said in message
@@ -171,11 +181,10 @@ def test_a_server_that_is_down_is_said_at_once() -> None:
     with socket.socket() as taken:  # bound and not listening: nobody else can answer there
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/rerank"
-        started = time.monotonic()
-        message = failure(lambda: HttpReranker(address, Settings(), backoff=600.0))  # no second attempt
+        # A second attempt would outlast any run of the tests.
+        message = failure(lambda: HttpReranker(address, Settings(), backoff=600.0))
         assert message.startswith(f"no server answers at {address} (")
         assert message.endswith("; start it or mend the URL")
-        assert time.monotonic() - started < 100
 
 
 def test_a_host_without_an_address_is_said() -> None:
@@ -201,30 +210,37 @@ def test_a_server_that_restarts_is_waited_for() -> None:
     waiting.start()
     time.sleep(0.2)
     with serve("tei", port=int(api.url.rsplit(":", 1)[1].split("/")[0])):
-        waiting.join(100)
+        waiting.join(PATIENCE)
     assert results == [expected]
 
 
 def test_closing_ends_a_pause() -> None:
     with serve("tei") as api:
         reranker = connect(api)
+        pauses = threading.Event()
+
+        class Seen(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                pauses.set()
+                return super().wait(timeout)
+
+        reranker._client._stopped = Seen()
         api.faults.append(servers.status(429, headers={"Retry-After": "300"}))
         messages: list[str] = []
         waiting = threading.Thread(target=lambda: messages.append(failure(lambda: reranker.score(QUERY, PASSAGES))))
         waiting.start()
-        while not api.posted():
-            time.sleep(0.01)
-        time.sleep(0.1)
+        assert pauses.wait(PATIENCE)
         reranker.close()
-        waiting.join(100)  # the pause is 300 s
+        waiting.join(PATIENCE)  # the pause is 300 s
         assert "given up (query 'q1')" in messages[0]
 
 
 def test_one_bad_pool_of_many_is_the_error_of_all() -> None:
     pools = [(Query(f"q{n}", f"Who? {n}", WHEN, Task.EK, Kind.IMPLICIT, "x"), PASSAGES) for n in range(30)]
-    with serve("tei", delay=0.02) as api:
+    with serve("tei") as api:
         reranker = connect(api, "concurrency=1")
         api.faults.extend([servers.edited(lambda rows: rows)] * 2 + [servers.edited(lambda rows: rows[1:])])
+        api.faults.extend([servers.slow(0.5)] * 27)  # time to hear of the bad one
         assert "(query 'q2')" in failure(lambda: reranker.score_pools(pools))
         assert len(api.posted()) < 15  # what was not begun is not sent
 

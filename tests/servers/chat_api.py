@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 
 from tests.servers.rerank_api import Fault, RefusedError, _Handler, _well
 from tests.servers.threaded import Server
-
-_LONGEST_WAIT = 60.0  # seconds; only a test that fails waits so long
+from tests.waiting import PATIENCE
 
 #: From the request's body to the text of an answer; a list gives the choices, a mapping the whole answer.
 Script = Callable[[dict[str, Any]], Any]
@@ -131,7 +130,7 @@ class _ChatHandler(_Handler):
             api._at_once += 1
             api.most_at_once = max(api.most_at_once, api._at_once)
             api._lock.notify_all()
-            api._lock.wait_for(lambda: api.most_at_once >= api.together, _LONGEST_WAIT)
+            api._lock.wait_for(lambda: api.most_at_once >= api.together, PATIENCE)
         try:
             time.sleep(api.delay)
             try:
@@ -163,3 +162,21 @@ def serve(script: Script, **fields: Any) -> Iterator[ChatApi]:
             for connection in api.connections:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def silent_once(api: ChatApi, reached: Callable[[], bool]) -> Iterator[None]:
+    """From when something is so, no request is answered until the block ends: its client cannot get ahead of a test."""
+    script, go_on = api.script, threading.Event()
+
+    def held(body: dict[str, Any]) -> Any:
+        if reached():
+            go_on.wait(PATIENCE)
+        return script(body)
+
+    api.script = held
+    try:
+        yield
+    finally:
+        api.script = script
+        go_on.set()

@@ -19,6 +19,7 @@ from fresco.rerank.recency import Recency
 from fresco.serving import FreshReranker
 from fresco.serving.fresh import as_document
 from fresco.serving.service import _Asked, _Batcher
+from tests.waiting import PATIENCE
 
 RERANKER = """
 class Overlap:
@@ -44,11 +45,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert address, line
     yield address[0]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def ask(url: str, **body: object) -> httpx.Response:
-    return httpx.post(f"{url}/rerank", json=body, timeout=60)
+    return httpx.post(f"{url}/rerank", json=body, timeout=PATIENCE)
 
 
 DATED = [
@@ -58,7 +59,7 @@ DATED = [
 
 
 def test_health(url):
-    said = httpx.get(f"{url}/health", timeout=60).json()
+    said = httpx.get(f"{url}/health", timeout=PATIENCE).json()
     assert said["status"] == "ok"
     assert "half-life" in said["reranker"]
 
@@ -66,7 +67,7 @@ def test_health(url):
 @pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
 def test_the_shape_of_cohere_and_jina(url, path):
     body = {"query": "head of the bank", "documents": [*DATED, "a tree"], "top_n": 2, "asked_at": "2025-01-01"}
-    results = httpx.post(f"{url}{path}", json=body, timeout=60).json()["results"]
+    results = httpx.post(f"{url}{path}", json=body, timeout=PATIENCE).json()["results"]
     assert [row["index"] for row in results] == [1, 0]  # the newer of two that say the same
     assert results[0]["relevance_score"] > results[1]["relevance_score"]
 
@@ -83,7 +84,10 @@ def test_thirty_two_clients_lose_and_mix_nothing(url):
         body = {"query": f"w{number % 20}x", "documents": documents, "top_n": 1}
         return client.post(f"{url}/rerank", json=body).json()["results"][0]["index"] == number % 20
 
-    with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=32)) as client, ThreadPoolExecutor(32) as pool:
+    with (
+        httpx.Client(timeout=PATIENCE, limits=httpx.Limits(max_connections=32)) as client,
+        ThreadPoolExecutor(32) as pool,
+    ):
         answers = list(pool.map(one, range(320)))
     assert len(answers) == 320
     assert all(answers)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +15,15 @@ from pathlib import Path
 
 import mwclient
 
+from tests.waiting import wait_until
+
 HOME = Path("/usr/share/mediawiki")
 HOW_TO_INSTALL = (
     "apt-get install -y --no-install-recommends mediawiki php-cli php-sqlite3 php-mbstring php-xml php-intl"
 )
 PASSWORD = "a-long-test-password"
-_PATIENCE = 30.0
+#: What PHP's web server writes once it listens, the port that it found free included.
+_STARTED = re.compile(r"Development Server \((http://[\d.]+:\d+)\) started")
 
 _SETTINGS = """
 $wgGroupPermissions['sysop']['deleterevision'] = true;
@@ -98,13 +98,10 @@ def serve(wiki: MediaWiki) -> Iterator[str]:
     Yields:
         Address of the folder with api.php.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/w/"
-    with (wiki.folder / "server.log").open("wb") as log:
+    log_file = wiki.folder / "server.log"
+    with log_file.open("wb") as log:
         process = subprocess.Popen(
-            ["php", "-d", "memory_limit=512M", "-S", f"127.0.0.1:{port}", "-t", str(wiki.folder / "www")],
+            ["php", "-d", "memory_limit=512M", "-S", "127.0.0.1:0", "-t", str(wiki.folder / "www")],
             env={**os.environ, "MW_CONFIG_FILE": str(wiki.settings)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -112,23 +109,13 @@ def serve(wiki: MediaWiki) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        _wait_for(f"{url}api.php?action=query&format=json", process)
-        yield url
+        wait_until(lambda: _STARTED.search(log_file.read_text()), process)
+        address = _STARTED.search(log_file.read_text())
+        assert address is not None
+        yield f"{address[1]}/w/"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + _PATIENCE
-    while time.monotonic() < give_up:
-        assert process.poll() is None, "php -S ended at once"
-        try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise AssertionError(f"{url} does not answer")
 
 
 def as_admin(url: str) -> mwclient.Site:

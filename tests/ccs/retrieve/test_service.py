@@ -28,10 +28,10 @@ from ccs.retrieve.service import Batcher, make_app
 from fresco.errors import FrescoError
 from tests.ccs.retrieve.corpora import documents, write_corpus
 from tests.servers import rerank_api, retrieve_api
+from tests.waiting import PATIENCE
 
 COUNT = 200
-#: Patient, for a machine that does much else.
-CLIENT = httpx.Client(timeout=100)
+CLIENT = httpx.Client(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def url(index: Path) -> Iterator[str]:
     process, address = start(index)
     yield address
     process.terminate()
-    assert process.wait(timeout=100) == 0
+    assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_the_contract(url: str, index: Path) -> None:
@@ -103,7 +103,9 @@ def test_search_r1_trainer_sends_its_whole_batch(url: str, index: Path) -> None:
     queries = [f"number{n % COUNT} castle" for n in range(2560)]
     wanted = [[hit.id for hit in hits] for hits in open_retriever(str(index)).search(queries, 3)]
     for topk in ({"topk": 0}, {"topk": None}, {}, {"topk": 3}):
-        answer = CLIENT.post(f"{url}/retrieve", json={"queries": queries, "return_scores": True, **topk}, timeout=60)
+        answer = CLIENT.post(
+            f"{url}/retrieve", json={"queries": queries, "return_scores": True, **topk}, timeout=PATIENCE
+        )
         assert answer.status_code == 200
         assert [[hit["document"]["id"] for hit in hits] for hits in answer.json()["result"]] == wanted
 
@@ -123,7 +125,7 @@ def test_limits_are_options(index: Path) -> None:
         assert len(CLIENT.post(f"{address}/retrieve", json={"queries": ["castle"]}).json()["result"][0]) == 4
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     assert main(["serve", "--index", str(index), "--port", "0", "--top-k", "101"]) == 2
 
 
@@ -134,7 +136,7 @@ def _load(url: str, seconds: float) -> int:
 
     def work(own: int) -> None:
         draw = random.Random(own)
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=PATIENCE) as client:
             while time.monotonic() < end or not asked[own]:
                 numbers = [draw.randrange(COUNT) for _ in range(draw.randint(1, 4))]
                 payload = {
@@ -166,7 +168,10 @@ def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
     process, address = start(index)
     host, port = urlsplit(address).netloc.split(":")
     body = json.dumps({"queries": ["castle"] * 500}).encode()
-    with socket.create_connection((host, int(port)), timeout=100) as connection, connection.makefile("rb") as answer:
+    with (
+        socket.create_connection((host, int(port)), timeout=PATIENCE) as connection,
+        connection.makefile("rb") as answer,
+    ):
         head = f"POST /retrieve HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
         connection.sendall(head.encode())
         assert answer.readline().startswith(b"HTTP/1.1 100 ")  # so the request is under way
@@ -175,7 +180,7 @@ def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
         assert answer.readline() == b"\r\n"
         assert answer.readline().startswith(b"HTTP/1.1 200 ")
         assert b'"result"' in answer.read()
-    assert process.wait(timeout=100) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
 
@@ -183,7 +188,7 @@ def test_it_ends_cleanly(index: Path, sign: signal.Signals) -> None:
 def test_it_may_be_ended_as_soon_as_it_names_its_address(index: Path) -> None:
     process, _ = start(index)
     process.terminate()
-    assert process.wait(timeout=100) == 0
+    assert process.wait(timeout=PATIENCE) == 0
 
 
 class Slow:
@@ -195,7 +200,7 @@ class Slow:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         self.calls.append((list(queries), k))
-        assert self.go.wait(20)
+        assert self.go.wait(PATIENCE)
         if "bad" in queries:
             raise FrescoError("the index is gone")
         return [[Hit(f"{query}/{rank}", "x") for rank in range(k)] for query in queries]
@@ -209,10 +214,12 @@ def test_what_waits_is_searched_together_but_only_for_the_same_k() -> None:
         batcher = Batcher(slow, most=8)
         running = asyncio.create_task(batcher.run())
         waiting = [asyncio.create_task(batcher.search(queries, k)) for queries, k in asked[:1]]
-        await asyncio.sleep(0.05)  # the first is being searched: the others wait
+        while not slow.calls:
+            await asyncio.sleep(0.001)
+        # The first is being searched: the others wait.
         waiting += [asyncio.create_task(batcher.search(queries, k)) for queries, k in asked[1:]]
         gone = asyncio.create_task(batcher.search(["gone"], 2))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # each task has run as far as it can
         gone.cancel()
         slow.go.set()
         answers = await asyncio.gather(*waiting)
@@ -263,7 +270,7 @@ def test_a_port_that_is_taken(url: str, index: Path, capsys: pytest.CaptureFixtu
 
 def test_faults_of_a_server() -> None:
     with retrieve_api.serve(lambda query, k: [f"{query} {rank}" for rank in range(k)]) as api:
-        client = RetrieverClient(api.url, timeout=2, retries=2)
+        client = RetrieverClient(api.url, retries=2)
         assert [hit.contents for hit in client.search(["a"], 2)[0]] == ["a 0", "a 1"]
         api.faults.append(rerank_api.status(500))
         assert len(client.search(["a"], 2)[0]) == 2

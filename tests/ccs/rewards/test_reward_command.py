@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ccs.rewards.reward_file import open_reward_file
 from tests.ccs.rewards.trails import FILM, OFF_TOPIC, QUESTION, perfect, trail
 from tests.servers import chat_api
 from tests.servers.chat_api import words_of
+from tests.waiting import wait_until
 
 _ROOT = Path(__file__).parents[3]
 
@@ -101,7 +101,6 @@ def test_another_config_or_trajectory_is_rewarded_anew(rollouts, tmp_path):
 def test_kill_9_and_again_gives_the_same_bytes(rollouts, tmp_path):
     config = tmp_path / "reward.yaml"
     with chat_api.serve(lambda body: QUESTION if FILM[:10] in words_of(body) else "What is basalt?") as api:
-        api.delay = 0.05
         # Every trajectory its own trace: otherwise one answer would serve all groups.
         write(rollouts, [trail((f"x{n}", [FILM, OFF_TOPIC]), name=f"q{n}") for n in range(200)])
         config.write_text(
@@ -115,12 +114,15 @@ def test_kill_9_and_again_gives_the_same_bytes(rollouts, tmp_path):
 
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         out = tmp_path / "killed.jsonl"
-        process = subprocess.Popen(command(out), cwd=_ROOT, env=environment, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+
+        def begun() -> bool:
+            return out.exists() and out.stat().st_size > 0
+
+        with chat_api.silent_once(api, begun):
+            process = subprocess.Popen(command(out), cwd=_ROOT, env=environment, stderr=subprocess.DEVNULL)
+            wait_until(begun, process)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
         done = len(rows(out))
         assert 0 < done < 200
         asked = len(api.requests)

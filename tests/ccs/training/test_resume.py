@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from tests.ccs.training.worlds import warm_model
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 _STEPS = 8
@@ -76,9 +76,8 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
     plain, killed = tmp_path / "plain", tmp_path / "killed"
     finish(start(config, plain))
     process = start(config, killed)
-    while not (killed / "steps.jsonl").exists() or len((killed / "steps.jsonl").read_bytes().splitlines()) < 5:
-        assert process.poll() is None, process.communicate()[1].decode()[-2000:]
-        time.sleep(0.01)
+    journal = killed / "steps.jsonl"
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 5, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     kept = sorted(path.name for path in (killed / "checkpoints").glob("checkpoint-*"))

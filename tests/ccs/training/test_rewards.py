@@ -11,6 +11,7 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory
 from ccs.training.rewards import RewardMix
 from fresco.errors import FrescoError
+from tests.waiting import PATIENCE
 
 
 def trajectory(name: str, sample: int = 0) -> Trajectory:
@@ -28,7 +29,7 @@ class Given:
     def score(self, batch: Sequence[Trajectory], questions: Mapping[str, Question] | None = None) -> list[float | None]:
         self.batches.append([each.question_id for each in batch])
         if self.wait:
-            self.wait.wait(30)
+            self.wait.wait(PATIENCE)
         if any(each.question_id == "broken" for each in batch):
             raise FrescoError("the judge is gone")
         return [self.values.get(each.question_id) for each in batch]
@@ -72,7 +73,7 @@ def test_a_reward_that_hangs_is_given_up_and_the_next_step_goes_on() -> None:
     mix.submit([trajectory("p")])
     assert mix.collect() == {}
     assert "within 0 s" in mix.error
-    reward.wait = None
+    reward.wait, mix._timeout = None, PATIENCE
     gate.set()
     number = mix.submit([trajectory("q")])
     assert mix.collect()[number][0].total == 2.0
