@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Seconds after which something hangs. Requests, joins and processes of tests are given as long.
-PATIENCE = 100.0
+PATIENCE = 300.0
 
 
 def wait_until(met: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:
