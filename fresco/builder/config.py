@@ -40,7 +40,7 @@ class BuildConfig:
         sparql: Address of the SPARQL service.
         contact: Mail address or URL in the User-Agent.
         workers: Processes that parse, align and choose pools; as many as there are cores by default.
-        time_limit: Seconds for parsing one page.
+        time_limit: Seconds of the processor for parsing one page.
         attribution: Address of a revision for readers, with ``{revision_id}``.
         licence: Of the passages, in words; None: that of Wikimedia's wikis.
         edition: What this edition of a corpus that lives on is called (``2026-12``); None where it is one of its own.

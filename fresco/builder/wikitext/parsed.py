@@ -1,7 +1,8 @@
 """Parse revisions in child processes with a time limit for each page, and keep what was parsed.
 
 The parser is C code that no Python signal interrupts, and wikitext comes from strangers: a page that hangs it, or takes
-the process down, may cost one page, not the run. So pages are parsed in child processes that are ended at the limit.
+the process down, may cost one page, not the run. So pages are parsed in child processes that are ended at the limit, in
+seconds of the processor: what a build finds must not depend on what else the machine does.
 What was parsed is kept in an SQLite file by the SHA-1 of the text; a run that was killed parses only what is missing.
 """
 
@@ -32,7 +33,8 @@ PARSER_VERSION = 3
 _COMMIT_EVERY = 50
 #: Texts that wait for a worker; bounds the memory when the source is faster than the parser.
 _AHEAD = 4
-
+#: A child that stands still, which uses no processor, is ended after so many times the limit by the clock.
+_PATIENCE = 20
 
 _Key = TypeVar("_Key")
 
@@ -44,7 +46,7 @@ class Parser:
         cache: SQLite file of what was parsed; made if absent.
         tables: Whether the rows of data tables are lines of their section.
         workers: Child processes.
-        time_limit: Seconds for one page; what takes longer has failed.
+        time_limit: Seconds of the processor for one page, rounded up; what takes longer has failed.
     """
 
     def __init__(self, cache: Path, *, tables: bool = True, workers: int = 2, time_limit: float = 30.0) -> None:
@@ -162,7 +164,7 @@ class Parser:
         if child is None or not child.alive:
             child = self._local.child = _Child()
             self._children.append(child)
-        return child.ask(json.dumps([whole, self._tables, text, markup]), self._limit)
+        return child.ask(json.dumps([whole, self._tables, text, markup, self._limit]), self._limit)
 
 
 def unpacked(page: bytes) -> Page:
@@ -197,7 +199,7 @@ class _Child:
 
     def ask(self, line: str, limit: float) -> str | None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        timer = threading.Timer(limit, self._process.kill)
+        timer = threading.Timer(_PATIENCE * limit, self._process.kill)
         timer.start()
         try:
             self._process.stdin.write(line + "\n")
