@@ -27,6 +27,7 @@ import torch
 from gain_tables import table
 from local_lm import LocalLM, LocalReconstructor, LocalScorer, OutOfTimeError
 from open_agents import OpenQuestions, consensus, holds
+from open_agents import read as read_with
 from open_agents import roll_out as roll_out_open
 from reward_audit import CachedCosine
 
@@ -62,20 +63,6 @@ Question: Where was the author of The Quiet Harbour born?
 
 {trace}
 Question:"""
-_READ = """\
-Answer the question from the passages, in a few words.
-
-Doc 1: "The Quiet Harbour" The Quiet Harbour is a novel by Ada Merrin, published in 1931.
-Question: who wrote the quiet harbour
-Answer: Ada Merrin
-
-Doc 1: "Tolvik" Tolvik is a town in the north; it was founded in 1874 by whalers.
-Question: when was tolvik founded
-Answer: 1874
-
-{trace}
-Question: {question}
-Answer:"""
 
 Row = dict[str, float]
 Group = tuple[Question, list[Trajectory]]
@@ -134,11 +121,7 @@ class Rewards:
 
     def read(self, question: str, hits: Sequence[Hit]) -> str:
         """The answer that the model reads out of passages."""
-        pages = "\n".join(f"Doc {number}: {' '.join(hit.contents.split())}" for number, hit in enumerate(hits, 1))
-        prompt = _READ.replace("{question}", question).replace("{trace}", pages)
-        if self._chat:
-            prompt = f"{pages}\n\nAnswer from the passages, in a few words and nothing else.\nQuestion: {question}"
-        return self._model.line(prompt, chat=self._chat, tokens=16) or "unknown"
+        return read_with(self._model, question, hits, chat=self._chat)
 
 
 def _columns(rewards: Mapping[str, Reward], group: Sequence[Trajectory]) -> Iterator[list[Row]]:

@@ -1,4 +1,7 @@
-"""Agents over real retrieval for `eval/gain_audit.py`: each reads other ranks of a search, and a model answers."""
+"""Agents over real retrieval: what they ask, and the answer that a model reads for them out of what they found.
+
+For `eval/gain_audit.py`, where each reads other ranks of a search, and `eval/real_training.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from local_lm import LocalLM
 from rank_bm25 import BM25Okapi
 
 from ccs.agent.question import Question
@@ -21,6 +25,21 @@ from fresco.stats.words import words
 
 _TOP_K, _MEMBERS = 3, 4
 _ASKING = {"who", "what", "when", "where", "which", "how", "did", "does", "do", "many", "name", "is", "was", "are"}
+
+_READ = """\
+Answer the question from the passages, in a few words.
+
+Doc 1: "The Quiet Harbour" The Quiet Harbour is a novel by Ada Merrin, published in 1931.
+Question: who wrote the quiet harbour
+Answer: Ada Merrin
+
+Doc 1: "Tolvik" Tolvik is a town in the north; it was founded in 1874 by whalers.
+Question: when was tolvik founded
+Answer: 1874
+
+{trace}
+Question: {question}
+Answer:"""
 
 Read = Callable[[str, Sequence[Hit]], str]
 
@@ -45,13 +64,34 @@ class OpenQuestions:
         """(question, query, passages of each member), one question after the other."""
         for row in self._rows:
             question = Question(f"open/{row['id']}", row["question"], tuple(row["answers"]), (), row["dataset"])
-            query = " ".join(word for word in words(question.text) if word not in _ASKING | FUNCTION_WORDS)
+            query = " ".join(keywords(question.text))
             if not query:
                 continue
             best = np.argsort(-self._index.get_scores(query.split()), kind="stable")[: _TOP_K * _MEMBERS]
             found = [[self._hits[n] for n in best[at : at + _TOP_K]] for at in range(0, len(best), _TOP_K)]
             if 0 < sum(holds(question, hits) for hits in found) < len(found):
                 yield question, query, found
+
+
+def keywords(question: str) -> list[str]:
+    """The words of a question that are worth searching for, in its order."""
+    return [word for word in words(question) if word not in _ASKING | FUNCTION_WORDS]
+
+
+def read(model: LocalLM, question: str, hits: Sequence[Hit], *, chat: bool) -> str:
+    """The answer that a model reads out of passages.
+
+    Args:
+        model: Which.
+        question: Its text.
+        hits: The passages.
+        chat: Whether it has a chat template; others get examples.
+    """
+    pages = "\n".join(f"Doc {number}: {' '.join(hit.contents.split())}" for number, hit in enumerate(hits, 1))
+    prompt = _READ.replace("{question}", question).replace("{trace}", pages)
+    if chat:
+        prompt = f"{pages}\n\nAnswer from the passages, in a few words and nothing else.\nQuestion: {question}"
+    return model.line(prompt, chat=chat, tokens=16) or "unknown"
 
 
 def holds(question: Question, hits: Sequence[Hit]) -> bool:

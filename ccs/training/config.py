@@ -99,6 +99,7 @@ _FREE: Mapping[str, Sequence[str]] = {
         "collapse",
         "dead",
         "preflight",
+        "audited",
         "most_flat",
     ),
 }
@@ -279,6 +280,7 @@ def _check(config: TrainConfig, where: str) -> None:
         ("keep.collapse", keep.collapse, 0, 1),
         ("keep.dead", keep.dead, 0, 10**7),
         ("keep.preflight", keep.preflight, 0, 10**5),
+        ("keep.audited", keep.audited, 0, 10**6),
         ("keep.most_flat", keep.most_flat, 0, 1),
     ):
         if not low <= number <= high:

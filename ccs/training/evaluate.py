@@ -15,6 +15,7 @@ from ccs.training.settings import UNSEEN
 from ccs.training.watch import mean, number, step_figures
 from ccs.training.weights import save_policy
 from fresco.errors import FrescoError
+from fresco.io.files import write_atomically
 
 _FILE = "evaluations.jsonl"
 _FALLS = 2  # evaluations in a row below the share, which are a collapse
@@ -135,6 +136,9 @@ class Evaluator:
         value = figures[self.metric]
         if len(rows) < len(self._journal.rows(_FILE)):
             return False  # done before a kill, and again only for its rollouts
+        # Before the line that says that it is done.
+        answered = "".join(f"{each.trajectory.to_json()}\n" for each in rollouts)
+        write_atomically(self._journal.held_out(step), answered)
         self._journal.add(_FILE, {"step": step, "questions": len(rollouts), **figures})
         self._tell(
             f"step {step}: held-out reward {figures['reward']:.3f}, exact match {figures['exact match']:.3f}, "

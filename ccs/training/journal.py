@@ -3,6 +3,7 @@
     config.yaml            what was asked for; a run with another configuration is refused
     steps.jsonl            a line a step: the questions, everything watched, seconds
     evaluations.jsonl      a line an evaluation on the held-out questions
+    held-out/step-N.jsonl  its trajectories
     checkpoints/           to go on from; those that were torn by a kill are removed
     best/, final/          the policy with the best held-out metric, and the last one
     card.md, curves.png    written at the end
@@ -75,6 +76,10 @@ class Journal:
     def seal(self, step: int) -> None:
         """Say that the checkpoint of a step is whole."""
         write_atomically(self.checkpoints / f"checkpoint-{step}" / _WHOLE, f'{{"step": {step}}}\n')
+
+    def held_out(self, step: int) -> Path:
+        """Where the trajectories of an evaluation are."""
+        return self.folder / "held-out" / f"step-{step}.jsonl"
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The lines of a file; half a line at its end is none."""

@@ -30,7 +30,7 @@ from fresco.io.files import locked
 
 Tell = Callable[[str], None]
 _PROBE_TOKENS = 64
-_AUDITED = (50, 4)  # held-out questions and rollouts of each by which the final policy's reward is audited
+_AUDITED = 4  # rollouts of a held-out question by which the final policy's reward is audited
 
 
 def train(
@@ -148,7 +148,7 @@ def _train(
         with watcher.bar(config.optimization.steps):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
             evaluator.evaluate(trainer)
-            sampled = evaluator.sample(trainer, *_AUDITED)
+            sampled = evaluator.sample(trainer, config.keep.audited, _AUDITED)
     finally:
         mix.close()
         tried.close()

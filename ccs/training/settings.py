@@ -141,6 +141,9 @@ class KeepConfig:
     collapse: float = setting("stop when the metric falls by this share of its best, twice in a row; 0: never", 0.5)
     dead: int = setting("stop after this many steps in a row in which no group's rewards differ; 0: never", 20)
     preflight: int = setting("training questions that are tried before the first step; 0: none", 16)
+    audited: int = setting(
+        "held-out questions, with four rollouts of each, by which the final policy's reward is audited; 0: none", 50
+    )
     most_flat: float = setting("share of the preflight's groups that may be without any difference in reward", 0.9)
     report_to: tuple[str, ...] = setting("TRL's report backends: tensorboard, wandb, trackio", ())
 

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "precision",
     "answers",
     "real_proposer",
+    "real_training",
     "wikirev_baselines",
     "endoflife",
     "editions",
@@ -182,6 +183,28 @@ def test_the_rewards_of_a_language_model_are_measured_on_any(tmp_path):
     assert {name: again[name] for name in again if name != "environment"} == {
         name: first[name] for name in first if name != "environment"
     }
+
+
+@pytest.mark.slow
+def test_training_on_real_text_goes_on_where_its_minutes_ended_and_adds_its_controls(tmp_path):
+    pytest.importorskip("trl", reason="pip install 'fresco-ccs[train]'")
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared/data beside the project")
+    from tests import tiny_models
+
+    policy = tiny_models.chat_model(tmp_path / "policy")
+    frozen = tiny_models.causal_lm(tmp_path / "frozen", max_position_embeddings=8192)
+    models = [str(policy), str(frozen), str(tmp_path / "work"), "--dtype", "float32", "--out", str(tmp_path / "out")]
+    run("real_training", *models, "--minutes", "0")
+    assert not (tmp_path / "out").exists()
+    for reward in ("gain", "exact match"):
+        run("real_training", *models, "--reward", reward)
+    check("real_training", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "real_training.json").read_text(encoding="utf-8"))
+    assert set(record) == {"gain", "exact match"}
+    one, other = (record[reward]["held-out"] for reward in ("gain", "exact match"))
+    assert one["before"] == other["before"]  # the same policy begins
+    assert [row["step"] for row in record["gain"]["training"]["rows"]] == [1, 2]
 
 
 @pytest.mark.slow

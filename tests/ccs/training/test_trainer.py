@@ -20,6 +20,7 @@ from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import train
 from ccs.training.trainer import SearchTraining, build_trainer
+from ccs.rollouts.file import as_trajectories
 from fresco.errors import FrescoError
 from tests.ccs.training.worlds import Scripted, warm_model
 
@@ -136,7 +137,13 @@ def test_a_run_leaves_its_journal_card_and_models(run: tuple[TrainConfig, Path],
         "seconds of generation",
     ):
         assert steps[0][name] is not None, name
-    assert [row["step"] for row in journal.rows("evaluations.jsonl")] == [0, 2, 3]
+    evaluations = journal.rows("evaluations.jsonl")
+    assert [row["step"] for row in evaluations] == [0, 2, 3]
+    for row in evaluations:  # the trajectories are those that the figures are of
+        greedy = as_trajectories(str(journal.held_out(row["step"])))
+        assert len(greedy) == row["questions"] == 4
+        assert sum(len(each.searches) for each in greedy) / 4 == row["searches"]
+    assert (tmp_path / "out" / "held_out.jsonl").read_text() == journal.held_out(3).read_text()
     card = (tmp_path / "out" / "card.md").read_text()
     assert "3 steps" in card and "| exact match |" in card and "steps: 3" in card
     assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
@@ -146,6 +153,13 @@ def test_a_run_leaves_its_journal_card_and_models(run: tuple[TrainConfig, Path],
     with pytest.raises(FrescoError, match=r"another optimization\.group"):
         other = replace(run[0].optimization, group=2, micro_batch=2)
         train(replace(run[0], optimization=other), tmp_path / "out")
+
+
+def test_a_policy_is_not_audited_where_nobody_asks_for_it(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config = replace(run[0], keep=replace(run[0].keep, audited=0), optimization=replace(run[0].optimization, steps=1))
+    train(config, tmp_path / "out", rewards=[(1.0, Length())])
+    assert (tmp_path / "out" / "sampled.jsonl").read_text() == ""
+    assert "Not audited" in (tmp_path / "out" / "card.md").read_text()
 
 
 class Empty:
