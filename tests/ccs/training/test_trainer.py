@@ -14,13 +14,13 @@ pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit
+from ccs.rollouts.file import as_trajectories
 from ccs.training.config import TrainConfig, read_train_config
 from ccs.training.demo.model import PROMPT
 from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import train
 from ccs.training.trainer import SearchTraining, build_trainer
-from ccs.rollouts.file import as_trajectories
 from fresco.errors import FrescoError
 from tests.ccs.training.worlds import Scripted, warm_model
 
