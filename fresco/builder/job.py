@@ -22,9 +22,12 @@ OWN_LICENCE = "that of the documents"
 DOCUMENTS_READ = 100
 
 if TYPE_CHECKING:
+    from fresco.builder.config import BuildConfig
     from fresco.builder.funnel import Funnel
     from fresco.builder.living import Moved
     from fresco.builder.manifest import Hydrated
+    from fresco.builder.plan import Plan
+    from fresco.builder.revisions import RevisionSource
     from fresco.records import Benchmark
 
 
@@ -40,6 +43,7 @@ class Built:
         drafts: Files of drafted relations, where nothing else was asked for.
         moved: What has moved since the earlier edition; None where there is none.
         read: Contents that were read from the repository; None for other sources.
+        plan: What a build would take, where nothing else was asked for.
     """
 
     folder: Path
@@ -49,6 +53,7 @@ class Built:
     drafts: tuple[Path, ...] = ()
     moved: Moved | None = None
     read: int | None = None
+    plan: Plan | None = None
 
     def open(self) -> Benchmark:
         """The benchmark."""
@@ -154,29 +159,28 @@ def run_build(
         progress: Told how far each stage is.
         options: Fields of :class:`fresco.builder.config.BuildConfig`; None stands for the field's default.
             ``draft_relations``: folder for drafts of relations; no benchmark is built then. ``earlier``: folder of
-            an earlier edition.
+            an earlier edition. ``plan``: say what the build will take, and build nothing.
 
     Raises:
         FrescoError: see :func:`fresco.builder.pipeline.build` and :func:`fresco.builder.manifest.hydrate`.
         TypeError: there is no such option.
     """
     from fresco.builder.config import BuildConfig
-    from fresco.builder.living import compare, take_over
+    from fresco.builder.living import compare
     from fresco.builder.manifest import hydrate
     from fresco.builder.own_rows import SUFFIXES
     from fresco.builder.pipeline import build
 
     chosen = {name: value for name, value in options.items() if value is not None}
     drafts_to = chosen.pop("draft_relations", None)
+    is_plan = bool(chosen.pop("plan", False))
     earlier = Path(chosen.pop("earlier")) if "earlier" in chosen else None
+    if is_plan and (manifest or drafts_to or earlier):
+        raise FrescoError("--plan is for a build from nothing: without --manifest, --draft-relations and --earlier")
     if unknown := chosen.keys() - {field.name for field in fields(BuildConfig)}:
         raise TypeError(f"build() has no option {min(unknown)!r}")
     if earlier is not None:
-        if not source.is_git or "edition" not in chosen:
-            raise FrescoError("--earlier goes on from an edition of files under git: --mirror git:PATH --edition NAME")
-        if earlier.resolve() == out.resolve():
-            raise FrescoError(f"--earlier {earlier}: is the folder of --out; each edition has one of its own")
-        take_over(earlier, out)
+        _go_on_from(earlier, out, source, chosen)
     with source.open(out) as opened:
         if manifest is not None:
             workers = {"workers": chosen["workers"]} if "workers" in chosen else {}
@@ -193,16 +197,10 @@ def run_build(
         if source.documents and chosen.get("facts", "infobox") in ("infobox", "fields"):
             raise FrescoError("--documents needs --facts FILE: documents without revisions do not tell what changed")
         config = BuildConfig(out=out, source=words, contact=source.contact, **chosen)
+        if is_plan:
+            return Built(out, None, None, {}, plan=_planned(config, opened, progress))
         if drafts_to is not None:
-            from fresco.builder.drafting import draft_relations
-
-            return Built(
-                out,
-                None,
-                None,
-                dict(opened.report.counts()),
-                tuple(draft_relations(config, opened, Path(drafts_to), progress)),
-            )
+            return _drafted(config, opened, Path(drafts_to), progress)
         if config.facts == "fields" and not config.relation_folders:
             from fresco.builder.drafting import draft_relations
 
@@ -214,3 +212,29 @@ def run_build(
         moved = compare(earlier, out) if earlier is not None else None
         lost = dict(opened.report.counts())
         return Built(out, funnel, None, lost, moved=moved, read=opened.read if source.is_git else None)
+
+
+def _go_on_from(earlier: Path, out: Path, source: Source, chosen: Mapping[str, Any]) -> None:
+    from fresco.builder.living import take_over
+
+    if not source.is_git or "edition" not in chosen:
+        raise FrescoError("--earlier goes on from an edition of files under git: --mirror git:PATH --edition NAME")
+    if earlier.resolve() == out.resolve():
+        raise FrescoError(f"--earlier {earlier}: is the folder of --out; each edition has one of its own")
+    take_over(earlier, out)
+
+
+def _drafted(config: BuildConfig, source: Any, folder: Path, progress: Progress) -> Built:
+    from fresco.builder.drafting import draft_relations
+
+    drafts = tuple(draft_relations(config, source, folder, progress))
+    return Built(config.out, None, None, dict(source.report.counts()), drafts)
+
+
+def _planned(config: BuildConfig, source: RevisionSource, progress: Progress) -> Plan:
+    from fresco.builder.plan import plan
+
+    if config.facts == "fields" and not config.relation_folders:
+        raise FrescoError("--plan needs the relations of --facts fields: --draft-relations DIR, then --relations DIR")
+    config.out.mkdir(parents=True, exist_ok=True)
+    return plan(config, source, progress)

@@ -17,7 +17,7 @@ from fresco.builder.card import card
 from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts import Fact
 from fresco.builder.facts.infobox import Dated, facts_of_page
-from fresco.builder.facts.registry import FACT_SOURCES, facts_of
+from fresco.builder.facts.registry import FACT_SOURCES, OF_PAGES, facts_of
 from fresco.builder.facts.table import digests
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
@@ -108,10 +108,7 @@ class _Build:
         self._workers = workers
         self._progress = progress
         self._relations = choose(config.relations, config.relation_folders)
-        self._by_source = config.facts not in (
-            "infobox",
-            "fields",
-        )  # the source says which pages there are, not the wiki
+        self._by_source = config.facts not in OF_PAGES  # the facts say which pages there are, not the wiki
 
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run

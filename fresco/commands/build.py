@@ -25,6 +25,11 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         "Interrupted at any point, the same command goes on where it stopped.",
     )
     build.add_argument("--out", required=True, metavar="DIR", help="folder of the benchmark")
+    build.add_argument(
+        "--plan",
+        action="store_true",
+        help="say what requests, hours, disk and memory the build will take, by a sample of its pages, and stop",
+    )
     build.add_argument("--status", action="store_true", help="say how far the build in --out is, and stop")
 
     where = build.add_argument_group("revisions from")
@@ -154,6 +159,9 @@ def run_build(options: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in status(out))
         return 0
     built = _build(options, out)
+    if built.plan:
+        sys.stdout.writelines(f"{line}\n" for line in built.plan.lines())
+        return 0
     if built.drafts:
         sys.stdout.writelines(f"{path}\n" for path in built.drafts)
         folder = options.draft_relations
@@ -202,6 +210,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         draft_relations=options.draft_relations,
         reference=options.reference,
         edition=options.edition,
+        plan=options.plan,
         earlier=options.earlier,
         since=options.since,
         facts=options.facts,

@@ -100,6 +100,12 @@ def test_batches_and_ranges_of_any_size_give_the_same_facts(
     assert len(service.queries) - asked > asked
 
 
+def test_only_the_statements_of_chosen_pages_are_asked_for(service: Service, tmp_path: Path) -> None:
+    found = told(ask(service.url, tmp_path, titles=["Northport United"]))
+    assert found == {each for each in EXPECTED if each[0] == "Northport United"}
+    assert not any("wd:Q2" in query for query in service.queries)
+
+
 STOPPED = [
     (500, b"java.util.concurrent.TimeoutException\n\tat com.bigdata"),
     (200, b"\njava.util.concurrent.ExecutionException: com.bigdata.QueryTimeoutException"),

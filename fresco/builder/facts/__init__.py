@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 #: Source of facts that a user states; no document need state them in a field.
 TABLE = "table"
@@ -41,4 +41,22 @@ class FactSource(Protocol):
 
     def facts(self) -> Iterator[Fact]:
         """Every fact the source has on the relations it was opened for, in a fixed order."""
+        ...
+
+
+@runtime_checkable
+class CountedSource(FactSource, Protocol):
+    """A source that can tell, for a plan, what its facts will take before it reads them."""
+
+    def subjects(self) -> set[str]:
+        """Titles of the pages that facts may be about."""
+        ...
+
+    def questions_left(self) -> int:
+        """Requests that reading all facts takes."""
+        ...
+
+    @property
+    def seconds_of_question(self) -> float:
+        """What a request took so far, on average; 0 where none was made."""
         ...

@@ -26,6 +26,9 @@ FACT_SOURCES: Registry[FactSource] = Registry(
     members=("facts",),
 )
 
+#: Sources whose facts lie in the pages themselves: the build says which pages those are, not the facts.
+OF_PAGES = ("infobox", "fields")
+
 
 def facts_of(spec: str, source: FactSource, relations: Sequence[Relation]) -> Iterator[Fact]:
     """The facts of a source, checked.

@@ -49,6 +49,7 @@ class Sparql:
 
     Attributes:
         requests_made: Requests sent so far, repeated ones included.
+        seconds: Until their answers were there.
 
     Raises:
         FrescoError: the address cannot be used, or a contact is missing.
@@ -74,6 +75,7 @@ class Sparql:
         self._attempts = attempts
         self._sleep = sleep
         self.requests_made = 0
+        self.seconds = 0.0
         agent = f"fresco-ccs/{__version__} ({contact or 'no contact given'}) python-requests/{requests.__version__}"
         self._session = polite_session(agent, request_limit)
 
@@ -106,6 +108,7 @@ class Sparql:
         for attempt in range(self._attempts):
             wait = min(_LONGEST_WAIT, 2.0**attempt)
             self.requests_made += 1
+            start = time.monotonic()
             try:
                 response = self._session.post(
                     self._url, data={"query": query}, headers={"Accept": "application/sparql-results+json"}
@@ -115,6 +118,7 @@ class Sparql:
             except requests.RequestException as error:
                 problem = " ".join(str(error).split())[:160]
             else:
+                self.seconds += time.monotonic() - start
                 found = _read(response)
                 if not isinstance(found, str):
                     return found

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 from fresco.builder.config import BuildConfig
@@ -37,6 +38,7 @@ class Wikidata:
         contact: Mail address or URL for the operator.
         batch: Items in one question.
         most: Items in one answer on what changed.
+        titles: Only subjects with these articles; none: all.
         progress: Told how many relations are listed, then how many subjects are read.
         sparql: The service, for tests; opened from the address where None.
     """
@@ -52,11 +54,14 @@ class Wikidata:
         contact: str | None = None,
         batch: int = BATCH,
         most: int = MOST,
+        titles: Collection[str] = (),
         progress: Callable[[int, int], None] = lambda *_: None,
         sparql: Sparql | None = None,
     ) -> None:
-        asked = sparql or Sparql(url, contact, folder)
-        self._questions = Questions(asked, since, until, batch=batch, most=most)
+        self._sparql = sparql or Sparql(url, contact, folder)
+        self._questions = Questions(self._sparql, since, until, batch=batch, most=most)
+        self._batch = batch
+        self._titles = frozenset(titles)
         self._relations = relations
         self._since = since
         self._progress = progress
@@ -64,10 +69,7 @@ class Wikidata:
 
     def facts(self) -> Iterator[Fact]:
         """The facts of each relation, in the order of the subjects' numbers and of the statements' names."""
-        changed: list[dict[str, str]] = []
-        for done, relation in enumerate(self._relations):
-            self._progress(done, len(self._relations))
-            changed.append(self._questions.changed(relation))
+        changed = list(self._changed())
         read, subjects = 0, sum(map(len, changed))
         for relation, titles in zip(self._relations, changed, strict=True):
             for batch, rows in self._questions.statements(relation, sorted(titles)):
@@ -75,6 +77,26 @@ class Wikidata:
                 read += len(batch)
                 yield from self._facts(relation, [{**row, "title": titles[_number(row["subject"])]} for row in rows])
         self._progress(subjects, subjects)
+
+    def subjects(self) -> set[str]:
+        """The subjects that facts may be about, without reading those."""
+        return {title for titles in self._changed() for title in titles.values()}
+
+    def questions_left(self) -> int:
+        """Requests that reading the facts of all subjects takes, at most two for a batch of them."""
+        return sum(2 * ceil(len(titles) / self._batch) for titles in self._changed())
+
+    @property
+    def seconds_of_question(self) -> float:
+        """What a request to the service took, on average; 0 where none was made."""
+        return self._sparql.seconds / max(1, self._sparql.requests_made)
+
+    def _changed(self) -> Iterator[dict[str, str]]:
+        """The items that changed, with their articles' titles, of each relation."""
+        for done, relation in enumerate(self._relations):
+            self._progress(done, len(self._relations))
+            found = self._questions.changed(relation)
+            yield {item: each for item, each in found.items() if not self._titles or each in self._titles}
 
     def _facts(self, relation: Relation, rows: Sequence[Binding]) -> Iterator[Fact]:
         """The facts of one relation in all statements of some subjects."""
@@ -241,5 +263,6 @@ def _open(
         since=config.since,
         until=config.reference + timedelta(seconds=1),
         contact=config.contact,
+        titles=config.titles,
         progress=progress,
     )

@@ -225,6 +225,12 @@ class Cache:
             row = self._db.execute(sql, (source, asked, start, stop, stop, stop)).fetchone()
         return Listing(row[0], Reason(row[1]) if row[1] else None, row[2]) if row else None
 
+    def size(self) -> int:
+        """Bytes of all that is kept."""
+        sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        with self._errors():
+            return int(self._db.execute(sql).fetchone()[0])
+
     def put_listing(
         self, source: int, asked: str, start: int, stop: int, at: int, found: Listing, rows: Sequence[Listed]
     ) -> None:

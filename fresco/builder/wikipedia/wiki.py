@@ -80,6 +80,19 @@ class Wiki(CachedSource):
         """Requests sent so far, repeated ones included."""
         return self._client.requests_made
 
+    def log_in(self) -> None:
+        """Log in now, where somebody is to, and not at the first question.
+
+        Raises:
+            FrescoError: the wiki refuses or stays away.
+        """
+        _ = self._client.limit
+
+    def is_read(self, title: str) -> bool:
+        """Whether a page was listed before."""
+        asked = normal_title(title)
+        return self.cache.listing(self._source, asked, FOREVER, 0) is not None  # which any window covers
+
     def close(self) -> None:
         """Close the connection and the cache."""
         self._client.close()
