@@ -211,6 +211,7 @@ def optimize(
     budget: str | None = None,
     climb: int = 0,
     demonstrations: int = 0,
+    layouts: bool = False,
     like_paper: bool = False,
     selection: str = "racing",
     seeds: int = 3,
@@ -253,6 +254,7 @@ def optimize(
         climb: Changes that each child of a language model tries on a few training queries before it races; 0: none.
         demonstrations: Most worked examples of the train split behind a choice of clauses; how many, and which, is
             searched for.
+        layouts: Whether it is searched for where the dates of query and passages stand, too.
         like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seeds: Searches, each with its seed.
@@ -293,6 +295,7 @@ def optimize(
         budget=budget,
         climb=climb,
         demonstrations=demonstrations,
+        layouts=layouts,
         like_paper=like_paper,
         selection=selection,
         seed=seed,

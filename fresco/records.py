@@ -70,9 +70,10 @@ def format_timestamp(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _with_timestamp(content: str, when: datetime) -> str:
+def _with_timestamp(content: str, when: datetime, *, leads: bool) -> str:
     # A line of the content that looks like ours could forge the date: one space in front takes that from it.
-    return f"{_TIMESTAMP_LINE.sub(' ', content)}\nTimestamp: {format_timestamp(when)}"
+    lines = [_TIMESTAMP_LINE.sub(" ", content), f"Timestamp: {format_timestamp(when)}"]
+    return "\n".join(reversed(lines) if leads else lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Query:
         relation: Which property is asked for ("head coach"); empty where unknown.
         answer: The right answer, for readers of the results; empty where unknown.
         dated: Whether :attr:`text` carries the timestamp line.
+        leads: Whether that line is the first of :attr:`text`, not the last; see :mod:`fresco.rerank.layout`.
     """
 
     id: str
@@ -100,11 +102,12 @@ class Query:
     relation: str = ""
     answer: str = ""
     dated: bool = True
+    leads: bool = False
 
     @property
     def text(self) -> str:
         """What a re-ranker reads."""
-        return _with_timestamp(self.content, self.timestamp) if self.dated else self.content
+        return _with_timestamp(self.content, self.timestamp, leads=self.leads) if self.dated else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Passage:
         body: The section's text, without title and heading.
         timestamp: Date of the revision, aware, UTC.
         dated: Whether :attr:`text` carries the timestamp line.
+        leads: Whether that line is the first of :attr:`text`, not the last; see :mod:`fresco.rerank.layout`.
     """
 
     id: str
@@ -126,6 +130,7 @@ class Passage:
     body: str
     timestamp: datetime
     dated: bool = True
+    leads: bool = False
 
     @property
     def content(self) -> str:
@@ -138,12 +143,16 @@ class Passage:
     @property
     def text(self) -> str:
         """What a re-ranker reads."""
-        return _with_timestamp(self.content, self.timestamp) if self.dated else self.content
+        return self.text_of(self.content)
+
+    def text_of(self, content: str) -> str:
+        """What a re-ranker reads where the content was cut."""
+        return _with_timestamp(content, self.timestamp, leads=self.leads) if self.dated else content
 
     @property
     def timestamp_line(self) -> str:
         """The last line of :attr:`text` with its line break, or nothing: what truncation must not cut."""
-        return f"\nTimestamp: {format_timestamp(self.timestamp)}" if self.dated else ""
+        return f"\nTimestamp: {format_timestamp(self.timestamp)}" if self.dated and not self.leads else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def add_optimize(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="N",
         help="up to N worked examples of the train split behind the clauses; which is searched for (default: none)",
     )
+    how.add_argument("--layouts", action="store_true", help="search where the dates stand, too: first or last")
     how.add_argument(
         "--like-paper", action="store_true", help="FRESCO's generations: 10 rounds of 8 children for each one kept"
     )
@@ -107,6 +108,7 @@ def run_optimize(options: argparse.Namespace) -> int:
         budget=options.budget,
         climb=options.climb,
         demonstrations=options.demonstrations,
+        layouts=options.layouts,
         like_paper=options.like_paper,
         selection=options.selection,
         seeds=options.seeds,

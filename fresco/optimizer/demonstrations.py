@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from fresco.optimizer.examples import MEANING, minibatch, show_passage, show_query
 from fresco.records import Label, Pool
+from fresco.rerank.layout import read_layout
 
 #: Examples that a search draws, and may put behind one instruction.
 MOST = 8
@@ -73,6 +74,11 @@ def with_examples(instruction: str, examples: Sequence[Demonstration]) -> str:
 def without_examples(text: str) -> str:
     """An instruction without what :func:`with_examples` put behind it."""
     return text.partition(_LEAD)[0]
+
+
+def own_words(text: str, default: str) -> str:
+    """What of a candidate a language model may improve: no worked examples and no mark of a layout."""
+    return without_examples(read_layout(text)[1] or default)
 
 
 def with_demonstrations(instruction: str, training: Sequence[Pool], k: int, *, seed: int = 0) -> str:

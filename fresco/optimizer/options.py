@@ -33,6 +33,7 @@ class SearchOptions:
         climb: Changes that a child of a proposer that breeds tries on a few training queries before it races; 0: none.
         demonstrations: Most worked examples of the train split behind a choice of clauses; which of them, and how many,
             is searched for.
+        layouts: Whether it is searched for where the dates of query and passages stand, too.
         like_paper: FRESCO's generations: ten rounds, in each eight new instructions for each one kept.
         selection: ``racing``, or ``full`` for scoring all on everything.
         seed: Of the first search and of resampling.
@@ -63,6 +64,7 @@ class SearchOptions:
     like_paper: bool = False
     climb: int = 0
     demonstrations: int = 0
+    layouts: bool = False
     selection: str = "racing"
     seed: int = 0
     seeds: int = 3
@@ -92,10 +94,9 @@ class SearchOptions:
         require_whole("demonstrations", self.demonstrations, least=0)
         if self.demonstrations > MOST:
             raise FrescoError(f"--demonstrations {self.demonstrations}: at most {MOST} fit behind an instruction")
-        if self.demonstrations and not {"clauses", "clauses:model"} & {*self.proposer}:
-            raise FrescoError(
-                "--demonstrations stand behind what --proposer clauses chooses; add it, or leave them away"
-            )
+        for name in ("demonstrations", "layouts"):
+            if getattr(self, name) and not {"clauses", "clauses:model"} & {*self.proposer}:
+                raise FrescoError(f"--{name} go with what --proposer clauses chooses; add it, or leave them away")
         if self.budget is not None:
             Budget.parse(self.budget)
         if self.selection not in ("racing", "full"):

@@ -123,7 +123,8 @@ def _search_all(
     for seed, study in studies.items():
         examples = _examples(options, objective, splits, base, seed)
         own = [
-            PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed, examples=examples) for spec in options.proposer
+            PROPOSERS.open(spec, bank=bank, folder=folder, seed=seed, examples=examples, layouts=options.layouts)
+            for spec in options.proposer
         ]
         if options.climb:
             own = _climbing(own, options.climb, splits)
@@ -138,7 +139,9 @@ def _search_all(
             base,
             bank.choices,
             watcher,
-            None if any(getattr(each, "finite", False) for each in own) else ClausesProposer(bank, examples=examples),
+            None
+            if any(getattr(each, "finite", False) for each in own)
+            else ClausesProposer(bank, examples=examples, layouts=options.layouts),
             reader_of(objective.reranker),
         )
         found.append(Found(search, search.run()))
@@ -242,7 +245,7 @@ def _identity(
         "number of children": options.children or ("8 for each" if options.like_paper else "usual"),
         "selection": options.selection,
         "seed": options.seed,
-        **{key: value for key in ("climb", "demonstrations") if (value := getattr(options, key))},
+        **{key: value for key in ("climb", "demonstrations", "layouts") if (value := getattr(options, key))},
     }
 
 
@@ -307,6 +310,7 @@ def _record(
                     "budget",
                     "climb",
                     "demonstrations",
+                    "layouts",
                     "like_paper",
                     "selection",
                 ),

@@ -220,7 +220,7 @@ class _Reader:
         if len(words) <= kept:
             return passage.text
         self.truncated += 1
-        return " ".join(words[:kept]) + passage.timestamp_line
+        return passage.text_of(" ".join(words[:kept]))
 
     def _around(self, chats: bool) -> tuple[list[int], list[int]]:
         """Tokens before the first passage and after the query."""

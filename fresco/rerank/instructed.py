@@ -7,6 +7,7 @@ from typing import Any
 
 from fresco.records import Passage, Query
 from fresco.rerank.base import Reranker, describe
+from fresco.rerank.layout import lay_out_one, read_layout
 
 
 class Instructed:
@@ -39,7 +40,8 @@ class Instructed:
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> Sequence[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        return self.base.score(query, passages, self.instruction)
+        layout, instruction = read_layout(self.instruction)
+        return self.base.score(*lay_out_one(query, passages, layout), instruction)
 
     def describe(self) -> dict[str, Any]:
         """The base's words and the instruction."""

@@ -217,7 +217,7 @@ class ListwiseReranker:
     def _shown(self, passage: Passage) -> str:
         words = passage.content.split(" ")
         kept = self._options["words"]
-        return passage.text if len(words) <= kept else " ".join(words[:kept]) + passage.timestamp_line
+        return passage.text if len(words) <= kept else passage.text_of(" ".join(words[:kept]))
 
 
 _FAULTS = {

@@ -109,7 +109,10 @@ def _short(scores: Sequence[float]) -> str:
 
 def _written(pools: Sequence[Candidates]) -> str:
     def plain(record: Query | Passage) -> dict[str, Any]:
-        return {**dataclasses.asdict(record), "timestamp": format_timestamp(record.timestamp)}
+        row = {**dataclasses.asdict(record), "timestamp": format_timestamp(record.timestamp)}
+        if not row["leads"]:  # as versions wrote it that knew of no layout
+            del row["leads"]
+        return row
 
     return json.dumps([[plain(query), [plain(passage) for passage in passages]] for query, passages in pools])
 

@@ -22,6 +22,7 @@ from fresco.io.foreign import foreign_code
 from fresco.records import Candidates, Pair, Passage, Query
 from fresco.rerank.base import Reranker, as_wrapper, fingerprint, is_pointwise, own_fingerprint
 from fresco.rerank.conformance import BadScoresError, named_failures, read_scores
+from fresco.rerank.layout import laid_out, read_layout
 from fresco.scoring import canary
 from fresco.scoring.store import Canary, ScoreStore, context_key, pair_key
 
@@ -72,7 +73,8 @@ def score(
         reranker: Fitted where it wants to be (:func:`fit`).
         pools: Queries with their passages.
         store: Where scores are kept.
-        instruction: None for the model's default; must be None for a re-ranker that takes none.
+        instruction: None for the model's default; must be None for a re-ranker that takes none. A mark at its beginning
+            says how the pairs are laid out, see :mod:`fresco.rerank.layout`.
         progress: Called after each unit.
 
     Raises:
@@ -84,6 +86,8 @@ def score(
         return _fused(reranker, pools, store, instruction, progress, started)
     if instruction is not None and not reranker.takes_instruction:
         raise FrescoError(f"{reranker.name} takes no instruction; leave --instruction out for it")
+    layout, instruction = read_layout(instruction)
+    pools = laid_out(pools, layout)
     kept = own_fingerprint(reranker) is not None
     own = store if kept else store.passing(reranker)
     job = _Job(reranker, pools, own, instruction, progress)

@@ -1,4 +1,4 @@
-"""Worked examples as a dimension of the search: proposed, learnt from, paid for, refused where they do not fit."""
+"""Worked examples and layouts as dimensions of the search: proposed, learnt from, paid for, refused where unfit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fresco.optimizer.demonstrations import (
     MOST,
     Examples,
     draw_demonstrations,
+    own_words,
     with_demonstrations,
     with_examples,
     without_examples,
@@ -29,6 +30,7 @@ from fresco.optimizer.report.front import Splits
 from fresco.optimizer.search.budget import charged, spent
 from fresco.optimizer.search.objective import Objective
 from fresco.records import Benchmark
+from fresco.rerank.layout import Layout, with_layout
 from fresco.scoring.store import ScoreStore
 from tests.optimizer.conftest import SEARCH, fresco
 from tests.optimizer.instruction_reader import BASE, InstructionReader, make_pools, make_state
@@ -112,7 +114,10 @@ def test_a_language_model_is_shown_the_text_alone():
     [
         ({"demonstrations": MOST + 1}, "at most 8 fit"),
         ({"demonstrations": -1}, "--demonstrations -1: give a whole number"),
-        ({"demonstrations": 2, "proposer": ("clauses:tpe",)}, "stand behind what --proposer clauses chooses"),
+        (
+            {"demonstrations": 2, "proposer": ("clauses:tpe",)},
+            "--demonstrations go with what --proposer clauses",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(options, said):
@@ -121,14 +126,47 @@ def test_what_cannot_be_is_one_line(options, said):
     assert "\n" not in str(caught.value)
 
 
+def test_where_the_dates_stand_is_learnt_too():
+    """Dates in front of the passages gain both sides; the query's date makes no difference."""
+    rng = random.Random(0)
+    base = optuna.trial.create_trial(values=[0.4, 0.4], user_attrs={"text": None, "operator": "base", "detail": {}})
+    trials = [base]
+    for number in range(1, 40):
+        params = {name: rng.choice(own) for name, own in BANK.choices.items()}
+        layout = rng.choice(list(Layout))
+        trial = finished(number, params, (), 0.4 + 0.1 * layout.passage + 0.01 * rng.random())
+        text = with_layout(trial.user_attrs["text"], layout)
+        trial.set_user_attr("text", text)
+        trial.set_user_attr("detail", {"sampler": "model", **({"layout": str(layout)} if layout else {})})
+        trials.append(trial)
+    seen = tuple(trial.user_attrs["text"] or "" for trial in trials)
+    state = dataclasses.replace(make_state(BASE, seen=seen), trials=trials, rng=random.Random(1))
+    proposals = ClausesProposer(BANK, layouts=True).propose(state, 12)
+    chosen = [Layout(proposal.detail.get("layout", "")) for proposal in proposals]
+    assert sum(layout.passage for layout in chosen) >= 10
+    for proposal, layout in zip(proposals, chosen, strict=True):
+        assert proposal.text == with_layout(BANK.assemble(proposal.params), layout)
+        assert own_words(proposal.text, "default") == (BANK.assemble(proposal.params) or "default")
+    plain = ClausesProposer(BANK).propose(state, 12)
+    assert not any("layout" in proposal.detail for proposal in plain)
+    told = [
+        ClausesProposer(BANK, "nsga2").propose(dataclasses.replace(state, rng=random.Random(2), trials=own), 3)
+        for own in (trials, [trial for trial in trials if "layout" not in trial.user_attrs["detail"]])
+    ]
+    assert told[0] == told[1]
+
+
 def test_a_search_shows_examples_of_the_train_split_and_pays_for_them(workplace):
-    done = fresco(*SEARCH, "--demonstrations", "2", cwd=workplace)
+    done = fresco(*SEARCH, "--demonstrations", "2", "--layouts", cwd=workplace)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (workplace / "out" / "proposals.jsonl").read_text().splitlines()]
     shown = [row for row in rows if row["detail"].get("demonstrations")]
     assert shown
     assert all(row["pairs_charged"] > row["pairs_scored"] for row in shown)
     assert all(row["pairs_charged"] == row["pairs_scored"] for row in rows if row not in shown)
+    marked = [row for row in rows if row["detail"].get("layout")]
+    assert marked
+    assert all(row["text"].startswith(f"{{dates: {row['detail']['layout']}}}") for row in marked)
     queries = {json.loads(line)["_id"]: json.loads(line) for line in (workplace / "small" / "queries.jsonl").open()}
     for row in shown:
         for query in row["detail"]["demonstrations"]:

@@ -5,9 +5,8 @@ model of what clauses are worth (:mod:`fresco.optimizer.proposers.surrogate`), f
 samplers, or by chance. A round asks a sampler of its own, made anew from the finished trials and from the seed of the
 round, so that what is proposed depends on nothing else.
 
-The model also puts something behind its choices: sentences that others of the same search have written
-(:mod:`fresco.optimizer.proposers.written`) and worked examples (:mod:`fresco.optimizer.proposers.beside`). Optuna's
-samplers know the bank alone.
+The model also puts something beside its choices (:mod:`fresco.optimizer.proposers.beside`): sentences that others of
+the same search have written, worked examples, and where the dates stand. Optuna's samplers know the bank alone.
 """
 
 from __future__ import annotations
@@ -113,16 +112,19 @@ class ClausesProposer:
         bank: The clauses.
         sampler: One of :data:`SAMPLERS`.
         examples: What the model may show behind a choice.
+        layouts: Whether the model chooses where the dates stand, too.
     """
 
     name = "clauses"
 
-    def __init__(self, bank: Bank, sampler: str = "model", *, examples: Examples = NO_EXAMPLES) -> None:
+    def __init__(
+        self, bank: Bank, sampler: str = "model", *, examples: Examples = NO_EXAMPLES, layouts: bool = False
+    ) -> None:
         if sampler not in SAMPLERS:
             known = ", ".join(f"clauses:{name}" for name in SAMPLERS)
             raise FrescoError(f"--proposer clauses:{sampler}: there are {known}; clauses is the first")
         self._bank, self._sampler = bank, sampler
-        self._examples = examples
+        self._examples, self._layouts = examples, layouts
         self._model = ClauseModel(bank.choices)
         self._catalogue = Catalogue(bank.choices, bank.assemble, self._model)
         self._nothing = {name: values[0] for name, values in bank.choices.items()}
@@ -149,7 +151,7 @@ class ClausesProposer:
     def _by_model(self, state: SearchState, count: int) -> list[ProposedInstruction]:
         """What the model would try; without a base (nothing is scored yet) there is nothing to gain over."""
         rng = np.random.default_rng(state.rng.getrandbits(64))
-        beside = Beside(WrittenClauses(self._wordings, self._bank.choices, state.trials), self._examples)
+        beside = Beside(WrittenClauses(self._wordings, self._bank.choices, state.trials), self._examples, self._layouts)
         members = np.array([trial.values for trial in state.trials if trial.state.name == "COMPLETE"]).reshape(-1, 2)
         base = (float(members[0, 0]), float(members[0, 1])) if len(members) else (0.0, 0.0)
         observed = beside.observed(state.trials, base)
@@ -227,5 +229,5 @@ _SAMPLERS: Mapping[str, Callable[[int], Any]] = {"nsga2": _nsga2, "tpe": _tpe, "
     "clauses of a bank, combined by a model of their worth (default), nsga2, tpe or chance",
     example="tpe",
 )
-def _open(sampler: str, bank: Bank, examples: Examples = NO_EXAMPLES) -> ClausesProposer:
-    return ClausesProposer(bank, sampler or "model", examples=examples)
+def _open(sampler: str, bank: Bank, examples: Examples = NO_EXAMPLES, layouts: bool = False) -> ClausesProposer:
+    return ClausesProposer(bank, sampler or "model", examples=examples, layouts=layouts)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from fresco.optimizer.demonstrations import without_examples
+from fresco.optimizer.demonstrations import own_words
 from fresco.optimizer.examples import quoted
 from fresco.optimizer.proposers.base import known_values
 from fresco.rerank.base import Reranker, describe
@@ -61,6 +61,6 @@ def tried(trials: Sequence[Any], parents: Sequence[int], default: str) -> str:
         trial = by_number[number]
         early = "" if trial.values else ", estimated on some of the queries"
         lines.append(
-            f"- {scores(*found[number])}{early}: {quoted(without_examples(trial.user_attrs['text'] or default))}"
+            f"- {scores(*found[number])}{early}: {quoted(own_words(trial.user_attrs['text'] or default, default))}"
         )
     return "\n".join(lines) or "(nothing yet)"

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fresco.clients.llm import ChatClient
-from fresco.optimizer.demonstrations import without_examples
+from fresco.optimizer.demonstrations import own_words
 from fresco.optimizer.examples import (
     RankingError,
     Success,
@@ -215,8 +215,8 @@ class _Round:
         }
 
     def _text(self, member: ScoredInstruction) -> str:
-        """What a prompt shows of a member: worked examples are no text to improve."""
-        return without_examples(member.text or self._default)
+        """What a prompt shows of a member."""
+        return own_words(member.text or self._default, self._default)
 
     def applies(self, estimate: _Estimate) -> list[_Asked]:
         """For each critique the question for improved instructions."""

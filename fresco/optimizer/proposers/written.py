@@ -69,8 +69,8 @@ def same_clause(text: str) -> str:
 
 
 def usable(clause: str) -> bool:
-    """Whether a sentence may join the bank."""
-    return _SHORTEST <= len(clause) <= _LONGEST and is_plain(clause)
+    """Whether a sentence may join the bank; braces are marks of a layout or a field of a template."""
+    return _SHORTEST <= len(clause) <= _LONGEST and is_plain(clause) and not {"{", "}"} & set(clause)
 
 
 class WrittenClauses:
