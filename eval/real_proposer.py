@@ -195,7 +195,10 @@ def by_model(
         "operators": dict(Counter(trial.user_attrs["operator"] for trial in written)),
         "unusable": dict(proposer.rejected.most_common()),
         "mixed": sum("written" in trial.user_attrs["detail"] for trial in trials),
-        "totals": dict(client.totals),
+        "tokens": {
+            name: sum(each.usage.get(name, 0) for each in client.heard)
+            for name in ("prompt_tokens", "completion_tokens")
+        },
         "examples": [trial.user_attrs["text"] for trial in written[:6]],
     }
 
@@ -222,7 +225,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "rounds": rounds,
             "gains": {part: over_seeds([row[part] for row in rows]) for part in ("validation", "test")},
         }
-    return found | {"cpu_minutes": round((time.process_time() - started) / 60, 1)}
+    return found | {"cpu_minutes_of_this_run": round((time.process_time() - started) / 60, 1)}
 
 
 def report(record: Mapping[str, Any]) -> str:

@@ -35,11 +35,11 @@ class ConsoleWatcher:
         self._progress: Progress = no_progress
 
     def scored(self, what: str, done: int, total: int) -> None:
-        """See :class:`fresco.optimizer.search.rounds.Watcher`."""
+        """See :class:`fresco.optimizer.search.settings.Watcher`."""
         self._progress(what, done, total)
 
     def round_done(self, seed: int, report: RoundReport) -> None:
-        """See :class:`fresco.optimizer.search.rounds.Watcher`."""
+        """See :class:`fresco.optimizer.search.settings.Watcher`."""
         best_ek, best_nek = (max(getattr(m, side) for m in report.population) for side in ("ek", "nek"))
         share = 100 * report.pairs_spared / max(report.pairs_scored + report.pairs_spared, 1)
         self._console.print(
