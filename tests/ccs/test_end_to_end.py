@@ -24,6 +24,7 @@ import pytest
 from ccs.agent.trajectory import Trajectory
 from ccs.cli import main
 from ccs.rollouts.file import read_trajectories
+from tests import commands
 from tests.ccs.retrieve.corpora import write_rows
 from tests.ccs.scripted import as_vllm
 from tests.servers import chat_api
@@ -93,10 +94,9 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def ccs(*arguments: object) -> str:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
-    return out
+    done = commands.run("ccs", *arguments, cwd=ROOT, env={**os.environ, "NO_PROXY": "127.0.0.1"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ccs.rollouts.file import read_trajectories
+from tests import commands
 from tests.ccs.scripted import as_vllm, wanderer
 from tests.servers import chat_api, retrieve_api
 from tests.servers.rerank_api import slow, status
@@ -58,9 +59,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def ccs(*arguments: object) -> tuple[int, str, str]:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
+    done = commands.run("ccs", *arguments, cwd=ROOT, env={**os.environ, "NO_PROXY": "127.0.0.1"})
+    return done.returncode, done.stdout, done.stderr
 
 
 def options(model: chat_api.ChatApi, retriever: retrieve_api.RetrieveApi, questions: Path, out: Path) -> list[object]:
