@@ -56,6 +56,7 @@ from fresco.stats.intervals import SubjectBootstrap
 REWARDS = ("gain", "evidence", "exact match", "shuffled")
 _SHARES = ("exact match", "f1", "answered", "answer found")
 _FIGURES = (*_SHARES, "searches", "malformed turns")
+_WARMED = ("scripted", "traces", "held_out", "left_out", "loss_before", "loss_after", "plan")
 _PROMPT = (
     "Look for the answer with <search>words</search>, then give it, in a few words, with <answer>the answer</answer>.\n"
     "Question: {question}"
@@ -387,11 +388,12 @@ def main() -> None:
         return
     chosen = {name: getattr(options, name) for name in ("steps", "rollouts", "group", "learning_rate", "dtype", "seed")}
     warmed = json.loads((options.work / "warm" / "run" / "run.json").read_text(encoding="utf-8"))
+    warmed["scripted"] = len((options.work / "warm" / "trajectories.jsonl").read_text(encoding="utf-8").splitlines())
     own = {
         "policy": options.names[0],
         "frozen": options.names[1],
         **chosen,
-        "warm-up": {name: warmed[name] for name in ("traces", "held_out", "left_out", "loss_before", "loss_after")},
+        "warm-up": {name: warmed[name] for name in _WARMED},
         "held-out": figures(world, run, outcome.steps),
         "training": curve(run),
         "environment": study.made_by(made),

@@ -71,9 +71,25 @@ ELSEWHERE = {
 }
 
 
-def run(study: str, *arguments: str) -> None:
+#: `real_training` whose minutes are over after its first step, whatever the clock says.
+ONE_STEP = """
+import real_training
+
+begun = iter([True, False])
+
+def on_step_begin(self, *_, **__):
+    if not next(begun):
+        raise real_training.OutOfTimeError
+
+real_training.Until.on_step_begin = on_step_begin
+real_training.main()
+"""
+
+
+def run(study: str, *arguments: str, code: str = "") -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(EVAL / f"{study}.py"), "--smoke", *arguments]
+    environment["PYTHONPATH"] = os.pathsep.join([str(EVAL), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, *(["-c", code] if code else [str(EVAL / f"{study}.py")]), "--smoke", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -189,8 +205,10 @@ def test_training_on_real_text_goes_on_where_its_minutes_ended_and_adds_its_cont
     policy = tiny_models.chat_model(tmp_path / "policy")
     frozen = tiny_models.causal_lm(tmp_path / "frozen", max_position_embeddings=8192)
     models = [str(policy), str(frozen), str(tmp_path / "work"), "--dtype", "float32", "--out", str(tmp_path / "out")]
-    run("real_training", *models, "--minutes", "0")
-    assert not (tmp_path / "out").exists()
+    run("real_training", *models, code=ONE_STEP)
+    journal = tmp_path / "work" / "gain" / "steps.jsonl"
+    first = journal.read_text(encoding="utf-8")
+    assert len(first.splitlines()) == 1 and not (tmp_path / "out").exists()
     for reward in ("gain", "exact match"):
         run("real_training", *models, "--reward", reward)
     check("real_training", tmp_path / "out")
@@ -199,6 +217,7 @@ def test_training_on_real_text_goes_on_where_its_minutes_ended_and_adds_its_cont
     one, other = (record[reward]["held-out"] for reward in ("gain", "exact match"))
     assert one["before"] == other["before"]  # the same policy begins
     assert [row["step"] for row in record["gain"]["training"]["rows"]] == [1, 2]
+    assert journal.read_text(encoding="utf-8").startswith(first)  # the step was not made again
 
 
 @pytest.mark.slow
