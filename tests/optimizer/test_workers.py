@@ -18,7 +18,7 @@ from tests.optimizer.conftest import ROOT
 from tests.optimizer.worker import CHILDREN, ROUNDS, search
 from tests.waiting import PATIENCE, wait_until
 
-KILLS = 5
+KILLS = 3
 
 
 def work(folder, ahead):
