@@ -13,6 +13,11 @@ from tests.builder.servers.fault_proxy import FaultProxy, fault_proxy
 
 #: When each revision of the page "Long" was saved.
 DAYS = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(520)]
+#: Names of further pages of the wiki with that page.
+NAMES = (
+    "Ærø", "Москва", "Ναύπλιο", "تهران", "ירושלים", "東京", "서울", "தமிழ் நாடு", "ประเทศไทย", "თბილისი", "Đồng Tháp",
+    "𐍅𐌿𐌻𐍆𐌹𐌻𐌰", "İzmir", "नई दिल्ली",
+)  # fmt: skip
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -69,7 +74,10 @@ def proxy(wiki_url: str) -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="session")
 def long_wiki_url(wiki_on_disk: mediawiki.MediaWiki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A wiki with a page of one revision on each of :data:`DAYS`, and a user without rights; only for reading."""
+    """A wiki with a page of one revision on each of :data:`DAYS` and pages of :data:`NAMES`; only for reading.
+
+    Its user "Reader" has no rights beyond those of everybody.
+    """
     made = wiki_on_disk.copy_to(tmp_path_factory.mktemp("long") / "wiki")
     revisions = "".join(
         f"<revision><id>{n + 1}</id><timestamp>{day:%Y-%m-%dT%H:%M:%SZ}</timestamp><contributor><ip>1.1.1.1</ip>"
@@ -78,6 +86,12 @@ def long_wiki_url(wiki_on_disk: mediawiki.MediaWiki, tmp_path_factory: pytest.Te
     )
     namespaces = '<siteinfo><namespaces><namespace key="0" /></namespaces></siteinfo>'
     page = f"<page><title>Long</title><ns>0</ns><id>77</id>{revisions}</page>"
+    for number, name in enumerate(NAMES, 1000):
+        page += (
+            f"<page><title>{name}</title><ns>0</ns><id>{number}</id><revision><id>{number}</id>"
+            "<timestamp>2020-01-01T00:00:00Z</timestamp><contributor><ip>1.1.1.1</ip></contributor>"
+            f"<model>wikitext</model><format>text/x-wiki</format><text>A page of {name}.</text></revision></page>"
+        )
     export = (
         f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">{namespaces}{page}</mediawiki>'
     )

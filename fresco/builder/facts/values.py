@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fresco.builder.facts.amounts import AMOUNT, Amount, amounts
 from fresco.builder.facts.dates import date_of, forms_of
-from fresco.builder.wikipedia.redirects import normal_title
+from fresco.builder.wikipedia.redirects import capitalized, normal_title
 
 __all__ = ["Amount", "Value", "amounts", "bears_name_of", "fold", "read_value", "same", "surname", "words_of"]
 
@@ -188,7 +188,7 @@ def _identity(target: str) -> str:
     title = normal_title(target)
     if not title or "#" in target or _SHARED.search(title) or re.match(r"[a-z]{2,3}:", title):
         return ""
-    return title[:1].upper() + title[1:]
+    return capitalized(title)
 
 
 def _read_name(kind: str, text: str, target: str, aliases: Iterable[str]) -> Value | None:

@@ -13,6 +13,8 @@ from fresco.builder.wikipedia.dump_xml import xml_rows
 from fresco.errors import FrescoError
 
 _BOM = b"\xef\xbb\xbf"
+_BLANK = _BOM + b" \t\r\n\v\f"  # as a set of bytes, none of which begins a dump
+_DECLARATION = b"<?xml"
 
 
 def rows(path: Path, on_damage: OnDamage, progress: Progress | None = None) -> Iterator[DumpRow]:
@@ -31,15 +33,18 @@ def rows(path: Path, on_damage: OnDamage, progress: Progress | None = None) -> I
     try:
         for chunk in stream:
             head += chunk
-            if head.removeprefix(_BOM).strip():
+            if head.lstrip(_BLANK):
                 break
-        start = head.removeprefix(_BOM).lstrip()[:1]
+        bare = head.lstrip(_BLANK)
+        start = bare[:1]
         if start == b"<":
-            # Files that were split by hand begin with blank lines, which XML forbids before its declaration only.
-            bare = head.removeprefix(_BOM).lstrip()
-            yield from xml_rows(path, chain([bare if bare.startswith(b"<?xml") else head], stream))
+            # Files that were split or joined by hand begin with blank lines, which XML forbids before its declaration,
+            # and with byte order marks behind them.
+            as_it_is = bare[: len(_DECLARATION)] != _DECLARATION and _BOM not in head[1 : len(head) - len(bare)]
+            yield from xml_rows(path, chain([head if as_it_is else bare], stream))
         elif start == b"{":
-            yield from json_rows(path, chain([head.removeprefix(_BOM)], stream), on_damage)
+            blank = head[: len(head) - len(bare)].replace(_BOM, b"")  # its lines count
+            yield from json_rows(path, chain([blank + bare], stream), on_damage)
         else:
             raise FrescoError(f"{path}: neither a MediaWiki XML export nor JSON Lines; it begins with {head[:20]!r}")
     except DamagedDumpError as damage:

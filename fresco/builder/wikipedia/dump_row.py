@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fresco.builder.revisions import Revision
 from fresco.builder.wikipedia.cache import text_sha1
+from fresco.builder.wikipedia.redirects import normal_title
 from fresco.builder.wikipedia.report import Reason
 
 #: Characters of one text or line; MediaWiki's own limit is 2 MiB ($wgMaxArticleSize). Bounds the memory.
@@ -51,7 +52,10 @@ def dump_row(
     Raises:
         ValueError: no revision can have such ids, hash, title or text.
     """
+    revision = dataclasses.replace(revision, title=normal_title(revision.title))
     revision.title.encode()  # half a surrogate pair is a ValueError
+    if not revision.title:
+        raise ValueError("a page without a title")
     if not (0 <= revision.revision_id <= _LARGEST_ID and 0 <= revision.page_id <= _LARGEST_ID):
         raise ValueError(f"revision {revision.revision_id} of page {revision.page_id}: no such numbers exist")
     if revision.sha1 and len(bytes.fromhex(revision.sha1)) != 20:

@@ -15,6 +15,7 @@ from fresco.builder.revisions import Revision
 from fresco.builder.wikipedia.cache import text_sha1
 from fresco.builder.wikipedia.dump_row import LONGEST, DumpRow, dump_row
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError
+from fresco.builder.wikipedia.redirects import normal_title
 from fresco.builder.wikipedia.report import Reason
 from fresco.errors import FrescoError
 from fresco.io.packed import Limits
@@ -150,8 +151,8 @@ class _Export:
         stated = self._values.get("page/ns", "").strip()
         if stated:
             return int(stated) == 0
-        prefix, colon, _ = self._values["page/title"].partition(":")
-        return not colon or prefix.replace("_", " ").strip().casefold() not in self._namespaces
+        prefix, colon, _ = normal_title(self._values["page/title"]).partition(":")
+        return not colon or prefix.strip().casefold() not in self._namespaces
 
     def _model(self) -> str:
         return self._values.get("page/revision/model", "wikitext")

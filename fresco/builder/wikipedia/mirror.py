@@ -12,7 +12,7 @@ from fresco.builder.wikipedia.cached import CachedSource
 from fresco.builder.wikipedia.dump import rows
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress
-from fresco.builder.wikipedia.redirects import is_bare, names_section, normal_title, target_of
+from fresco.builder.wikipedia.redirects import capitalized, is_bare, names_section, normal_title, target_of
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
 
@@ -102,8 +102,10 @@ class Mirror(CachedSource):
 
     def _listed(self, title: str) -> list[Listed]:
         # Most wikis do not tell "iPad" from "IPad": their titles begin with a capital.
-        exact = self.cache.revisions(self._source, title)
-        return exact or self.cache.revisions(self._source, title[:1].upper() + title[1:])
+        for written in dict.fromkeys((title, capitalized(title), title[:1].upper() + title[1:])):
+            if found := self.cache.revisions(self._source, written):
+                return found
+        return []
 
     def _target(self, listed: Sequence[Listed], inside: Sequence[Listed]) -> str | None:
         if not listed or not listed[-1].redirect or not is_bare([row.size for row in inside]):
@@ -129,7 +131,7 @@ class Mirror(CachedSource):
             if target is None or target == found:
                 break
             found = target
-        return found[:1].upper() + found[1:]
+        return capitalized(found)
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
         """The wikitext of each revision that the dump has, in the order asked.

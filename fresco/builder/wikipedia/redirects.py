@@ -8,9 +8,13 @@ no list of languages has to be kept: an article does not begin that way.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 _REDIRECT = re.compile(r"\s*#\s*[^\s\[:]+\s*:?\s*\[\[([^\]|#]*)")
+
+_DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e]")
+_GEORGIAN = "\u10d0\u10ff"  # its letters, whose capitals Unicode added late and no name begins with
 
 #: Bytes. A redirect with its category templates is shorter; an article with an infobox is longer.
 _LONGEST_REDIRECT = 512
@@ -41,5 +45,15 @@ def is_bare(sizes: Collection[int]) -> bool:
 
 
 def normal_title(title: str) -> str:
-    """The title with single spaces for underscores, as MediaWiki shows it; the first letter stays."""
-    return " ".join(title.replace("_", " ").split()).lstrip(":")
+    """The title as MediaWiki shows it: single spaces, composed letters (NFC), no marks of direction; its case stays.
+
+    Names that are typed or pasted differ in just that: Hebrew ones bring marks, a file system takes letters apart.
+    """
+    composed = unicodedata.normalize("NFC", _DIRECTION.sub("", title))
+    return " ".join(composed.replace("_", " ").split()).lstrip(": ")
+
+
+def capitalized(title: str) -> str:
+    """The title with a capital first letter, where that is one; "ß" and Georgian stay, as on Wikimedia's wikis."""
+    first, upper = title[:1], title[:1].upper()
+    return title if len(upper) != 1 or _GEORGIAN[0] <= first <= _GEORGIAN[-1] else upper + title[1:]

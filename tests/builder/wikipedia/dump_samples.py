@@ -32,7 +32,7 @@ def xml_bytes(rows: Iterable[dict[str, Any]]) -> bytes:
         if row["title"] != title:
             parts.append("</page>" if title is not None else "")
             title = row["title"]
-            parts.append(f"<page><title>{escape(title)}</title><ns>0</ns><id>1</id>")
+            parts.append(f"<page><title>{escape(title)}</title><ns>0</ns><id>{row['page_id']}</id>")
         parts.append(
             f"<revision><id>{row['revision_id']}</id><timestamp>{row['revision_timestamp']}</timestamp><contributor>"
             f"<id>5</id></contributor><text{row.get('attributes', '')}>{escape(row['content'])}</text>"

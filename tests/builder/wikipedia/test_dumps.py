@@ -136,12 +136,19 @@ def test_articles_are_told_without_a_namespace_number(title: str, page: str, art
         assert list(mirror.titles()) == ([title] if article else [])
 
 
-@pytest.mark.parametrize("before", [b"\n", b"\r\n\r\n", b" \t\n", b"\xef\xbb\xbf\n", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("declaration", [b"<?xml version='1.0'?>\n", b""])
-def test_blank_lines_before_the_root_are_nothing(before: bytes, declaration: bytes, tmp_path: Path) -> None:
-    data = before + declaration + _one_page()
-    with Mirror(write(tmp_path, "d.xml", data), tmp_path / "c.sqlite") as mirror:
+BOM = b"\xef\xbb\xbf"
+BLANK = [b"\n", b"\r\n\r\n", b" \t\n", BOM + b"\n", BOM, b"\n" + BOM, b"\n\n" + BOM + b"\n", b"\n" * (1 << 19)]
+
+
+@pytest.mark.parametrize("pack", [bytes, bz2.compress])
+@pytest.mark.parametrize("before", BLANK, ids=range(len(BLANK)))
+@pytest.mark.parametrize("written", [b"<?xml version='1.0'?>\n" + _one_page(), _one_page(), jsonl_bytes(ROWS[:1])])
+def test_blank_lines_before_a_dump_are_nothing(
+    before: bytes, written: bytes, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    with Mirror(write(tmp_path, "d", pack(before + written)), tmp_path / "c.sqlite") as mirror:
         assert list(mirror.titles()) == ["A"]
+        assert len(mirror.report) == 0
 
 
 # Damage
