@@ -50,6 +50,7 @@ def index(
     passage_prefix: str | None = None,
     dtype: str = "float32",
     device: str | None = None,
+    ray: str | None = None,
     progress: Shown = True,
 ) -> Index:
     """Make an index of passages for agents to search, or what is missing of it.
@@ -64,6 +65,7 @@ def index(
         passage_prefix: Before each passage, likewise.
         dtype: Of the model's weights.
         device: For the model.
+        ray: Address of a Ray cluster whose machines embed the passages (``auto``, ``local``, ``HOST:PORT``).
         progress: See :data:`Shown`.
 
     Returns:
@@ -82,8 +84,10 @@ def index(
         settings |= {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
     elif model:
         raise FrescoError("--model is for --method dense; BM25 has none")
+    elif ray:
+        raise FrescoError("--ray is for --method dense: BM25 needs no model and is quick on one machine")
     with bars(progress) as tell:
-        build_index(str(corpus), Path(out), settings, tell, device=device)
+        build_index(str(corpus), Path(out), settings, tell, device=device, ray=ray)
     return open_index(Path(out), device=device)
 
 

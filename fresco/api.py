@@ -89,6 +89,7 @@ def score(
     template: str | Path | None = None,
     answers: Sequence[str] = (),
     trust: Sequence[str] = (),
+    ray: str | None = None,
     seed: int = 0,
     resamples: int = 1000,
     measures: Iterable[str | Measure] = (),
@@ -128,6 +129,7 @@ def score(
         template: File with the prompt of models that are asked in words; the model's own where None.
         answers: What such a model says of a relevant passage and of another; its own where empty.
         trust: ``MODEL@COMMIT`` of repositories whose code may run.
+        ray: Address of a Ray cluster whose machines hold the models (``auto``, ``local``, ``HOST:PORT``).
         seed: Of random dates, random orders and resampling.
         resamples: Bootstrap samples for each interval.
         measures: Beside the standard set: notation such as ``nDCG@20``, ``Recall@10``, ``MAP(rel=2)`` or
@@ -146,7 +148,7 @@ def score(
     started = datetime.now(UTC)
     further = parse_measures([measures] if isinstance(measures, str) else measures)
     own = None if template is None else str(template)
-    settings = Settings(device, dtype, max_length, batch_tokens, seed, own, tuple(answers), tuple(trust))
+    settings = Settings(device, dtype, max_length, batch_tokens, seed, own, tuple(answers), tuple(trust), ray)
     beside = (BASELINES if baselines else ()) if isinstance(baselines, bool) else baselines
     beside = [beside] if isinstance(beside, str) else beside
     named, rerankers = open_rerankers(what, settings, beside)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from fresco.terminal.options import DTYPES, add_device, add_dtype
+from fresco.terminal.options import DTYPES, add_device, add_dtype, add_ray
 
 
 def add_index(commands: argparse._SubParsersAction[Any]) -> None:
@@ -41,6 +41,7 @@ def add_index(commands: argparse._SubParsersAction[Any]) -> None:
     index.add_argument("--passage-prefix", metavar="TEXT", help="before each passage, likewise")
     add_dtype(index, DTYPES[:-1])
     add_device(index)
+    add_ray(index)
 
 
 def run_index(options: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run_index(options: argparse.Namespace) -> int:
     import ccs
     from fresco.terminal.console import make_console
 
-    names = ("method", "model", "index_type", "query_prefix", "passage_prefix", "dtype", "device")
+    names = ("method", "model", "index_type", "query_prefix", "passage_prefix", "dtype", "device", "ray")
     made = ccs.index(options.corpus, options.out, **{name: getattr(options, name) for name in names})
     console = make_console(stderr=False)
     console.print(f"index of {len(made.passages):,} passages: {options.out}", markup=False)

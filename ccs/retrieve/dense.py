@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,15 @@ class Encoder:
         )
 
 
-def build_dense(folder: Path, passages: Passages, encoder: Encoder, kind: str, tell: Callable[[int], None]) -> None:
+def build_dense(
+    folder: Path,
+    passages: Passages,
+    encoder: Encoder,
+    kind: str,
+    tell: Callable[[int], None],
+    *,
+    embed: Callable[[Iterable[Sequence[str]]], Iterator[FloatArray]] | None = None,
+) -> None:
     """Embed the passages and make the faiss index, or what is missing of both.
 
     Args:
@@ -124,21 +133,28 @@ def build_dense(folder: Path, passages: Passages, encoder: Encoder, kind: str, t
         encoder: Embeds them.
         kind: One of :data:`INDEX_TYPES`.
         tell: Told how many passages are embedded.
+        embed: Embeds shards of texts one after another, as the encoder would, which is asked where it is None.
 
     Raises:
         FrescoError: faiss is missing, or there are too few passages for ivfpq.
     """
     faiss = import_faiss()
     folder.mkdir(exist_ok=True)
-    shards: list[Path] = []
-    for start in range(0, len(passages), _SHARD):
-        end = min(start + _SHARD, len(passages))
-        shards.append(folder / f"embeddings-{start:012}.npy")
-        if not (folder / _FILE).exists() and not shards[-1].exists():
-            found = encoder.passages([passages[number].contents for number in range(start, end)])
-            with replacing(shards[-1]) as stream:
-                np.save(stream, found)
-        tell(end)
+    parts = [range(start, min(start + _SHARD, len(passages))) for start in range(0, len(passages), _SHARD)]
+    shards = [folder / f"embeddings-{part.start:012}.npy" for part in parts]
+    missing = [
+        (part, shard)
+        for part, shard in zip(parts, shards, strict=True)
+        if not (folder / _FILE).exists() and not shard.exists()
+    ]
+    texts = ([passages[number].contents for number in part] for part, _ in missing)
+    done = len(passages) - sum(len(part) for part, _ in missing)
+    tell(done)
+    for (part, shard), found in zip(missing, (embed or partial(map, encoder.passages))(texts), strict=True):
+        with replacing(shard) as stream:
+            np.save(stream, found)
+        done += len(part)
+        tell(done)
     if not (folder / _FILE).exists():
         index = _empty_index(faiss, kind, shards, len(passages))
         for shard in shards:
@@ -242,6 +258,11 @@ def import_faiss() -> Any:
     except ImportError as error:
         raise FrescoError("dense retrieval needs faiss: pip install 'fresco-ccs[ccs]'") from error
     return faiss
+
+
+def embedding(settings: Mapping[str, Any], device: str | None) -> Callable[[Sequence[str]], FloatArray]:
+    """What a worker on another machine embeds shards with."""
+    return encoder_of(settings, device=device).passages
 
 
 def encoder_of(settings: Mapping[str, Any], *, device: str | None = None) -> Encoder:

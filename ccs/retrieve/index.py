@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from ccs.agent.trajectory import Hit
 from ccs.retrieve.corpus import read_corpus
-from ccs.retrieve.dense import DenseIndex, build_dense, encoder_of
+from ccs.retrieve.dense import DenseIndex, build_dense, embedding, encoder_of
 from ccs.retrieve.lexical import Bm25Index, build_bm25
 from ccs.retrieve.passages import Passages, skipped_passages, write_passages
 from fresco.errors import FrescoError
 from fresco.io.files import digest, locked
 from fresco.io.secrets import redacted
 from fresco.io.state import Shape, read_state, write_state
+from fresco.io.workers import opened_for_models
 
 #: Version of the folder's layout.
 SCHEMA_VERSION = 1
@@ -74,7 +76,13 @@ class Index:
 
 
 def build_index(
-    corpus: str, folder: Path, settings: Mapping[str, Any], tell: Tell, *, device: str | None = None
+    corpus: str,
+    folder: Path,
+    settings: Mapping[str, Any],
+    tell: Tell,
+    *,
+    device: str | None = None,
+    ray: str | None = None,
 ) -> int:
     """Make an index, or what is missing of it.
 
@@ -85,6 +93,7 @@ def build_index(
             ``passage_prefix``.
         tell: Told the progress.
         device: For the model.
+        ray: Address of a Ray cluster whose machines embed the passages; None: this one does.
 
     Returns:
         The number of passages.
@@ -110,7 +119,16 @@ def build_index(
             method = settings["method"]
             if encoder:
                 kind = settings["index_type"]
-                build_dense(folder / method, passages, encoder, kind, lambda done: tell("embedded", done, count))
+                with opened_for_models(ray, device) as workers:
+                    embed = partial(workers.map, partial(embedding, settings, device)) if ray else None
+                    build_dense(
+                        folder / method,
+                        passages,
+                        encoder,
+                        kind,
+                        lambda done: tell("embedded", done, count),
+                        embed=embed,
+                    )
             else:
                 build_bm25(folder / method, passages, lambda done: tell("indexed", done, count))
             manifest = {

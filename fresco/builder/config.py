@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from fresco.io.workers import cores
 
 #: Called with the stage, how much of it is done and how much there is in all.
 Progress = Callable[[str, int, int], None]
@@ -39,7 +37,8 @@ class BuildConfig:
         device: Of the embedder.
         sparql: Address of the SPARQL service.
         contact: Mail address or URL in the User-Agent.
-        workers: Processes that parse, align and choose pools; as many as there are cores by default.
+        workers: Processes that parse, align and choose pools; None: as many as there are cores.
+        ray: Address of a Ray cluster whose machines have these processes.
         time_limit: Seconds of the processor for parsing one page.
         attribution: Address of a revision for readers, with ``{revision_id}``.
         licence: Of the passages, in words; None: that of Wikimedia's wikis.
@@ -67,7 +66,8 @@ class BuildConfig:
     device: str | None = None
     sparql: str = "https://query.wikidata.org/sparql"
     contact: str | None = None
-    workers: int = field(default_factory=cores)
+    workers: int | None = None
+    ray: str | None = None
     time_limit: float = 30.0
     attribution: str = "https://en.wikipedia.org/w/index.php?oldid={revision_id}"
     licence: str | None = None

@@ -28,7 +28,6 @@ from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import locked, write_atomically
 from fresco.io.names import short
-from fresco.io.workers import cores
 from fresco.records import SCHEMA_VERSION, Label, format_timestamp
 
 #: Without any passage of these labels, where it had some, a query asks nothing any more.
@@ -233,7 +232,7 @@ def hydrate(manifest: Path, source: RevisionSource, out: Path, *, workers: int |
     """
     read = read_manifest(manifest)
     tables = bool(read.header.get("tables", False))
-    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers or cores()) as parser:
+    with locked(out), Parser(out / "stages" / "parsed.sqlite", tables=tables, workers=workers) as parser:
         corpus, revisions, gone = _corpus(read, source, parser)
     superseded = _superseded(read)
     queries, pools = [], []

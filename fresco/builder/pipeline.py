@@ -35,7 +35,7 @@ from fresco.builder.wikitext import Page, references
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
-from fresco.io.workers import Workers
+from fresco.io.workers import Workers, opened
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
@@ -62,14 +62,17 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
     Raises:
         FrescoError: another process is at work in the folder, the source gives up, or nothing could be aligned.
     """
-    with locked(config.out):
+    with locked(config.out), opened(config.workers, config.ray) as workers:
         stages = Stages(config.out / "stages")
-        cache = stages.folder / "parsed.sqlite"
         parser = Parser(
-            cache, tables=config.tables and not config.like_paper, workers=config.workers, time_limit=config.time_limit
+            stages.folder / "parsed.sqlite",
+            tables=config.tables and not config.like_paper,
+            workers=workers.count,
+            time_limit=config.time_limit,
+            elsewhere=workers.start if config.ray else None,
         )
         with parser:
-            return _Build(config, source, stages, parser, Workers(config.workers), progress or (lambda *_: None)).run()
+            return _Build(config, source, stages, parser, workers, progress or (lambda *_: None)).run()
 
 
 def status(folder: Path) -> list[str]:
@@ -119,6 +122,7 @@ class _Build:
         )
         options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
         revisions = run("revisions", options, ["facts"], self._revisions)
+        self._parser.rest()
         dropped = self._stages.folder / "dropped.tsv"
         aligned = run("align", [*common, config.infobox], ["facts", "revisions"], self._align, [dropped])
         if not aligned["aligned"]:

@@ -227,6 +227,7 @@ def _build(options: argparse.Namespace, out: Path) -> Built:
         device=options.device,
         sparql=options.sparql,
         workers=options.workers,
+        ray=options.ray,
     )
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.terminal.arguments import address, positive
-from fresco.terminal.options import add_benchmark, add_models, add_out, add_resamples, add_seed, add_store, add_unit
+from fresco.terminal.options import (
+    add_benchmark,
+    add_models,
+    add_out,
+    add_ray,
+    add_resamples,
+    add_seed,
+    add_store,
+    add_unit,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,6 +69,7 @@ def add_score(commands: argparse._SubParsersAction[Any]) -> None:
         help="a front.json of `fresco optimize`, or a list: a row for each instruction",
     )
     add_models(score)
+    add_ray(score)
 
     out = score.add_argument_group("results")
     add_out(out, "fresco-results/NAME")
@@ -115,6 +125,7 @@ def run_score(options: argparse.Namespace) -> int:
         template=options.template,
         answers=options.answers,
         trust=options.trust,
+        ray=options.ray,
         seed=options.seed,
         resamples=options.resamples,
         unit=options.unit,

@@ -10,12 +10,16 @@ Processes are started as ``python -m`` and not by :mod:`multiprocessing`, which 
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -27,12 +31,13 @@ DONE, RAISED = "done", "raised"
 #: Items that wait for each worker; bounds the memory when they come faster than they are done.
 _AHEAD = 2
 #: An item that so many workers died of is an error: it would kill the next one, too.
-_MOST_DEATHS = 3
+MOST_DEATHS = 3
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 #: Gives the function; pickled.
 Make = Callable[[], Callable[[Any], Any]]
+Answer = tuple[str, Any]
 
 
 class WorkerDiedError(Exception):
@@ -56,6 +61,53 @@ class Worker(Protocol):
         ...
 
 
+class Function:
+    """What a worker makes once and is asked of; its answers can be pickled, whatever happens.
+
+    Args:
+        make: Gives the function.
+    """
+
+    def __init__(self, make: Make) -> None:
+        self._failed: Answer | None = None
+        try:
+            self._function = make()
+        except Exception as error:
+            self._failed = RAISED, _portable(error)
+
+    def process(self) -> int:
+        """The number of the process that it is in."""
+        return os.getpid()
+
+    def answer(self, item: Any) -> Answer:
+        """:data:`DONE` with the result, or :data:`RAISED` with what was raised."""
+        if self._failed is not None:
+            return self._failed
+        try:
+            return DONE, self._function(item)
+        except Exception as error:
+            return RAISED, _portable(error)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it may be pickled, with the trace that would be lost."""
+    if not isinstance(error, FrescoError):
+        error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
+
+
+def result_of(answer: Answer) -> Any:
+    """The result of an answer, or its error raised."""
+    kind, value = answer
+    if kind == RAISED:
+        raise value
+    return value
+
+
 class Workers:
     """Maps functions over items, as many items at once as there are workers.
 
@@ -66,54 +118,79 @@ class Workers:
 
     Attributes:
         count: See above.
+        start: See above.
     """
 
     def __init__(self, count: int, start: Callable[[Make], Worker] | None = None) -> None:
         self.count = count
-        self._start = start or (ProcessWorker if count > 1 else None)
+        self.start = start or (ProcessWorker if count > 1 else Here)
 
     def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
-        """The results, in the order of the items, which are taken a few ahead of the results.
+        """The results, in the order of the items; see :meth:`Team.map`.
 
         Args:
             make: Gives the function; called once by each worker.
             items: What to give to it.
+        """
+        with self.team(make) as team:
+            yield from team.map(items)
+
+    @contextmanager
+    def team(self, make: Make) -> Iterator[Team]:
+        """Workers of one function, for as long as the block runs."""
+        team = Team(make, self.start, self.count)
+        try:
+            yield team
+        finally:
+            team.end()
+
+
+class Team:
+    """The workers of one function, one for each thread that asks.
+
+    Args:
+        make: Gives the function.
+        start: Starts a worker.
+        count: Of workers; they start when they are first needed.
+    """
+
+    def __init__(self, make: Make, start: Callable[[Make], Worker], count: int) -> None:
+        self._make, self._start, self._count = make, start, count
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._workers: list[Worker] = []
+        self._ended = False
+        self._threads = ThreadPoolExecutor(count, "worker")
+
+    def map(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The results, in the order of the items, which are taken a few ahead of the results.
 
         Raises:
             FrescoError: several workers died of one item; or what the function raised.
             Exception: whatever else the function raised.
         """
-        if self._start is None:
-            yield from map(make(), items)
+        if self._start is Here:
+            yield from map(self._ask, items)
             return
-        team = _Team(make, self._start)
-        waiting: deque[Future[Result]] = deque()
-        executor = ThreadPoolExecutor(self.count, "worker")  # a thread waits for each
-        try:
-            for item in items:
-                waiting.append(executor.submit(team.ask, item))
-                while len(waiting) > _AHEAD * self.count:
-                    yield waiting.popleft().result()
-            while waiting:
+        waiting: deque[Future[Any]] = deque()
+        for item in items:
+            waiting.append(self._threads.submit(self._ask, item))
+            while len(waiting) > _AHEAD * self._count:
                 yield waiting.popleft().result()
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-            team.end()
-            executor.shutdown(wait=True)
+        while waiting:
+            yield waiting.popleft().result()
 
+    def end(self) -> None:
+        """End the workers, at work or not."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._ended = True
+        for worker in self._workers:
+            worker.end()
+        self._threads.shutdown(wait=True)
 
-class _Team:
-    """The workers of one map, one for each thread that asks."""
-
-    def __init__(self, make: Make, start: Callable[[Make], Worker]) -> None:
-        self._make, self._start = make, start
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._workers: list[Worker] = []
-        self._ended = False
-
-    def ask(self, item: Any) -> Any:
-        for _ in range(_MOST_DEATHS):
+    def _ask(self, item: Any) -> Any:
+        for _ in range(MOST_DEATHS):
             worker = self._own()
             try:
                 return worker.ask(item)
@@ -121,8 +198,8 @@ class _Team:
                 worker.end()
                 self._local.worker = None
         raise FrescoError(
-            f"{_MOST_DEATHS} workers died of the same item; their last words stand above (out of memory? fewer "
-            "--workers take less)"
+            f"{MOST_DEATHS} workers died of the same item; their last words stand above, or in Ray's logs (out of "
+            "memory? fewer --workers take less)"
         )
 
     def _own(self) -> Worker:
@@ -135,11 +212,23 @@ class _Team:
                 self._workers.append(worker)
         return worker
 
+
+class Here:
+    """A worker that is this process: the plain way.
+
+    Args:
+        make: Gives its function.
+    """
+
+    def __init__(self, make: Make) -> None:
+        self._function = make()
+
+    def ask(self, item: Any) -> Any:
+        """See :class:`Worker`."""
+        return self._function(item)
+
     def end(self) -> None:
-        with self._lock:
-            self._ended = True
-        for worker in self._workers:
-            worker.end()
+        """See :class:`Worker`."""
 
 
 class ProcessWorker:
@@ -175,17 +264,59 @@ class ProcessWorker:
                 self._connection.send(self._make)
                 self._make = None
             self._connection.send(item)
-            kind, answer = self._connection.recv()
+            answer = self._connection.recv()
         except (EOFError, OSError) as error:
             raise WorkerDiedError from error
-        if kind == RAISED:
-            raise answer
-        return answer
+        return result_of(answer)
 
     def end(self) -> None:
         """See :class:`Worker`; the connection stays open, for a thread may be listening, which now hears the end."""
         self.process.kill()
         self.process.wait()
+
+
+@contextmanager
+def opened(count: int | None, ray: str | None = None) -> Iterator[Workers]:
+    """Workers on this machine, or on a cluster.
+
+    Args:
+        count: Of workers; None: as many as there are cores.
+        ray: Address of the cluster (:func:`fresco.io.ray_workers.opened`); None: this machine.
+
+    Raises:
+        FrescoError: Ray is not installed, or no cluster answers.
+    """
+    if ray is None:
+        yield Workers(count or cores())
+        return
+    from fresco.io import ray_workers
+
+    with ray_workers.opened(ray) as cluster:
+        # More than there are cores would wait for one that never comes.
+        yield Workers(min(count or cluster.cpus, cluster.cpus), cluster.start)
+
+
+@contextmanager
+def opened_for_models(ray: str | None, device: str | None) -> Iterator[Workers]:
+    """Workers that hold a model each: this process alone, or as many as a cluster has GPUs, or else cores.
+
+    Args:
+        ray: Address of the cluster; None: this process.
+        device: ``cpu`` leaves the GPUs alone.
+
+    Raises:
+        FrescoError: Ray is not installed, or no cluster answers.
+    """
+    if ray is None:
+        yield Workers(1)
+        return
+    from fresco.io import ray_workers
+
+    with ray_workers.opened(ray) as cluster:
+        if cluster.gpus and (device or "cuda").startswith("cuda"):
+            yield Workers(cluster.gpus, partial(cluster.start, gpus=1))
+        else:
+            yield Workers(cluster.cpus, cluster.start)
 
 
 def cores() -> int:

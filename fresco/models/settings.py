@@ -22,6 +22,7 @@ class Settings:
         seed: For whatever is drawn at random.
         template: File with the prompt for models that are asked in words; None for the model's own.
         trust: ``MODEL@COMMIT`` of repositories whose code may run here.
+        ray: Address of a Ray cluster whose machines hold the model; None: this one does.
         answers: What such a model says of a relevant passage and of another; empty for its own.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     template: str | None = None
     answers: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_length is not None:

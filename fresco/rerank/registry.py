@@ -16,6 +16,7 @@ from fresco.rerank.base import Reranker
 from fresco.rerank.conformance import fault_of_members
 from fresco.rerank.many_devices import ManyDevices, devices_of
 from fresco.rerank.model_reranker import ModelReranker
+from fresco.rerank.on_cluster import OnCluster
 
 RERANKERS: Registry[Reranker] = Registry(
     "re-ranker",
@@ -39,15 +40,27 @@ def open_reranker(spec: str, settings: Settings) -> Reranker:
     """
     if spec.startswith(("http://", "https://")):  # a bare address can mean nothing else
         spec = f"http:{spec}"
+    if settings.ray:
+        lead = RERANKERS.open(spec, settings=replace(settings, ray=None))
+        return OnCluster(lead, spec, settings) if _is_spread(lead, f"--ray {settings.ray}") else lead
     devices = devices_of(settings)
     if len(devices) == 1:
         return RERANKERS.open(spec, settings=replace(settings, device=devices[0] or None))
     lead = RERANKERS.open(spec, settings=replace(settings, device=devices[0]))
-    if not isinstance(lead, ModelReranker):
-        return lead
-    if not hasattr(lead, "score_batches"):
-        raise FrescoError(f"--device {settings.device}: {lead.name} runs on one device; name one")
-    return ManyDevices(lead, spec, settings, devices)
+    return ManyDevices(lead, spec, settings, devices) if _is_spread(lead, f"--device {settings.device}") else lead
+
+
+def _is_spread(reranker: Reranker, asked: str) -> bool:
+    """Whether it is one for several devices: baselines and models of others are not.
+
+    Raises:
+        FrescoError: it has a model, but its work cannot be divided.
+    """
+    if not isinstance(reranker, ModelReranker):
+        return False
+    if not hasattr(reranker, "score_batches"):
+        raise FrescoError(f"{asked}: {reranker.name} runs on one device; name one")
+    return True
 
 
 def open_over_base(

@@ -32,6 +32,15 @@ def add_device(options: Options, *, of: str = "") -> None:
     )
 
 
+def add_ray(options: Options) -> None:
+    """Add ``--ray``."""
+    options.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="work on a Ray cluster: auto (the one that this machine belongs to), HOST:PORT, or local (made for this)",
+    )
+
+
 def add_dtype(options: Options, choices: Sequence[str] = DTYPES) -> None:
     """Add ``--dtype``."""
     options.add_argument("--dtype", default="float32", choices=choices, help="of the weights (default: float32)")

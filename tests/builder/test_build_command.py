@@ -14,7 +14,6 @@ from fresco.builder.config import BuildConfig
 from fresco.builder.wikipedia import Wiki
 from fresco.commands.build import add_build, run_build
 from fresco.errors import FrescoError
-from fresco.io.workers import cores
 from fresco.records import parse_timestamp
 from tests.builder.own_pages import club_rows, write
 
@@ -71,10 +70,8 @@ def test_defaults_of_the_command_are_those_of_the_parts() -> None:
     add_build(parser.add_subparsers(dest="command"))
     given = parser.parse_args(["build", "--out", "x"])
     config = BuildConfig(Path("x"), "any")
-    for name in ("facts", "sparql", "sample_days", "pool_size", "embedder"):
+    for name in ("facts", "sparql", "sample_days", "pool_size", "embedder", "workers", "ray"):
         assert getattr(given, name) == getattr(config, name)
-    assert given.workers is None  # all cores
-    assert config.workers == cores()
     assert (given.tables == "rows") == config.tables
     wiki = inspect.signature(Wiki).parameters
     assert (given.rate, given.maxlag) == (wiki["rate"].default, wiki["maxlag"].default)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -139,3 +140,12 @@ def test_what_a_function_raises_is_raised_here(
 def test_a_worker_that_cannot_be_made_is_told(started: list[ProcessWorker]) -> None:
     with pytest.raises(FrescoError, match="model: there is none"):
         list(Workers(2).map(no_model, range(9)))
+
+
+@pytest.mark.parametrize("models", [False, True])
+def test_without_ray_the_line_says_what_to_install(models: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    where = workers.opened_for_models("auto", None) if models else workers.opened(None, "auto")
+    with pytest.raises(FrescoError) as raised, where:
+        pass
+    assert str(raised.value) == "--ray needs ray: pip install 'fresco-ccs[ray]'"

@@ -27,6 +27,7 @@ from typing import Self, TypeVar
 from fresco.builder.markup import VERSIONS, WIKITEXT
 from fresco.builder.wikitext.sections import Page
 from fresco.builder.wikitext.worker import from_json
+from fresco.io.workers import Make, Worker, WorkerDiedError, cores
 
 #: Raised when the parser gives other text for the same wikitext, so that what was kept is parsed again.
 PARSER_VERSION = 3
@@ -45,11 +46,20 @@ class Parser:
     Args:
         cache: SQLite file of what was parsed; made if absent.
         tables: Whether the rows of data tables are lines of their section.
-        workers: Child processes.
+        workers: Child processes; None: as many as there are cores.
         time_limit: Seconds of the processor for one page, rounded up; what takes longer has failed.
+        elsewhere: Starts a worker on another machine, for those child processes; None: they are of this one.
     """
 
-    def __init__(self, cache: Path, *, tables: bool = True, workers: int = 2, time_limit: float = 30.0) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        tables: bool = True,
+        workers: int | None = None,
+        time_limit: float = 30.0,
+        elsewhere: Callable[[Make], Worker] | None = None,
+    ) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(cache)
         self._database.execute(
@@ -59,10 +69,11 @@ class Parser:
         self._tables = tables
         self._limit = time_limit
         self._uncommitted = 0
-        self._pool = ThreadPoolExecutor(max_workers=workers)
-        self._workers = workers
+        self._workers = workers or cores()
+        self._pool = ThreadPoolExecutor(max_workers=self._workers)
         self._local = threading.local()
-        self._children: list[_Child] = []
+        self._elsewhere = elsewhere
+        self._children: list[_Child | _ChildElsewhere] = []
 
     def __enter__(self) -> Self:
         return self
@@ -73,10 +84,15 @@ class Parser:
     def close(self) -> None:
         """End the child processes; what was parsed is kept."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for child in self._children:
-            child.end()
+        self.rest()
         self._database.commit()
         self._database.close()
+
+    def rest(self) -> None:
+        """End the child processes until there is something to parse again; nothing may be under way."""
+        for child in self._children:
+            child.end()
+        self._children.clear()
 
     def _version(self, markup: str) -> str:
         """What was parsed of a text depends on this, its SHA-1 and nothing else."""
@@ -160,9 +176,9 @@ class Parser:
         yield key, from_json(line)
 
     def _parse(self, text: str, whole: bool, markup: str) -> str | None:
-        child: _Child | None = getattr(self._local, "child", None)
+        child: _Child | _ChildElsewhere | None = getattr(self._local, "child", None)
         if child is None or not child.alive:
-            child = self._local.child = _Child()
+            child = self._local.child = _ChildElsewhere(self._elsewhere) if self._elsewhere else _Child()
             self._children.append(child)
         return child.ask(json.dumps([whole, self._tables, text, markup, self._limit]), self._limit)
 
@@ -221,3 +237,35 @@ class _Child:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+class _ChildElsewhere:
+    """A parsing process of a worker on another machine."""
+
+    def __init__(self, start: Callable[[Make], Worker]) -> None:
+        self._worker = start(_Parent)
+        self.alive = True
+
+    def ask(self, line: str, limit: float) -> str | None:
+        try:
+            answer: str | None = self._worker.ask((line, limit))
+        except WorkerDiedError:
+            self.end()
+            return None
+        return answer
+
+    def end(self) -> None:
+        self.alive = False
+        self._worker.end()
+
+
+class _Parent:
+    """The function of such a worker: it has a parsing process, which is ended at the limit."""
+
+    def __init__(self) -> None:
+        self._child: _Child | None = None
+
+    def __call__(self, asked: tuple[str, float]) -> str | None:
+        if self._child is None or not self._child.alive:
+            self._child = _Child()
+        return self._child.ask(*asked)

@@ -1,0 +1,179 @@
+"""One re-ranker on a Ray cluster: ``--ray ADDRESS``; actors that hold a model each, and one store, here.
+
+A worker first says which batches the run consists of, as a single device would compute them; then all of them are
+handed stretches of those batches. So a batch holds the same pairs whoever computes it, and scores are those of one
+device. What an actor had when it died is computed again. Which machine does what is up to Ray.
+
+The model must be found under the same name on every machine: a hub's id, or a folder that all of them share.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from fresco.io.workers import opened_for_models
+from fresco.models.settings import Settings
+from fresco.records import Pair, Passage, Query
+from fresco.rerank.base import Reranker, describe, tolerance_of
+
+#: Pairs of a stretch, about; what an actor tokenizes for it is thrown away afterwards, so not too few.
+_STRETCH = 512
+#: Stretches for each worker at least, so that none waits long for the last.
+_STRETCHES = 4
+
+Batch = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Asks which batches there are; ``kept`` are the pairs that need no scores."""
+
+    kept: frozenset[int]
+
+
+class OnCluster:
+    """A pointwise re-ranker with an actor for each GPU of a cluster, or for each core where there is none.
+
+    Attributes:
+        name: The re-ranker's own, as are ``takes_instruction``, ``fingerprint`` and ``tolerance``.
+    """
+
+    pointwise = True
+
+    def __init__(self, lead: Reranker, spec: str, settings: Settings) -> None:
+        """Keep what is needed to start; actors start at the first score.
+
+        Args:
+            lead: The re-ranker, opened here; its weights are never loaded here.
+            spec: From which every actor opens its own.
+            settings: Theirs, with the cluster's address.
+        """
+        self.name, self.takes_instruction = lead.name, lead.takes_instruction
+        self.tolerance = tolerance_of(lead)
+        self._lead, self._spec, self._settings = lead, spec, settings
+        self._plan: Mapping[str, Any] = {}
+        self._described: dict[str, Mapping[str, Any]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """The re-ranker's own: machines change scores by rounding only."""
+        own: str = self._lead.fingerprint  # type: ignore[attr-defined]
+        return own
+
+    @property
+    def truncated(self) -> int:
+        """Inputs of which the passage's end was cut, counted by the one that has read all of them."""
+        return int(self._plan.get("truncated") or 0)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The re-ranker's own words, by an actor that has its weights; what was saved is counted over all."""
+        own = next(iter(self._described.values()), None) or self._plan or describe(self._lead)
+        saved = [
+            each["tokens_saved_by_sharing"] for each in self._described.values() if "tokens_saved_by_sharing" in each
+        ]
+        return {
+            **own,
+            **({"tokens_saved_by_sharing": sum(each or 0 for each in saved)} if saved else {}),
+            "ray_workers": len(self._described),
+            "truncated": self.truncated,
+        }
+
+    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
+        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
+        scores = [0.0] * len(passages)
+        for indices, values in self.score_batches([(query, own) for own in passages], instruction, lambda _: False):
+            for index, value in zip(indices, values, strict=True):
+                scores[index] = value
+        return scores
+
+    def score_batches(
+        self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
+    ) -> Iterator[tuple[Sequence[int], Sequence[float]]]:
+        """Score a run; see :class:`fresco.rerank.base.BatchScorer`."""
+        kept = frozenset(index for index in range(len(pairs)) if is_done([index]))
+        if len(kept) == len(pairs):
+            return
+        make = partial(Scorer, self._spec, replace(self._settings, ray=None), list(pairs), instruction)
+        with opened_for_models(self._settings.ray, self._settings.device) as workers, workers.team(make) as team:
+            ((batches, self._plan),) = team.map([Plan(kept)])
+            for scored, who, said in team.map(stretches(batches, workers.count)):
+                self._described[who] = said
+                yield from scored
+
+
+def stretches(batches: Sequence[Batch], workers: int) -> Iterator[frozenset[Batch]]:
+    """Batches that lie side by side, so many together that every worker gets several stretches."""
+    most = max(1, min(_STRETCH, sum(map(len, batches)) // (_STRETCHES * workers)))
+    taken: list[Batch] = []
+    for batch in batches:
+        taken.append(batch)
+        if sum(map(len, taken)) >= most:
+            yield frozenset(taken)
+            taken = []
+    if taken:
+        yield frozenset(taken)
+
+
+class Scorer:
+    """What an actor holds: the model and the pairs of the run.
+
+    Asked with a :class:`Plan` it gives the batches and what the re-ranker says of itself; asked with some of them, the
+    indices and scores of each, which process did it, and what it says.
+    """
+
+    def __init__(self, spec: str, settings: Settings, pairs: Sequence[Pair], instruction: str | None) -> None:
+        from fresco.rerank.registry import open_reranker
+
+        self._reranker: Any = open_reranker(spec, settings)
+        self._pairs, self._instruction = pairs, instruction
+
+    def __call__(self, asked: Plan | frozenset[Batch]) -> tuple[Any, ...]:
+        """See the class."""
+        if isinstance(asked, Plan):
+            recorder = _Recorder(asked.kept)
+            for _ in self._reranker.score_batches(self._pairs, self._instruction, recorder):
+                raise AssertionError("a batch was scored that is_done had declined")
+            return recorder.batches, dict(describe(self._reranker))
+        found = [
+            ([int(index) for index in indices], [float(score) for score in scores])
+            for indices, scores in self._reranker.score_batches(self._pairs, self._instruction, _Others(asked))
+        ]
+        return found, f"{platform.node()}, {os.getpid()}", dict(describe(self._reranker))
+
+
+class _Recorder:
+    """``is_done`` that notes every batch which needs scores, and has none of them computed."""
+
+    def __init__(self, kept: frozenset[int]) -> None:
+        self._kept = kept
+        self.batches: list[Batch] = []
+
+    def __call__(self, indices: Sequence[int]) -> bool:
+        own = tuple(int(index) for index in indices)
+        if not self.stored(own):
+            self.batches.append(own)
+        return True
+
+    def stored(self, indices: Sequence[int]) -> bool:
+        """Whether all of them need no scores; a window of others is planned."""
+        return self._kept.issuperset(indices)
+
+
+class _Others:
+    """``is_done`` of everything but the batches that are asked for."""
+
+    def __init__(self, batches: frozenset[Batch]) -> None:
+        self._batches = batches
+        self._wanted = frozenset(index for batch in batches for index in batch)
+
+    def __call__(self, indices: Sequence[int]) -> bool:
+        return tuple(int(index) for index in indices) not in self._batches
+
+    def stored(self, indices: Sequence[int]) -> bool:
+        """Whether a window holds none of them."""
+        return self._wanted.isdisjoint(indices)
