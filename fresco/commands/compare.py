@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fresco.commands.editions import add_editions, print_editions
+from fresco.errors import FrescoError
 from fresco.metrics.catalog import FEWEST_SUBJECTS, PRIMARY
 from fresco.terminal.options import add_seed, add_unit
 
@@ -27,6 +29,7 @@ def add_compare(commands: argparse._SubParsersAction[Any]) -> None:
         "--front", metavar="FILE", help="draw quality against cost of all re-rankers of the runs: FILE.png, FILE.svg"
     )
     add_seed(compare, "the randomization test")
+    add_editions(compare)
     compare.set_defaults(run=run_compare)
 
 
@@ -39,6 +42,11 @@ def run_compare(options: argparse.Namespace) -> int:
     from fresco.terminal.console import literal, make_console
 
     runs = [read_run(path) for path in options.runs]
+    if options.editions:
+        print_editions(runs, options)
+        return 0
+    if options.newer_than or options.built:
+        raise FrescoError("--newer-than and --built belong to --editions")
     if options.front:
         print_front(runs, options.metric, Path(options.front))
         return 0
