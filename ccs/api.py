@@ -84,8 +84,6 @@ def index(
         settings |= {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
     elif model:
         raise FrescoError("--model is for --method dense; BM25 has none")
-    elif ray:
-        raise FrescoError("--ray is for --method dense: BM25 needs no model and is quick on one machine")
     with bars(progress) as tell:
         build_index(str(corpus), Path(out), settings, tell, device=device, ray=ray)
     return open_index(Path(out), device=device)

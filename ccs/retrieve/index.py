@@ -101,6 +101,8 @@ def build_index(
     Raises:
         FrescoError: bad corpus or model, or the folder holds an index of something else.
     """
+    if ray and settings["method"] != "dense":
+        raise FrescoError("--ray is for --method dense: BM25 needs no model and is quick on one machine")
     encoder = encoder_of(settings, device=device) if settings["method"] == "dense" else None
     path = Path(corpus)
     claim = redacted(
