@@ -36,6 +36,7 @@ STUDIES = [
     ("scale", ["--work", "{work}/scale"], False),
     ("guards", ["--work", "{work}/guards"], False),
     ("report_scale", [], False),
+    ("dump_memory", [], False),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {

@@ -17,12 +17,17 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from fresco.errors import FrescoError
 from fresco.io.packed import Expansion
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 CHUNK = 1 << 18
+#: First bytes of what other programs unpack, which open the file themselves.
+_OTHER_PROGRAMS = {b"7z\xbc\xaf": "7z", b"\x28\xb5\x2f\xfd": "zstd"}
 
 #: Called with (bytes of the packed file read, its size).
 Progress = Callable[[int, int], None]
@@ -36,8 +41,9 @@ def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
     """Unpack a file, a chunk at a time.
 
     Args:
-        path: Plain, gzip, bzip2, xz, zstd or 7z.
-        progress: Told after each chunk, but not of zstd and 7z, which other programs read.
+        path: Plain, gzip, bzip2, xz, zstd or 7z; or a pipe of the first four (``/dev/stdin``), which is read once.
+        progress: Told after each chunk, but not of zstd and 7z, which other programs read; of a pipe nobody knows the
+            size, which is then what was read.
 
     Raises:
         DamagedDumpError: the packed data is broken or ends too early; chunks before that were given out.
@@ -45,12 +51,14 @@ def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
     """
     try:
         size = path.stat().st_size
-        raw = path.open("rb")
+        raw = _opened(path)
     except OSError as error:
         raise FrescoError(f"{path}: cannot be read ({error.strerror}); give a dump file") from error
     with raw:
-        head = raw.read(6)
-        raw.seek(0)
+        head = raw.peek(6)[:6]  # a pipe cannot be read again
+        packing = _OTHER_PROGRAMS.get(head[:4])
+        if packing and not path.is_file():
+            raise FrescoError(f"{path}: {packing} cannot be read from a pipe; unpack it on the way")
         if head == b"7z\xbc\xaf\x27\x1c":
             yield from _through(("7z", "7zz", "7za", "7zr"), ("x", "-so", "-bd"), "7zip", path)
             return
@@ -65,11 +73,38 @@ def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
                     expansion.add(len(chunk))
                     yield chunk
                     if progress is not None:
-                        progress(raw.tell(), size)
+                        progress(raw.tell(), size or raw.tell())
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             raise DamagedDumpError(
                 f"{path}: packed data is broken or cut off near byte {raw.tell()} of {size} ({error}); fetch it again"
             ) from error
+
+
+class _Pipe(io.RawIOBase):
+    """A pipe that knows how much was read of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        count = self._file.readinto(buffer)
+        self._count += count or 0
+        return count
+
+    def tell(self) -> int:
+        return self._count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    return path.open("rb") if path.is_file() else io.BufferedReader(_Pipe(path), CHUNK)
 
 
 def _unpacked(raw: BinaryIO, head: bytes, path: Path) -> io.BufferedReader:

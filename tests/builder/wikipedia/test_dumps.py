@@ -6,7 +6,9 @@ import bz2
 import gzip
 import lzma
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,6 +55,50 @@ def test_every_packing_is_read_whatever_its_name(
         assert [text for _, text in mirror.texts(mirror.history("A"))] == [row["content"] for row in ROWS[:2]]
         assert [text for _, text in mirror.texts(mirror.history("B"))] == [""]
         assert len(mirror.report) == 0
+
+
+@contextmanager
+def piped(folder: Path, data: bytes) -> Iterator[Path]:
+    """A pipe into which the data is written while it is read, so that it never lies on disk."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+
+    def write_it() -> None:
+        with suppress(BrokenPipeError), path.open("wb") as stream:
+            stream.write(data)
+
+    writer = threading.Thread(target=write_it)
+    writer.start()
+    yield path
+    writer.join()
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("written", [jsonl_bytes, xml_bytes])
+def test_a_dump_comes_through_a_pipe(
+    written: Callable[..., bytes], packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    rows = [
+        row(f"P{page}", 10 * page + number, f"{number} of {page}\n" * 5000) for page in range(5) for number in range(3)
+    ]
+    told: list[tuple[int, int]] = []
+    data = packed(written(rows))
+    with (
+        piped(tmp_path, data) as path,
+        Mirror(path, tmp_path / "c.sqlite", progress=lambda *now: told.append(now)) as mirror,
+    ):
+        assert list(mirror.titles()) == [f"P{page}" for page in range(5)]
+        found = [text for title in mirror.titles() for _, text in mirror.texts(mirror.history(title))]
+    assert found == [each["content"] for each in rows]
+    assert told[-1] == (len(data), len(data))
+
+
+def test_what_another_program_unpacks_is_no_pipe(tmp_path: Path) -> None:
+    with (
+        piped(tmp_path, packed_by("zstd", "-q", "{plain}", "-o", "{target}")(xml_bytes(ROWS))) as path,
+        pytest.raises(FrescoError, match="zstd cannot be read from a pipe; unpack it on the way"),
+    ):
+        Mirror(path, tmp_path / "c.sqlite")
 
 
 def test_a_hash_of_the_page_is_none_of_its_revisions(tmp_path: Path) -> None:
