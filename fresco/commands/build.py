@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.terminal.arguments import address, number_in, positive
-from fresco.terminal.options import add_device
+from fresco.terminal.options import add_device, add_ray
 
 if TYPE_CHECKING:
     from fresco.builder.job import Built
@@ -138,6 +138,7 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="N",
         help="processes that parse, align and choose pools (default: all cores)",
     )
+    add_ray(what)
 
     manifest = build.add_argument_group("manifest")
     manifest.add_argument("--manifest", metavar="FILE", help="hydrate this manifest instead of building")
