@@ -31,7 +31,7 @@ from fresco.records import Pair
 from fresco.rerank.base import Reranker
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
 from fresco.rerank.model_options import Readers, split_options
-from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.model_reranker import ROUGH_DIFFERENCE, PairReranker
 from fresco.rerank.output_head import AnswerHead
 from fresco.rerank.profiles import (
     CHAT,
@@ -66,6 +66,7 @@ class CausalLmReranker(PairReranker["AskedModel"]):
     """
 
     family = _FAMILY
+    rough = ROUGH_DIFFERENCE
     _files: loading.ModelFiles
 
     def __init__(

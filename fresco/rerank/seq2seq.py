@@ -19,7 +19,7 @@ from fresco.models.quantized import dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
-from fresco.rerank.model_reranker import PairReranker
+from fresco.rerank.model_reranker import ROUGH_DIFFERENCE, PairReranker
 from fresco.rerank.profiles import describe_form, with_answers
 from fresco.rerank.prompt_form import PromptForm, read_form
 from fresco.rerank.registry import MODELS_EXTRA, RERANKERS
@@ -63,6 +63,7 @@ class Seq2SeqReranker(PairReranker["_FirstStep"]):
     """
 
     family = _FAMILY
+    rough = ROUGH_DIFFERENCE
     _files: loading.ModelFiles
 
     def __init__(self, model: str, settings: Settings, *, revision: str | None = None) -> None:

@@ -164,6 +164,14 @@ def test_bfloat16_is_near_float32(qwen3):
     assert rough.describe()["dtype"] == "bfloat16"
 
 
+def test_half_precision_may_round_both_logits(qwen3):
+    def tolerance(dtype):
+        return CausalLmReranker(str(qwen3), Settings(device="cpu", dtype=dtype)).tolerance
+
+    both = 2 * 25 * 2**-8  # of order 25, kept to 8 bits; their difference may be of order 1
+    assert tolerance("float32") < 0.01 < both < tolerance("bfloat16") < 2 * both
+
+
 def test_auto_takes_the_checkpoints_dtype(tmp_path):
     tiny_models.causal_lm(tmp_path / "f32")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "f32", dtype=torch.bfloat16)
