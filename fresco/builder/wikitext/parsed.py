@@ -27,7 +27,7 @@ from typing import Self, TypeVar
 from fresco.builder.markup import VERSIONS, WIKITEXT
 from fresco.builder.wikitext.sections import Page
 from fresco.builder.wikitext.worker import from_json
-from fresco.io.workers import Make, Worker, WorkerDiedError, cores
+from fresco.io.workers import MOST_DEATHS, Make, Worker, WorkerDiedError, cores
 
 #: Raised when the parser gives other text for the same wikitext, so that what was kept is parsed again.
 PARSER_VERSION = 3
@@ -243,16 +243,19 @@ class _ChildElsewhere:
     """A parsing process of a worker on another machine."""
 
     def __init__(self, start: Callable[[Make], Worker]) -> None:
-        self._worker = start(_Parent)
+        self._start, self._worker = start, start(_Parent)
         self.alive = True
 
     def ask(self, line: str, limit: float) -> str | None:
-        try:
-            answer: str | None = self._worker.ask((line, limit))
-        except WorkerDiedError:
-            self.end()
-            return None
-        return answer
+        for _ in range(MOST_DEATHS):
+            try:
+                answer: str | None = self._worker.ask((line, limit))
+            except WorkerDiedError:  # a lost machine costs no page
+                self._worker.end()
+                self._worker = self._start(_Parent)
+            else:
+                return answer
+        return None
 
     def end(self) -> None:
         self.alive = False
