@@ -136,7 +136,7 @@ def test_what_cannot_be_compared_is_one_line(
 
 def test_the_example_of_a_scheduled_workflow_speaks_our_options() -> None:
     yaml = pytest.importorskip("yaml", reason="needs pyyaml (pip install '.[test]')")
-    path = Path(__file__).parents[2] / "docs" / "living-edition.yml"
+    path = Path(__file__).parents[2] / "fresco" / "builder" / "living-edition.yml"
     (job,) = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
     lines = [line.strip() for step in job["steps"] for line in step.get("run", "").splitlines()]
     commands = [line.partition(" | ")[0] for line in lines if line.startswith("fresco ")]

@@ -206,8 +206,6 @@ class _Child:
             encoding="utf-8",
             errors="surrogatepass",
         )
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # it has loaded: no page pays for that with its time
 
     @property
     def alive(self) -> bool:

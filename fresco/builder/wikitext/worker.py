@@ -65,11 +65,9 @@ def _bound(seconds: float) -> None:
 
 
 def main() -> None:
-    """Say with an empty line that all is loaded; then answer requests line by line until standard input ends."""
+    """Answer requests line by line until standard input ends."""
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogatepass")  # type: ignore[union-attr]
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogatepass")  # type: ignore[union-attr]
-    sys.stdout.write("\n")
-    sys.stdout.flush()
     for line in sys.stdin:
         sys.stdout.write(answer(json.loads(line)) + "\n")
         sys.stdout.flush()
