@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,8 @@ from fresco.errors import FrescoError
 DONE, RAISED = "done", "raised"
 #: Items that wait for each worker; bounds the memory when they come faster than they are done.
 _AHEAD = 2
+#: Seconds of work that are done here before processes are started: they take about as long to load.
+ALONE = 1.0
 #: An item that so many workers died of is an error: it would kill the next one, too.
 MOST_DEATHS = 3
 
@@ -126,14 +129,26 @@ class Workers:
         self.start = start or (ProcessWorker if count > 1 else Here)
 
     def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
-        """The results, in the order of the items; see :meth:`Team.map`.
+        """The results, in the order of the items; see :meth:`Team.map`. Little work is done here.
 
         Args:
             make: Gives the function; called once by each worker.
             items: What to give to it.
         """
+        left = iter(items)
+        if self.start is ProcessWorker and ALONE:
+            function, spent = make(), 0.0
+            for item in left:
+                began = time.perf_counter()
+                result = function(item)
+                spent += time.perf_counter() - began
+                yield result
+                if spent >= ALONE:
+                    break
+            else:
+                return
         with self.team(make) as team:
-            yield from team.map(items)
+            yield from team.map(left)
 
     @contextmanager
     def team(self, make: Make) -> Iterator[Team]:

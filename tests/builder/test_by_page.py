@@ -12,6 +12,7 @@ from fresco.builder.by_page import Asked, OfPage
 from fresco.builder.config import BuildConfig
 from fresco.builder.pipeline import build
 from fresco.builder.wikipedia import Mirror
+from fresco.io import workers
 from fresco.io.workers import ProcessWorker
 from fresco.records import parse_timestamp
 from tests.builder.own_pages import club_rows, write
@@ -49,6 +50,7 @@ def test_several_processes_make_the_bytes_of_one(
         return answer
 
     monkeypatch.setattr(ProcessWorker, "ask", deadly)
+    monkeypatch.setattr(workers, "ALONE", 0.0)
     with Mirror(dump, tmp_path / "cache.sqlite") as mirror:
         build(replace(config, out=tmp_path / "b", workers=2), mirror)
     assert files(tmp_path / "b") == files(config.out)

@@ -16,6 +16,12 @@ from fresco.io import workers
 from fresco.io.workers import ProcessWorker, Workers
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes start with the first item."""
+    monkeypatch.setattr(workers, "ALONE", 0.0)
+
+
 def square_and_place() -> Callable[[int], tuple[int, int]]:
     return lambda number: (number * number, os.getpid())
 
@@ -79,6 +85,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ProcessWorker]]:
     monkeypatch.setattr(workers, "ProcessWorker", start)
     yield found
     assert all(worker.process.returncode is not None for worker in found)
+
+
+@pytest.mark.parametrize(("alone", "elsewhere"), [(1000.0, 0), (1e-9, 29), (0.0, 30)])
+def test_little_work_starts_no_process(alone: float, elsewhere: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "ALONE", alone)
+    found = list(Workers(2).map(square_and_place, range(30)))
+    assert [value for value, _ in found] == [number * number for number in range(30)]
+    assert sum(place != os.getpid() for _, place in found) == elsewhere
 
 
 def test_results_come_in_the_order_of_the_items(started: list[ProcessWorker]) -> None:
