@@ -87,7 +87,7 @@ def test_a_plan_of_a_dump_asks_nobody_and_leaves_no_benchmark(
     assert "plan: 5 pages, 3 of them to be read, by what 2 pages took" in printed
     assert "about 0 to the wiki; 0 were made for this plan" in printed
     planned = json.loads((out / "plan.json").read_text(encoding="utf-8"))
-    assert planned["disk"] > 0 and planned["memory"] > planned["worker_memory"] > 0
+    assert planned["disk"] > 0 and planned["memory"] > 0 and planned["worker_memory"] > 0
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
         "plan.json",
         "stages/revisions.sqlite",
