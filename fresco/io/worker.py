@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from fresco.io.workers import Function
@@ -20,14 +21,14 @@ def serve(connection: Connection) -> None:
         connection.send(function.answer(connection.recv()))
 
 
-def main() -> None:
-    """Serve until the other end closes."""
+def until_closed(answer: Callable[[Connection], None]) -> None:
+    """Serve the connection that the command line names until its other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     try:
-        serve(Connection(int(sys.argv[1])))
+        answer(Connection(int(sys.argv[1])))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # nobody waits; libraries' threads need no farewell
 
 
 if __name__ == "__main__":
-    main()
+    until_closed(serve)

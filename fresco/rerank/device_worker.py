@@ -5,15 +5,13 @@ It speaks over a connection that it inherits, and is no one's command.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from fresco.errors import FrescoError
+from fresco.io.worker import until_closed
 from fresco.rerank.base import describe
 from fresco.rerank.many_devices import END, FAILED, SCORE, SCORES, TAKE
 from fresco.rerank.registry import open_reranker
@@ -66,14 +64,5 @@ def _share_threads(count: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
 
 
-def main() -> None:
-    """Serve until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the store
-    try:
-        serve(Connection(int(sys.argv[1])))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # nobody waits; libraries' threads need no farewell
-
-
 if __name__ == "__main__":
-    main()
+    until_closed(serve)

@@ -19,21 +19,16 @@ from typing import Any
 
 from fresco.errors import FrescoError
 from fresco.models.settings import Settings
-from fresco.records import Pair, Passage, Query
-from fresco.rerank.base import Reranker, describe, tolerance_of
+from fresco.records import Pair
+from fresco.rerank.base import Reranker
+from fresco.rerank.spread import Spread
 
 #: What is said to a worker: score these, or the answer to its question; what it says.
 SCORE, TAKE, SCORES, END, FAILED = "score", "take", "scores", "end", "failed"
 
 
-class ManyDevices:
-    """A pointwise re-ranker with a process a device.
-
-    Attributes:
-        name: The re-ranker's own, as are ``takes_instruction``, ``fingerprint`` and ``tolerance``.
-    """
-
-    pointwise = True
+class ManyDevices(Spread):
+    """A pointwise re-ranker with a process a device."""
 
     def __init__(self, lead: Reranker, spec: str, settings: Settings, devices: Sequence[str]) -> None:
         """Keep what is needed to start; processes start at the first score.
@@ -44,18 +39,10 @@ class ManyDevices:
             settings: Theirs, but for the device.
             devices: One each.
         """
-        self.name, self.takes_instruction = lead.name, lead.takes_instruction
-        self.tolerance = tolerance_of(lead)
-        self._lead, self._spec, self._settings, self._devices = lead, spec, settings, list(devices)
+        super().__init__(lead, spec, settings)
+        self._devices = list(devices)
         self._workers: list[_Worker] = []
         self._lost: list[str] = []
-        self._described: dict[str, Mapping[str, Any]] = {}
-
-    @property
-    def fingerprint(self) -> str:
-        """The re-ranker's own: devices change scores by rounding only."""
-        own: str = self._lead.fingerprint  # type: ignore[attr-defined]
-        return own
 
     @property
     def truncated(self) -> int:
@@ -63,27 +50,9 @@ class ManyDevices:
         return max((int(own.get("truncated") or 0) for own in self._described.values()), default=0)
 
     def describe(self) -> Mapping[str, Any]:
-        """The re-ranker's own words, by a process that has its weights; what was saved is counted over all."""
-        own = next(iter(self._described.values()), None) or describe(self._lead)
-        saved = [
-            each["tokens_saved_by_sharing"] for each in self._described.values() if "tokens_saved_by_sharing" in each
-        ]
+        """The re-ranker's own words, and what each process has to say."""
         lost = {"devices_lost": list(self._lost)} if self._lost else {}
-        return {
-            **own,
-            **({"tokens_saved_by_sharing": sum(each or 0 for each in saved)} if saved else {}),
-            "device": ",".join(self._devices),
-            "truncated": self.truncated,
-            **lost,
-        }
-
-    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
-        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        scores = [0.0] * len(passages)
-        for indices, values in self.score_batches([(query, own) for own in passages], instruction, lambda _: False):
-            for index, value in zip(indices, values, strict=True):
-                scores[index] = value
-        return scores
+        return {**super().describe(), "device": ",".join(self._devices), "truncated": self.truncated, **lost}
 
     def score_batches(
         self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]

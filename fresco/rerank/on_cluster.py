@@ -14,12 +14,14 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from fresco.io.workers import opened_for_models
 from fresco.models.settings import Settings
-from fresco.records import Pair, Passage, Query
-from fresco.rerank.base import Reranker, describe, tolerance_of
+from fresco.records import Pair
+from fresco.rerank.base import describe
+from fresco.rerank.spread import Spread
 
 #: Pairs of a stretch, about; what an actor tokenizes for it is thrown away afterwards, so not too few.
 _STRETCH = 512
@@ -36,34 +38,13 @@ class Plan:
     kept: frozenset[int]
 
 
-class OnCluster:
+class OnCluster(Spread):
     """A pointwise re-ranker with an actor for each GPU of a cluster, or for each core where there is none.
 
-    Attributes:
-        name: The re-ranker's own, as are ``takes_instruction``, ``fingerprint`` and ``tolerance``.
+    Actors start at the first score; the settings name the cluster's address.
     """
 
-    pointwise = True
-
-    def __init__(self, lead: Reranker, spec: str, settings: Settings) -> None:
-        """Keep what is needed to start; actors start at the first score.
-
-        Args:
-            lead: The re-ranker, opened here; its weights are never loaded here.
-            spec: From which every actor opens its own.
-            settings: Theirs, with the cluster's address.
-        """
-        self.name, self.takes_instruction = lead.name, lead.takes_instruction
-        self.tolerance = tolerance_of(lead)
-        self._lead, self._spec, self._settings = lead, spec, settings
-        self._plan: Mapping[str, Any] = {}
-        self._described: dict[str, Mapping[str, Any]] = {}
-
-    @property
-    def fingerprint(self) -> str:
-        """The re-ranker's own: machines change scores by rounding only."""
-        own: str = self._lead.fingerprint  # type: ignore[attr-defined]
-        return own
+    _plan: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def truncated(self) -> int:
@@ -71,25 +52,9 @@ class OnCluster:
         return int(self._plan.get("truncated") or 0)
 
     def describe(self) -> Mapping[str, Any]:
-        """The re-ranker's own words, by an actor that has its weights; what was saved is counted over all."""
-        own = next(iter(self._described.values()), None) or self._plan or describe(self._lead)
-        saved = [
-            each["tokens_saved_by_sharing"] for each in self._described.values() if "tokens_saved_by_sharing" in each
-        ]
-        return {
-            **own,
-            **({"tokens_saved_by_sharing": sum(each or 0 for each in saved)} if saved else {}),
-            "ray_workers": len(self._described),
-            "truncated": self.truncated,
-        }
-
-    def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
-        """Score one pool; see :class:`fresco.rerank.base.Reranker`."""
-        scores = [0.0] * len(passages)
-        for indices, values in self.score_batches([(query, own) for own in passages], instruction, lambda _: False):
-            for index, value in zip(indices, values, strict=True):
-                scores[index] = value
-        return scores
+        """The re-ranker's own words, and how many actors did the work."""
+        own = {} if self._described else self._plan  # where nothing was left to score
+        return {**super().describe(), **own, "ray_workers": len(self._described), "truncated": self.truncated}
 
     def score_batches(
         self, pairs: Sequence[Pair], instruction: str | None, is_done: Callable[[Sequence[int]], bool]
