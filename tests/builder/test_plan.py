@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +18,20 @@ from tests.builder.servers.fault_proxy import FaultProxy
 RIGHT = 0.3  # of what the build then takes
 
 
+_MEASURED = """
+import sys
+from fresco.cli import main
+from fresco.models.memory import peak
+code = main(sys.argv[1:])
+print(peak(None))
+sys.exit(code)
+"""
+
+
 def typed(*arguments: str) -> int:
-    """``fresco build`` as a process of its own; its peak of memory in bytes."""
-    running = subprocess.Popen([sys.executable, "-m", "fresco", "build", *arguments], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(running.pid, 0)
-    running.returncode = os.waitstatus_to_exitcode(status)
-    assert running.returncode == 0
-    return used.ru_maxrss * 1024
+    """``fresco build`` as a process of its own; its peak of memory in bytes (wait4 would tell its parent's, too)."""
+    said = subprocess.run([sys.executable, "-c", _MEASURED, "build", *arguments], stdout=subprocess.PIPE, check=True)
+    return int(said.stdout.split()[-1])
 
 
 def size(folder: Path) -> int:
