@@ -30,7 +30,7 @@ def add_editions(compare: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--newer-than",
-        type=datetime.fromisoformat,
+        type=_time,
         metavar="DATE",
         help="besides, only questions whose answers hold since then: newer than a model's training (YYYY-MM-DD)",
     )
@@ -70,16 +70,22 @@ def print_editions(runs: list[Result], options: argparse.Namespace) -> None:
 
 
 def _newer(built: list[Path], since: datetime, count: int) -> list[Collection[str]]:
-    from datetime import UTC
-
     from fresco.benchmarks.changes import changed_at
 
     if len(built) != count:
         raise FrescoError(
             f"--newer-than needs --built DIR for each of the {count} runs, in their order; {len(built)} are given"
         )
-    day = since if since.tzinfo else since.replace(tzinfo=UTC)
-    return [{query for query, when in changed_at(folder).items() if when >= day} for folder in built]
+    return [{query for query, when in changed_at(folder).items() if when >= since} for folder in built]
+
+
+def _time(text: str) -> datetime | None:
+    from fresco.serving.fresh import as_time
+
+    try:
+        return as_time(text)
+    except FrescoError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _table(found: Drift, metric: str, title: str) -> Table:

@@ -127,6 +127,9 @@ def test_what_cannot_be_compared_is_one_line(
         changed_at(tmp_path)
     assert main(["compare", str(editions[0]), "--newer-than", "2026-01-01"]) == 2
     assert "--newer-than and --built belong to --editions" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", str(editions[0]), "--editions", "--newer-than", "2026-13-01"])
+    assert "--newer-than: '2026-13-01' is no date; write it as 2024-05-01" in capsys.readouterr().err
     (tmp_path / "manifest.jsonl").write_text(
         '{"type": "query", "_id": "q", "timestamp": "2026-12-01T00:00:00Z", "facts": []}\n'
     )
