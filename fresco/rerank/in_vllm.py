@@ -44,7 +44,7 @@ from fresco.rerank.model_reranker import ModelReranker
 from fresco.rerank.prompt_form import PromptForm
 from fresco.rerank.registry import RERANKERS
 from fresco.rerank.vllm_chat import listwise_by_vllm
-from fresco.rerank.vllm_engine import OPTIONS, Engine, version
+from fresco.rerank.vllm_engine import OPTIONS, Engine, Task, version
 
 if TYPE_CHECKING:
     import torch
@@ -59,11 +59,16 @@ _HANDED_OVER = 512  # prompts at a time: vLLM is busy with far fewer, and a kill
 class _InParts(ABC):
     """A model of pairs that vLLM computes, which makes its own batches inside what it is handed."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    device: torch.device
+    dtype: str
+    limit: int
+
+    def __init__(self, own: _ByVllm, task: Task, most: int | None) -> None:
+        """Start vLLM; what else may be wrong with the model is looked for before."""
         import torch
 
-        self.engine = engine
-        self.limit, self.dtype = engine.limit, settings.dtype
+        self.engine = Engine(own.name, own.files, own.settings, own.engine, task, most)
+        self.limit, self.dtype = self.engine.limit, own.settings.dtype
         self.device = torch.device("cpu")  # where scores arrive
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -84,16 +89,9 @@ class _InParts(ABC):
 class _Answers(_InParts, AskedModel):
     """A language model that is asked in words."""
 
-    def __init__(
-        self,
-        spec: str,
-        files: loading.ModelFiles,
-        settings: Settings,
-        options: Mapping[str, Any],
-        form: PromptForm,
-    ) -> None:
-        AskedModel.__init__(self, spec, files, form)
-        _InParts.__init__(self, Engine(spec, files, settings, options, "logits", form.max_length), settings)
+    def __init__(self, own: _ByVllm, form: PromptForm) -> None:
+        AskedModel.__init__(self, own.name, own.files, form)
+        _InParts.__init__(self, own, "logits", form.max_length)
 
     @property
     def saved(self) -> int:
@@ -110,6 +108,24 @@ class _ByVllm(ModelReranker[Any]):
     """A re-ranker over vLLM, whichever of its runners: its scores are of that version, and its process is ended."""
 
     family = _FAMILY
+    _files: loading.ModelFiles
+
+    def __init__(self, model: Any, settings: Settings, engine: Mapping[str, Any], **options: Any) -> None:
+        """As for the family whose scores they are.
+
+        Args:
+            model: A folder or a Hugging Face model id.
+            settings: Dtype, lengths, a template of the user's own.
+            engine: Of :data:`fresco.rerank.vllm_engine.OPTIONS`.
+            **options: Of that family.
+        """
+        super().__init__(model, settings, **options)
+        self.settings, self.engine = settings, engine
+
+    @property
+    def files(self) -> loading.ModelFiles:
+        """Where its weights lie."""
+        return self._files
 
     def _identity(self) -> str:
         return f"{super()._identity()}|{version()}"
@@ -124,20 +140,8 @@ class _ByVllm(ModelReranker[Any]):
 class VllmAnswers(_ByVllm, CausalLmReranker):
     """``causal-lm:`` computed by vLLM."""
 
-    def __init__(self, model: str, settings: Settings, engine: Mapping[str, Any], **options: Any) -> None:
-        """As for ``causal-lm:``.
-
-        Args:
-            model: A folder or a Hugging Face model id.
-            settings: Dtype, lengths, a template of the user's own.
-            engine: Of :data:`fresco.rerank.vllm_engine.OPTIONS`.
-            **options: Of ``causal-lm:``.
-        """
-        super().__init__(model, settings, **options)
-        self._engine = engine
-
     def _load(self) -> AskedModel:
-        return _Answers(self.name, self._files, self._settings, self._engine, self.form)
+        return _Answers(self, self.form)
 
 
 class _Pairs(_InParts):
@@ -146,19 +150,10 @@ class _Pairs(_InParts):
     padding_side: Literal["left", "right"] = "right"
     pad_id = 0
 
-    def __init__(
-        self,
-        spec: str,
-        files: loading.ModelFiles,
-        settings: Settings,
-        options: Mapping[str, Any],
-        label: int | None,
-        form: PromptForm | None,
-    ) -> None:
-        self._tokenizer = fast(spec, loading.tokenizer(files))
+    def __init__(self, own: _ByVllm, label: int | None, form: PromptForm | None) -> None:
+        self._tokenizer = fast(own.name, loading.tokenizer(own.files))
         self._label, self._form = label or 0, form
-        most = None if form is None else form.max_length
-        super().__init__(Engine(spec, files, settings, options, "outputs", most), settings)
+        super().__init__(own, "outputs", None if form is None else form.max_length)
         self._disarm = Disarm(self._tokenizer, () if form is None else form.names)
         self._instruction: str | None = None
         self.truncated = 0
@@ -189,22 +184,13 @@ class _Pairs(_InParts):
 class VllmPairs(_ByVllm, CrossEncoderReranker):
     """``cross-encoder:`` computed by vLLM."""
 
-    _files: loading.ModelFiles
-
     def __init__(self, model: str, settings: Settings, engine: Mapping[str, Any], **options: Any) -> None:
-        """As for ``cross-encoder:``.
-
-        Args:
-            model: A folder or a Hugging Face model id.
-            settings: Dtype, lengths, a template of the user's own.
-            engine: Of :data:`fresco.rerank.vllm_engine.OPTIONS`.
-            **options: Of ``cross-encoder:``.
+        """See :class:`_ByVllm`.
 
         Raises:
             FrescoError: sentence-transformers lays its pairs out, which vLLM knows nothing of.
         """
-        super().__init__(model, settings, **options)
-        self._engine = engine
+        super().__init__(model, settings, engine, **options)
         if self._form is None and (self._templated or self.takes_instruction):
             raise FrescoError(
                 f"{self.name}: its pairs are laid out by sentence-transformers (chat template, prompts); score it by "
@@ -212,22 +198,15 @@ class VllmPairs(_ByVllm, CrossEncoderReranker):
             )
 
     def _load(self) -> Any:
-        return _Pairs(self.name, self._files, self._settings, self._engine, self._label, self._form)
+        return _Pairs(self, self._label, self._form)
 
 
 class _Likelihoods(_InParts, QueryModel):
     """A language model that foretells the query."""
 
-    def __init__(
-        self,
-        spec: str,
-        files: loading.ModelFiles,
-        settings: Settings,
-        options: Mapping[str, Any],
-        form: PromptForm,
-    ) -> None:
-        QueryModel.__init__(self, fast(spec, loading.tokenizer(files)), form)
-        _InParts.__init__(self, Engine(spec, files, settings, options, "text", None), settings)
+    def __init__(self, own: _ByVllm, form: PromptForm) -> None:
+        QueryModel.__init__(self, fast(own.name, loading.tokenizer(own.files)), form)
+        _InParts.__init__(self, own, "text", None)
 
     def order(self, pairs: Sequence[Pair]) -> list[int]:
         return list(range(len(pairs)))  # nothing is shared: vLLM reads a prompt whole to tell what tokens are worth
@@ -244,22 +223,15 @@ class VllmLikelihood(_ByVllm, LikelihoodReranker):
     """``likelihood:`` of a decoder, computed by vLLM."""
 
     def __init__(self, model: str, settings: Settings, engine: Mapping[str, Any]) -> None:
-        """As for ``likelihood:``.
-
-        Args:
-            model: A folder or a Hugging Face model id.
-            settings: Dtype, lengths, a template of the user's own.
-            engine: Of :data:`fresco.rerank.vllm_engine.OPTIONS`.
-        """
-        super().__init__(model, settings)
+        """See :class:`_ByVllm`."""
+        super().__init__(model, settings, engine)
         self.name += f"#as={LIKELIHOOD}"
-        self._engine = engine
 
     def _identity(self) -> str:
         return f"|as={LIKELIHOOD}{super()._identity()}"
 
     def _load(self) -> QueryModel:
-        return _Likelihoods(self.name, self._files, self._settings, self._engine, self.form)
+        return _Likelihoods(self, self.form)
 
 
 @RERANKERS.register(

@@ -22,6 +22,8 @@ def _share(text: str) -> float:
     return number
 
 
+Task = Literal["outputs", "logits", "text"]
+
 #: How vLLM runs, whichever family it computes.
 OPTIONS: Readers = {
     "memory": ("a share from 0 to 1", _share),
@@ -51,7 +53,7 @@ class Engine:
         files: loading.ModelFiles,
         settings: Settings,
         options: Mapping[str, Any],
-        task: Literal["outputs", "logits", "text"],
+        task: Task,
         most: int | None,
     ) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it tells its whole configuration otherwise
