@@ -87,7 +87,8 @@ def test_a_step_up_to_its_advantages(cluster: None, configure: Callable[..., Any
     def fail(handler: Any, _: Any) -> None:
         handler.send(400, {"detail": "no index"})
 
-    retriever.fault_on = lambda body: fail if body["queries"] == ["cursed"] else None
+    # Whatever else is asked in the same request: which searches come together depends on the machine.
+    retriever.fault_on = lambda body: fail if "cursed" in body["queries"] else None
     config = configure(
         f"actor_rollout_ref.rollout.n={GROUP}",
         "actor_rollout_ref.rollout.agent.num_workers=1",
