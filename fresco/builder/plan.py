@@ -7,7 +7,6 @@ Memory is that of the sample's own run, and what its passages take (the last sta
 
 from __future__ import annotations
 
-import resource
 import shutil
 import tempfile
 import time
@@ -53,7 +52,7 @@ class Plan:
         hours: Of time, waits for the wiki included.
         disk: Bytes that are added to the folder of the benchmark and to the cache.
         memory: Bytes of the process at its peak; 0 where the system does not say.
-        worker_memory: Bytes of each process that parses.
+        worker_memory: Bytes of each process that parses, at its peak; 0 where the system does not say.
         requests_made: Requests to the wiki that the plan made.
         is_whole: Whether pairs of the sample came through all stages; else pools are left out of time and disk.
     """
@@ -124,7 +123,7 @@ def plan(config: BuildConfig, source: RevisionSource, progress: Progress) -> Pla
         hours=(took.seconds * scale + queries * seconds_of_query) / 3600,
         disk=round(took.folder * scale + took.cache * each * left),
         memory=round(took.peak + GROWTH * took.held * (scale - 1)) if took.peak else 0,
-        worker_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+        worker_memory=took.worker_peak,
         requests_made=_requests(source),
         is_whole=took.is_whole,
     )
@@ -162,6 +161,7 @@ class _Took:
     folder: int = 0
     cache: int = 0
     peak: int = 0
+    worker_peak: int = 0
     held: int = 0
     is_whole: bool = True
 
@@ -173,12 +173,19 @@ def _measured(config: BuildConfig, source: RevisionSource, progress: Progress) -
     requests, cache = _requests(source), _cached(source)
     _built(first, source, progress)  # what is loaded once is loaded now
     once, _ = _timed(replace(first, out=config.out.with_name("again")), source, progress)  # its page is read already
-    seconds, is_whole = _timed(config, source, progress)
+    worker_peak = 0
+
+    def told(stage: str, done: int, total: int) -> None:
+        nonlocal worker_peak
+        worker_peak = max(worker_peak, memory.peak_of_children() or 0)  # they end with their stage
+        progress(stage, done, total)
+
+    seconds, is_whole = _timed(config, source, told)
     pages = len(config.titles)
     took = _Took(seconds=max(0.0, seconds - once) * pages / max(1, pages - 1), is_whole=is_whole)
     took.requests, took.cache = _requests(source) - requests, _cached(source) - cache
     took.folder = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
-    took.peak = memory.peak(None) or 0
+    took.peak, took.worker_peak = memory.peak(None) or 0, worker_peak
     if took.is_whole:
         (config.out / "stages" / STAGES["pools"]).unlink()
         took.held = _held(config, source)

@@ -30,8 +30,26 @@ def peak(device: torch.device | None) -> int | None:
         import torch
 
         return int(torch.cuda.max_memory_allocated(device))
+    return _peak_of(_PROCESS)
+
+
+def peak_of_children() -> int | None:
+    """Bytes at most of any one process that this one has started and that still runs; None where there is none.
+
+    Each is asked for its own. What the system keeps of children that have ended (``getrusage``) is at least what their
+    parent held when it started them.
+    """
     try:
-        lines = (_PROCESS / "status").read_text().splitlines()
+        listed = [path.read_text().split() for path in _PROCESS.glob("task/*/children")]
+    except OSError:
+        return None
+    found = [own for pids in listed for pid in pids if (own := _peak_of(Path("/proc", pid))) is not None]
+    return max(found, default=None)
+
+
+def _peak_of(process: Path) -> int | None:
+    try:
+        lines = (process / "status").read_text().splitlines()
     except OSError:
         return None
     found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]

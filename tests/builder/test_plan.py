@@ -100,6 +100,15 @@ def test_a_plan_of_a_dump_asks_nobody_and_leaves_no_benchmark(
     ]
 
 
+def test_a_process_that_parses_is_not_said_to_take_what_its_parent_holds(tmp_path: Path) -> None:
+    held = bytearray(b"x") * (500 << 20)  # written: resident
+    dump, out = write(tmp_path / "clubs.jsonl", club_rows()), tmp_path / "b"
+    options = ["--mirror", str(dump), "--reference", "2025-01-01T23:59:59Z", "--workers", "1"]
+    assert main(["build", "--out", str(out), *options, "--plan"]) == 0
+    planned = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+    assert 1 << 20 < planned["worker_memory"] < len(held) < planned["memory"]
+
+
 def test_a_plan_counts_what_wikidata_will_be_asked(tmp_path: Path) -> None:
     pytest.importorskip("pyoxigraph", reason="needs pyoxigraph: pip install pyoxigraph")
     from tests.builder.sparql_service import Statements, serve
