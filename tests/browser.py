@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 
 @contextmanager
 def opened(page: Path, *, width: int = 1200) -> Iterator[Any]:
@@ -37,7 +39,7 @@ def opened(page: Path, *, width: int = 1200) -> Iterator[Any]:
     try:
         browser.get(page.as_uri())
         root = "return document.documentElement.dataset.ready"
-        WebDriverWait(browser, 60).until(lambda each: each.execute_script(root))
+        WebDriverWait(browser, PATIENCE).until(lambda each: each.execute_script(root))
         assert browser.execute_script(root) == "yes", browser.find_element("tag name", "main").text
         yield browser
         severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

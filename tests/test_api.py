@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,9 @@ import pytest
 
 import fresco
 from fresco.rerank.base import Reranker
+from tests import commands
 from tests.factories import make_benchmark
+from tests.waiting import PATIENCE
 
 BENCHMARK = make_benchmark(12)
 QUICK = {"resamples": 20, "progress": False, "store": ":memory:"}
@@ -55,7 +58,7 @@ def test_importing_is_quick_and_names_are_functions():
         "assert set(fresco.__all__) <= set(dir(fresco))\n"
         "assert 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="has no attribute 'scores'"):
         _ = fresco.scores
@@ -180,14 +183,7 @@ def test_plots_are_figures_that_a_notebook_shows(tmp_path):
 
 def test_a_saved_result_is_the_folder_of_the_command(tmp_path):
     command = ["score", "--benchmark", "mini", "--limit", "30", "--resamples", "20", "--out", "theirs"]
-    done = subprocess.run(
-        [sys.executable, "-m", "fresco", *command, "--store", "scores.sqlite"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = commands.run("fresco", *command, "--store", "scores.sqlite", cwd=tmp_path, env=os.environ)
     assert done.returncode == 0, done.stderr
     result = fresco.score(limit=30, resamples=20, store=tmp_path / "scores.sqlite", progress=False)
     result.save(tmp_path / "ours")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 nbformat = pytest.importorskip("nbformat", reason="pip install -e '.[test]'")
 nbclient = pytest.importorskip("nbclient", reason="pip install -e '.[test]'")
 pytest.importorskip("ipykernel", reason="pip install -e '.[test]'")
@@ -53,7 +55,8 @@ def cells(tmp_path_factory):
         "IPYTHONDIR": str(folder),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
     }
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute(env=environment)
+    client = nbclient.NotebookClient(notebook, timeout=int(PATIENCE), kernel_name="python3", allow_errors=True)
+    client.execute(env=environment)
     if kept := os.environ.get("FRESCO_KEEP_NOTEBOOK"):  # to look at it
         nbformat.write(notebook, kept)
     return notebook.cells

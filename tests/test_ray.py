@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -87,12 +88,13 @@ def test_a_build_has_the_bytes_of_one_process(tmp_path: Path, monkeypatch: pytes
     with Mirror(dump, tmp_path / "cache.sqlite") as mirror:
         build(config, mirror)
         killed: dict[type, int] = {}
-        ask = ray_workers.RayWorker.ask
+        ask, one_at_a_time = ray_workers.RayWorker.ask, threading.Lock()
 
         def deadly(self: Any, item: Any) -> Any:
-            if type(item) not in killed:
-                killed[type(item)] = pid = ray.get(self._actor.process.remote())
-                os.kill(pid, signal.SIGKILL)
+            with one_at_a_time:  # several threads ask, an actor each
+                if type(item) not in killed:
+                    killed[type(item)] = pid = ray.get(self._actor.process.remote())
+                    os.kill(pid, signal.SIGKILL)
             return ask(self, item)
 
         monkeypatch.setattr(ray_workers.RayWorker, "ask", deadly)
@@ -113,12 +115,13 @@ def test_scores_are_those_of_one_process(model: Path, tmp_path: Path, monkeypatc
     spec, options = f"cross-encoder:{model}", {"limit": 6, "progress": False, "resamples": 20, "batch_tokens": 1024}
     fresco.score(spec, store=tmp_path / "1.sqlite", out=tmp_path / "alone", device="cpu", **options)
     killed: list[int] = []
-    ask = ray_workers.RayWorker.ask
+    ask, one_at_a_time = ray_workers.RayWorker.ask, threading.Lock()
 
     def deadly(self: Any, item: Any) -> Any:
-        if isinstance(item, frozenset) and not killed:
-            killed.append(ray.get(self._actor.process.remote()))
-            os.kill(killed[0], signal.SIGKILL)
+        with one_at_a_time:  # several threads ask, an actor each
+            if isinstance(item, frozenset) and not killed:
+                killed.append(ray.get(self._actor.process.remote()))
+                os.kill(killed[0], signal.SIGKILL)
         return ask(self, item)
 
     monkeypatch.setattr(ray_workers.RayWorker, "ask", deadly)

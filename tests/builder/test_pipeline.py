@@ -26,6 +26,7 @@ from fresco.errors import FrescoError
 from fresco.io.files import locked, read_rows
 from fresco.records import Conflict, Label, Task, parse_timestamp
 from tests.builder.own_pages import CLUBS, DATES, club_rows, row, write
+from tests.waiting import PATIENCE
 
 REFERENCE = parse_timestamp("2025-01-01T23:59:59Z")
 
@@ -283,13 +284,13 @@ def test_killed_at_random_points_it_ends_in_the_same_bytes(
 ) -> None:
     out = tmp_path / "b"
     began = time.monotonic()
-    assert start(dump, tmp_path / "whole" / "b").wait(120) == 0
+    assert start(dump, tmp_path / "whole" / "b").wait(PATIENCE) == 0
     for delay in delays(kills, time.monotonic() - began):
         process = start(dump, out)
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert start(dump, out).wait(120) == 0
+    assert start(dump, out).wait(PATIENCE) == 0
     expected, found = files(built.out), files(out)
     assert {name for name in found if name.endswith(".tmp")} <= set()
     assert found == expected

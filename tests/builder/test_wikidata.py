@@ -30,6 +30,7 @@ from fresco.errors import FrescoError
 from fresco.records import format_timestamp, parse_timestamp
 from tests.builder.own_pages import club_rows, write
 from tests.builder.sparql_service import Service, Statements, serve
+from tests.waiting import PATIENCE
 
 SINCE = parse_timestamp("2020-01-01T00:00:00Z")
 UNTIL = parse_timestamp("2025-01-02T00:00:00Z")
@@ -189,14 +190,14 @@ def test_a_build_that_is_killed_asks_on_where_it_was(service: Service, tmp_path:
     is_started = threading.Event()
 
     def kill_at_the_fourth(_: str) -> None:
-        assert is_started.wait(100)
+        assert is_started.wait(PATIENCE)
         if len(service.queries) == 4:
             running[0].kill()
 
     service.before = kill_at_the_fourth
     running.append(subprocess.Popen([sys.executable, "-m", "fresco", *arguments("killed")]))
     is_started.set()
-    assert running[0].wait(100) == -signal.SIGKILL
+    assert running[0].wait(PATIENCE) == -signal.SIGKILL
     assert main(arguments("killed")) == 0
     assert service.queries == [*whole[:4], *whole[3:]]  # only what was under way is asked again
     files = {

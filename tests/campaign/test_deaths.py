@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from fresco.terminal.parser import run_command
 from tests.campaign import how_many, seed
 from tests.campaign.disk import BROKEN, FULL, KILL, SHORT, Disk
 from tests.campaign.material import REFERENCE, make, run
 from tests.ccs.scripted import as_vllm, wanderer
 from tests.servers import chat_api, retrieve_api
+from tests.waiting import PATIENCE
 
 _SMALL = "--resamples 20 --no-baselines --store {at}/s.sqlite"
 #: Commands that write; what they leave lies below ``out``.
@@ -39,7 +42,6 @@ WRITERS = {
     "--out {at}/out",
 }
 _VOLATILE = ("run.json", ".lock", ".claim.json", "audit.json")  # times, versions and where it ran
-_DEADLINE = 120  # seconds for one run of a command
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,25 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         yield Ground(folder, model.url, found.url)
 
 
+def _only_at_work(_number: int, frame: FrameType | None) -> None:
+    """Ctrl-C that meets a command at its work; the instants around it, which are the test's as well, let it pass."""
+    while frame is not None and frame.f_back is not None:
+        caller = frame.f_back
+        if caller.f_code is run_command.__code__ and frame.f_code is caller.f_locals["run"].__code__:
+            raise KeyboardInterrupt
+        frame = caller
+
+
 @contextmanager
 def child(command: list[str], log: Path, disk: Disk | None = None) -> Iterator[int]:
-    """The command in a forked child, whose libraries are loaded: what happens to it falls into its work."""
+    """The command in a forked child, whose libraries are loaded: what happens to it falls into its work.
+
+    It has begun when the block does.
+    """
+    reader, writer = os.pipe()
     own = os.fork()
     if not own:
+        signal.signal(signal.SIGINT, _only_at_work)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
@@ -77,6 +93,7 @@ def child(command: list[str], log: Path, disk: Disk | None = None) -> Iterator[i
         sys.stderr = os.fdopen(2, "w", closefd=False)
         for name in ("FRESCO_DEBUG",):
             os.environ.pop(name, None)
+        os.close(writer)
         if disk:
             disk.install()
         try:
@@ -86,12 +103,15 @@ def child(command: list[str], log: Path, disk: Disk | None = None) -> Iterator[i
             os.write(2, f"uncaught {type(error).__name__}: {error}".encode())
             code = 99
         os._exit(code)
+    os.close(writer)
+    os.read(reader, 1)  # until the child has closed its end
+    os.close(reader)
     yield own
 
 
 def ended(own: int) -> int:
     """The status of a child, which must not hang."""
-    deadline = time.monotonic() + _DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while True:
         found, status = os.waitpid(own, os.WNOHANG)
         if found:

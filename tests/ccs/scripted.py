@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -29,10 +30,13 @@ class Shelf:
         self._passages = passages or ('"The Nile"\nIt flows from Lake Victoria.', '"Cairo"\nA city on it.', "C", "D")
         self._failures = failures
         self.asked: list[tuple[list[str], int]] = []
+        self._lock = threading.Lock()
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        self.asked.append((list(queries), k))
-        if len(self.asked) <= self._failures:
+        with self._lock:  # several threads ask, and each is to know its own place
+            self.asked.append((list(queries), k))
+            fails = len(self.asked) <= self._failures
+        if fails:
             raise FrescoError("http://127.0.0.1:1/retrieve answered 500 Internal Server Error: 'out of memory'")
         return [
             [Hit(f"{query}-{n}", text, 1.0 / n) for n, text in enumerate(self._passages[:k], 1)] for query in queries

@@ -25,6 +25,7 @@ from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
 from tests.ccs.scripted import Shelf, as_vllm, wanderer
 from tests.servers import chat_api
+from tests.waiting import PATIENCE
 
 QUESTIONS = [Question(f"q{n}", f"What is number {n}?", (f"answer {n}",), (), "toy") for n in range(20)]
 
@@ -69,7 +70,7 @@ class Counting:
             self.inside += 1
             self.most = max(self.most, self.inside)
             self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self.most >= self.together, 60)
+            assert self._changed.wait_for(lambda: self.most >= self.together, PATIENCE)
             self.inside -= 1
         return as_vllm(wanderer(body), body)
 
@@ -93,7 +94,7 @@ def test_no_episode_waits_for_another(tmp_path: Path) -> None:
 
     def script(body: dict[str, Any]) -> Any:
         if slow in body["messages"][0]["content"]:
-            assert ended.wait(60)
+            assert ended.wait(PATIENCE)
         return as_vllm(wanderer(body), body)
 
     order: list[str] = []
@@ -126,7 +127,7 @@ class Gate:
             self.inside += 1
             self.most = max(self.most, self.inside)
             self.sizes.append(len(queries))
-        assert self.open.wait(60)
+        assert self.open.wait(PATIENCE)
         with self._lock:
             self.inside -= 1
         if len(queries) > 1 and "bad" in queries:

@@ -196,7 +196,7 @@ def wandering() -> Iterator[tuple[chat_api.ChatApi, ChatClient]]:
 
 def test_many_at_once_in_the_order_of_the_questions(tmp_path: Path, wandering: Any) -> None:
     api, client = wandering
-    api.delay = 0.005
+    api.together = 2
     stops = run(tmp_path / "a.jsonl", client)
     assert sum(stops.values()) == 36
     assert set(stops) <= {"answer", "turns"}

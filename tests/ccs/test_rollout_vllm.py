@@ -19,6 +19,7 @@ from ccs.rollouts.file import read_trajectories
 from tests import tiny_models
 from tests.ccs.taught import teach
 from tests.servers import retrieve_api, vllm
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +91,7 @@ def test_an_assistant_message_is_gone_on_with(server: str, questions: Path, tmp_
         process = start(
             *(server, retriever.url, questions, tmp_path / "c.jsonl", "--limit", 3), "--api", "continue", "--seed", 2
         )
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, err
     first = read_trajectories(tmp_path / "c.jsonl")[0]
     # Each turn's context is the whole of the one before, and what was told: it grows by more than was generated.

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 EVAL = ROOT / "eval"
 SHARED = ROOT.parent / "shared" / "data"
@@ -91,7 +93,9 @@ def run(study: str, *arguments: str, code: str = "") -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(EVAL), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, *(["-c", code] if code else [str(EVAL / f"{study}.py")]), "--smoke", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=6 * PATIENCE
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

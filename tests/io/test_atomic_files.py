@@ -15,6 +15,7 @@ import pytest
 from fresco.errors import FrescoError
 from fresco.io import files
 from fresco.io.files import fresh_folder, publish, replacing, write_atomically
+from tests.waiting import PATIENCE
 
 
 def test_a_link_is_written_through_and_stays(tmp_path):
@@ -47,7 +48,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
     write_atomically(pipe, "through")
-    reader.join(20)
+    reader.join(PATIENCE)
     assert read == [b"through"]
     assert stat.S_ISFIFO(pipe.lstat().st_mode)
 

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from fresco.io.foreign import foreign_code
+from tests.waiting import PATIENCE
 
 
 def say(words):
@@ -21,14 +22,14 @@ def test_code_that_overlaps_in_two_threads_leaves_standard_output_as_it_was(capf
     def first():
         with foreign_code("the first failed"):
             inside.set()
-            assert leave.wait(100)
+            assert leave.wait(PATIENCE)
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert inside.wait(100)
+    assert inside.wait(PATIENCE)
     with foreign_code("the second failed"):
         leave.set()
-        thread.join(100)  # the one that came first leaves first
+        thread.join(PATIENCE)  # the one that came first leaves first
         say("foreign words")
         os.write(1, b"foreign bytes\n")
     assert sys.stdout is own

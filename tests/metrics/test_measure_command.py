@@ -19,6 +19,7 @@ from fresco.metrics.measures import measures_among, notations, parse_measure, re
 from fresco.metrics.measures.ndcg import NDCG
 from fresco.records import Label, format_timestamp
 from tests.factories import make_pool
+from tests.waiting import PATIENCE
 
 OWN = '''
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def score(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(folder)]), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from fresco.benchmarks import limit_queries, open_benchmark
 from fresco.records import format_timestamp
+from tests import commands
 
 ROOT = Path(__file__).parents[2]
 SEARCH = (
@@ -61,15 +62,7 @@ def environment(cwd, **extra):
 
 
 def fresco(*arguments, cwd, **extra):
-    return subprocess.run(
-        [sys.executable, "-m", "fresco", *arguments],
-        cwd=cwd,
-        env=environment(cwd, **extra),
-        capture_output=True,
-        text=True,
-        timeout=600,  # of a command that hangs, on any machine
-        check=False,
-    )
+    return commands.run("fresco", *arguments, cwd=cwd, env=environment(cwd, **extra))
 
 
 def start(*arguments, cwd, **extra):

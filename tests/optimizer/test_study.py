@@ -19,6 +19,7 @@ from fresco.optimizer.proposers.base import ProposedInstruction
 from fresco.optimizer.search.storage import close_storage, explained, open_storage, without_password
 from fresco.optimizer.search.study import SearchStudy
 from fresco.optimizer.search.worker import Worker
+from tests.waiting import PATIENCE
 
 IDENTITY = {"reranker": "r1", "benchmark": ["a", "b"], "population": 4}
 
@@ -199,7 +200,7 @@ def test_a_lease_is_renewed_while_the_work_lasts_and_runs_out_behind_it(url):
     one = SearchStudy(open_storage(url), "s", IDENTITY, Worker(seconds=1.0))
     other = opened(url)
     add(one, "one")
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + PATIENCE
     with one.take(0, 0):
         first = ends()
         while ends() == first:  # the thread beside the work has not come to it yet

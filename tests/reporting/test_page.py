@@ -20,6 +20,7 @@ from fresco.reporting.material import Material
 from fresco.results.reader import read_run
 from fresco.results.result import Result
 from fresco.results.side_by_side import side_by_side
+from tests.waiting import PATIENCE
 
 HOSTILE = "</script><script>document.title='owned'</script> \x1b[31mred \u202egnorw"
 
@@ -135,7 +136,7 @@ def test_a_browser_draws_it(folder: Path, tmp_path: Path) -> None:
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     dom = subprocess.run(
-        [chromium, *options, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=90
+        [chromium, *options, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=PATIENCE
     ).stdout
     assert 'data-ready="yes"' in dom
     assert all(f'<section id="{name}"' in dom for name in ("board", "front", "blind", "failures"))

@@ -19,6 +19,8 @@ from tests.browser import opened
 pytest.importorskip("selenium", reason="pip install selenium")
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.waiting import PATIENCE
+
 pytestmark = pytest.mark.slow
 HOSTILE = "</script><script>document.title='owned'</script> \x1b[31mred \u202egnorw " + "x" * 10_000
 
@@ -86,14 +88,14 @@ def test_it_is_clicked_through(page: Path) -> None:
         assert before > 0
         first = all_of("#failures .item")[0]
         first.find_element("tag name", "button").click()
-        WebDriverWait(browser, 30).until(lambda _: first.find_elements("css selector", "tbody tr"))
+        WebDriverWait(browser, PATIENCE).until(lambda _: first.find_elements("css selector", "tbody tr"))
         assert first.find_elements("css selector", ".passage ins, .passage del")
         assert len(first.find_elements("css selector", "tbody tr")) > 2
         browser.find_element("css selector", "input[name=query]").send_keys("no such words")
         assert not all_of("#failures .item")
         assert "0 queries" in browser.find_element("id", "failures").text
         Select(browser.find_element("css selector", "select[name=failing]")).select_by_index(1)
-        wait = WebDriverWait(browser, 30)
+        wait = WebDriverWait(browser, PATIENCE)
         wait.until(lambda _: len(all_of("#failures .item")) == before)
         Select(browser.find_element("css selector", "select[name=second]")).select_by_visible_text("bm25")
         second = all_of("#failures .item")[0]
@@ -109,7 +111,7 @@ def test_a_search_shows_texts_and_where_they_come_from(page: Path) -> None:
         def all_of(css: str) -> list:
             return browser.find_elements("css selector", css)
 
-        wait = WebDriverWait(browser, 30)
+        wait = WebDriverWait(browser, PATIENCE)
         assert len(all_of("#searches svg")) == 2  # the front, and how its hypervolume grew
         few = len(all_of("#searches .item"))
         Select(browser.find_element("css selector", "select[name=front]")).select_by_value("all")

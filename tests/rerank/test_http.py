@@ -147,7 +147,7 @@ def test_a_lone_surrogate_and_control_characters_are_sent_as_they_are() -> None:
 
 def test_pools_go_out_together_and_come_back_in_order() -> None:
     pools = [(Query(f"q{n}", f"Who? {n}", WHEN, Task.EK, Kind.IMPLICIT, "x"), PASSAGES[: n % 5 + 1]) for n in range(12)]
-    with serve("infinity", delay=0.05) as api:
+    with serve("infinity", together=2) as api:
         reranker = connect(api, "concurrency=3")
         expected = [[logit(query.text, passage.text) for passage in passages] for query, passages in pools]
         assert reranker.score_pools(pools) == expected

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fresco.errors import FrescoError
 from fresco.scoring.store import ScoreStore, context_key, default_store, pair_key
 from tests.factories import make_passage, make_query
+from tests.waiting import PATIENCE
 
 
 def test_what_is_put_is_found_again_after_reopening(tmp_path):
@@ -86,7 +87,7 @@ def test_two_processes_write_at_once(tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE)
         assert worker.exitcode == 0
     with ScoreStore(path) as store:
         found = store.get([number.to_bytes(32, "big") for number in range(300)])

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.servers.threaded import Server
+from tests.waiting import PATIENCE
 
 Fault = Callable[["_Handler", Any], None]
 
@@ -57,6 +58,8 @@ class Api:
         models: What it lists.
         deaf: vLLM started without a template: the instruction is accepted and dropped.
         listing_status: Answer to GETs of the models where not 200.
+        most_at_once: Requests that were answered at the same time.
+        together: No request is answered before so many have been at work at once.
     """
 
     dialect: str
@@ -68,13 +71,13 @@ class Api:
     max_characters: int = 10**9
     models: tuple[str, ...] = ("tiny/reranker",)
     deaf: bool = False
-    delay: float = 0.0
     salt: str = ""
     listing_status: int = 200
     most_at_once: int = 0
+    together: int = 0
     connections: list[socket.socket] = field(default_factory=list)
     _at_once: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def posted(self) -> list[Any]:
         return [body for method, _, _, body in self.requests if method == "POST"]
@@ -271,8 +274,9 @@ class _Handler(BaseHTTPRequestHandler):
             fault = api.faults.popleft() if api.faults else None
             api._at_once += 1
             api.most_at_once = max(api.most_at_once, api._at_once)
+            api._lock.notify_all()
+            api._lock.wait_for(lambda: api.most_at_once >= api.together, PATIENCE)
         try:
-            time.sleep(api.delay)
             try:
                 answer = api.rank(body)
             except RefusedError as refused:

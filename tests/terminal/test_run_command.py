@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys, threading
@@ -34,7 +36,7 @@ def tool(tmp_path: Path, body: str, *arguments: str, shell: str = "", **extra: s
     command = [sys.executable, str(tmp_path / "tool.py"), "go", *arguments]
     if shell:
         command = ["bash", "-c", f'set -o pipefail; "$@" {shell}', "-", *command]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_fault_of_ours_is_one_line_a_log_and_code_70(tmp_path):
@@ -80,7 +82,7 @@ def test_what_the_machine_or_the_data_lacks_is_one_line_and_code_2(tmp_path, bod
     [
         "[print(n) for n in range(100_000)]",
         "[sys.stdout.write(f'{n}\\n') for n in range(100_000)]",
-        "from fresco.terminal.console import make_console; [make_console().print(n) for n in range(8000)]",
+        "from fresco.terminal.console import make_console; [make_console().print('x' * 70) for _ in range(4000)]",
         "[print(n, file=sys.stderr) for n in range(100_000)]",
         "import time; print('x' * 200_000); time.sleep(0.3); raise FrescoError('later')",
     ],

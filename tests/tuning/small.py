@@ -35,11 +35,12 @@ def _cut(pool: Pool, passages: int) -> Pool:
 
 
 def main(model: str, out: str, losses: str) -> None:
-    """Tune, and print each step so that a test may choose where to kill."""
+    """Tune, and print each step, so that a test may choose where to kill: the next begins with a line that it sends."""
 
     def tell(what: str, done: int, total: int | None = None, /) -> None:
         sys.stdout.write(f"{what} {done} {total}\n")
         sys.stdout.flush()
+        sys.stdin.readline()
 
     plan = replace(PLAN, losses=tuple(losses.split(",")))
     store = Path(out).with_suffix(".sqlite")

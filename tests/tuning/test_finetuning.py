@@ -23,6 +23,7 @@ from fresco.tuning.model import export, open_trainable, source_of
 from fresco.tuning.plan import FineTuning
 from tests import tiny_models
 from tests.tuning.small import PLAN, small
+from tests.waiting import PATIENCE
 
 pytest.importorskip("sentence_transformers", reason="pip install 'fresco-ccs[models]'")
 pytest.importorskip("tensorboard", reason="pip install 'fresco-ccs[tune]'")
@@ -206,26 +207,42 @@ def start(model: Path, out: Path, losses: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.tuning.small", str(model), str(out), losses]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
+
+
+def killed_after(process: subprocess.Popen[str], wanted: str) -> None:
+    """Let it go on from step to step until it tells of this one, where it waits for its end."""
+    assert process.stdin is not None and process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == wanted:
+            break
+        process.stdin.write("\n")
+        process.stdin.flush()
+    else:
+        pytest.fail(f"it ended without {wanted!r}")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bce", "listnet"])
 def test_killed_training_goes_on_and_ends_in_the_same_weights(model, tmp_path, loss):
     whole = start(model, tmp_path / "whole", loss)
-    told, _ = whole.communicate(timeout=300)
+    told, _ = whole.communicate(timeout=2 * PATIENCE)  # the end of its input lets it run through
     assert whole.returncode == 0
     steps = [line for line in told.splitlines() if line.startswith(f"training {loss}")]
     # After the first checkpoint, and at the last step, when training is over and nothing is exported.
     for wanted in (steps[len(steps) // 2], steps[-1]):
-        process = start(model, tmp_path / "killed", loss)
-        assert process.stdout is not None
-        assert any(line.strip() == wanted for line in process.stdout)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        killed_after(start(model, tmp_path / "killed", loss), wanted)
         assert not (tmp_path / "killed" / "models").exists()
-    again, _ = start(model, tmp_path / "killed", loss).communicate(timeout=300)
+    again, _ = start(model, tmp_path / "killed", loss).communicate(timeout=2 * PATIENCE)
     later = [line for line in again.splitlines() if line.startswith(f"training {loss}")]
     assert len(later) < len(steps) // 2  # it went on, and did not begin again
     assert weights(tmp_path / "killed", loss) == weights(tmp_path / "whole", loss)

@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.threaded import Server
+from tests.waiting import PATIENCE
 
 _NONE: Mapping[str, str] = {}
 
@@ -65,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     def fetched(self) -> bytes:
         """The wiki's own answer."""
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.proxy.upstream))
-        with urllib.request.urlopen(origin + self.path, timeout=60) as answer:
+        with urllib.request.urlopen(origin + self.path, timeout=PATIENCE) as answer:
             return bytes(answer.read())
 
     def answer(

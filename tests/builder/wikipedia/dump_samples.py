@@ -70,12 +70,14 @@ def seven_zip(data: bytes) -> bytes:
 
 
 BIG_READER = """
-import resource, sys
+import sys
 from pathlib import Path
 from fresco.builder.wikipedia import Mirror
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from fresco.models.memory import forget_peak, peak
+forget_peak(None)
+before = peak(None)
 with Mirror(Path(sys.argv[1]), Path(sys.argv[2])) as mirror:
-    print(len(mirror.history("Big")), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(len(mirror.history("Big")), peak(None) - before)
 """
 
 

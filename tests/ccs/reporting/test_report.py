@@ -19,6 +19,7 @@ from ccs.rewards.base import RewardRow
 from ccs.rewards.reward_file import open_reward_file
 from ccs.training.journal import Journal
 from tests.browser import opened
+from tests.waiting import PATIENCE
 
 HOSTILE = "</script><script>document.title='owned'</script> \x1b[31mred \u202egnorw"
 
@@ -125,7 +126,7 @@ def test_reconstruction_and_parts_are_shown(tmp_path: Path) -> None:
     with opened(page) as browser:
         item = browser.find_element("css selector", ".item")
         item.find_element("tag name", "button").click()
-        browser.implicitly_wait(10)
+        browser.implicitly_wait(PATIENCE)
         reward = item.find_element("css selector", ".turn.reward")
         assert [each.text for each in reward.find_elements("css selector", ".parts tbody tr")] == [
             "with evidence -1.250",
@@ -205,7 +206,7 @@ def test_it_is_clicked_through(rollouts: Path, trained: Path, tmp_path: Path, wi
         first = all_of(".item")[0]
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
         first.find_element("tag name", "button").click()
-        browser.implicitly_wait(10)  # the turns are unpacked when they are asked for
+        browser.implicitly_wait(PATIENCE)  # the turns are unpacked when they are asked for
         assert first.find_element("css selector", ".turn.reward")
         assert len(first.find_elements("css selector", ".turn.agent")) == 3
         assert first.find_element("css selector", ".masked").text

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -129,15 +128,13 @@ def test_limits_are_options(index: Path) -> None:
     assert main(["serve", "--index", str(index), "--port", "0", "--top-k", "101"]) == 2
 
 
-def _load(url: str, seconds: float) -> int:
-    """64 clients, each asking for passages that only it asks for."""
-    end = time.monotonic() + seconds
-    asked = [0] * 64
+def _load(url: str, times: int) -> None:
+    """64 clients, each asking so many times for passages that only it asks for."""
 
     def work(own: int) -> None:
         draw = random.Random(own)
         with httpx.Client(timeout=PATIENCE) as client:
-            while time.monotonic() < end or not asked[own]:
+            for _ in range(times):
                 numbers = [draw.randrange(COUNT) for _ in range(draw.randint(1, 4))]
                 payload = {
                     "queries": [f"number{n}" for n in numbers],
@@ -146,21 +143,18 @@ def _load(url: str, seconds: float) -> int:
                 }
                 result = client.post(f"{url}/retrieve", json=payload).json()["result"]
                 assert [[hit["document"]["id"] for hit in hits] for hits in result] == [[f"p{n}"] for n in numbers]
-                asked[own] += 1
 
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(work, range(64)))
-    assert min(asked) > 0
-    return sum(asked)
 
 
 def test_many_clients_get_their_own_answers(url: str) -> None:
-    assert _load(url, 3) > 64
+    _load(url, 8)
 
 
 @pytest.mark.slow
-def test_many_clients_for_a_minute(url: str) -> None:
-    assert _load(url, 60) > 1000
+def test_many_clients_for_long(url: str) -> None:
+    _load(url, 100)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

@@ -60,9 +60,9 @@ def test_nothing_found_earns_nothing():
 
 def test_a_huge_first_line_is_read_in_time():
     huge = f'"{"Hollow Lantern " * 100_000}"\n{"word " * 100_000}'
-    started = time.monotonic()
+    started = time.process_time()  # not the clock's: a busy machine needs longer by that
     assert 0 < score(huge, FILM) <= 1
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
 
 
 @given(st.lists(st.sampled_from(_PAGES), min_size=1, max_size=5), st.data())

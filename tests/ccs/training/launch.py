@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[3]
 
 
-def launch(arguments: Sequence[str | Path], *, count: int = 2, seconds: float = 300, **environment: str) -> str:
+def launch(arguments: Sequence[str | Path], *, count: int = 2, **environment: str) -> str:
     """Run ``python -m MODULE ...`` or ``python FILE ...`` in so many processes; gives what they printed.
 
     ``accelerate launch --cpu`` would start one process only, whatever its ``--num_processes``.
@@ -30,7 +32,7 @@ def launch(arguments: Sequence[str | Path], *, count: int = 2, seconds: float = 
         check=False,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[:3500] + done.stderr[-1500:]
     return done.stdout

@@ -15,6 +15,7 @@ from ccs.training.scorer import Scorer, read_alone
 from fresco.errors import FrescoError
 from tests.ccs.scripted import NILE
 from tests.servers import chat_api
+from tests.waiting import PATIENCE
 
 REWARDS = [{"reward": "exact-match"}, {"reward": "cycle", "weight": 0.5, "evidence": {"pages": 1}}]
 _SEARCH, _ANSWER = "<think>a river</think><search>Nile source</search>", "<answer>Lake Victoria</answer>"
@@ -144,5 +145,5 @@ def test_a_part_that_cannot_be_had_is_no_zero() -> None:
 
     scorer = Scorer([(2.0, _Half())])
     rows = [Trajectory("q", "Who?", sample, (), "answer") for sample in (0, 1)]
-    values = [scorer.submit(row, Question("q", "Who?")).result(timeout=60) for row in rows]
+    values = [scorer.submit(row, Question("q", "Who?")).result(timeout=PATIENCE) for row in rows]
     assert values == [1.0, None]

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from tests.ccs.training.worlds import warm_model
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]
 _STEPS = 8
@@ -60,7 +60,7 @@ def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, errors.decode()[-2000:]
 
 

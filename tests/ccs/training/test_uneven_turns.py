@@ -13,7 +13,7 @@ from tests.ccs.training.launch import launch
 
 
 def test_processes_of_unlike_turns_end_together(tmp_path: Path) -> None:
-    launch([Path(__file__).with_name("uneven_turns.py"), tmp_path], seconds=150)
+    launch([Path(__file__).with_name("uneven_turns.py"), tmp_path])
     ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
     wanted = [[[0], [3, 1, 2]], [[3, 0, 3], [1]], [[], [2, 2]], [[0, 0], []]]
     for number, rank in enumerate(ranks):

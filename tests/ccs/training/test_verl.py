@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ from ccs.training.verl.reward import compute_score
 from ccs.training.verl.settings import RECORD, read_rewards, read_settings
 from fresco.errors import FrescoError
 from tests import tiny_models
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(data.__file__).parent
@@ -37,7 +39,7 @@ HOW_TO_INSTALL = (
 QUESTIONS = '{"id": "q1", "question": "Who leads  the <search>club</search>?", "answers": ["Ann"], "dataset": "toy"}\n'
 
 
-def run_inside(*names: str, timeout: float) -> None:
+def run_inside(*names: str) -> None:
     python = os.environ.get(VARIABLE)
     if not python:
         pytest.skip(HOW_TO_INSTALL)
@@ -47,7 +49,7 @@ def run_inside(*names: str, timeout: float) -> None:
         [*command, *(str(Path(__file__).with_name(name)) for name in names)],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=6 * PATIENCE,
         cwd=ROOT,
         env=environment,
         check=False,
@@ -57,12 +59,12 @@ def run_inside(*names: str, timeout: float) -> None:
 
 
 def test_the_loop_the_mask_and_the_reward_under_verls_classes() -> None:
-    run_inside("test_verl_inside.py", "test_verl_reward_inside.py", timeout=600)
+    run_inside("test_verl_inside.py", "test_verl_reward_inside.py")
 
 
 @pytest.mark.slow
 def test_a_step_of_verls_trainer_up_to_its_advantages() -> None:
-    run_inside("test_verl_ray_inside.py", timeout=900)
+    run_inside("test_verl_ray_inside.py")
 
 
 def test_questions_become_the_file_that_verl_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,15 +159,17 @@ def test_rewards_are_those_of_training_or_a_file(tmp_path: Path) -> None:
 
 
 class Slow(Reward):
-    """Rewards by the question's length; notes how many it was given at once."""
+    """Rewards by the question's length, when it is let go; notes how many it was given at once."""
 
     name, fingerprint, needs_gold, signed = "slow", "slow", False, False
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.go = threading.Event()
 
     def score(self, batch, questions=None):  # type: ignore[no-untyped-def]
         self.batches.append(len(batch))
+        assert self.go.wait(PATIENCE)
         if any(each.question == "boom" for each in batch):
             raise FrescoError("the server is gone")
         return [float(len(each.question)) if each.stop != "error" else None for each in batch]
@@ -182,16 +186,17 @@ def test_one_thread_rewards_what_waits_together() -> None:
 
     async def ask(*texts: str) -> list[float | BaseException | None]:
         asked = [asyncio.wrap_future(scorer.submit(trajectory(each), Question(each, each))) for each in texts]
+        reward.go.set()
         return await asyncio.gather(*asked, return_exceptions=True)
 
     texts = ["x" * n for n in range(1, 60)]
     assert asyncio.run(ask(*texts)) == [3.0 * n for n in range(1, 60)]
-    assert len(reward.batches) < 2 * len(texts)
+    assert len(reward.batches) <= 4  # the first that was waiting, and then all others, for each of the two rewards
     (failed,) = asyncio.run(ask("boom"))  # in another event loop
     assert isinstance(failed, FrescoError) and str(failed) == "the server is gone"
     assert asyncio.run(ask("after")) == [15.0]
     missing = trajectory("x", "error")
-    assert scorer.submit(missing, Question("x", "x")).result(10) is None
+    assert scorer.submit(missing, Question("x", "x")).result(PATIENCE) is None
 
 
 def test_the_figures_of_a_rollout() -> None:
@@ -237,7 +242,7 @@ def test_the_launch_script(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, log.read_text().splitlines(), done.stderr
