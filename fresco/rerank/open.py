@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.rerank.adapters import Renamed, adapt
-from fresco.rerank.base import Reranker
+from fresco.rerank.base import Reranker, as_wrapper
 from fresco.rerank.conformance import fault_of_name
+from fresco.rerank.many_devices import devices_of
 from fresco.rerank.registry import RERANKERS, open_reranker
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def open_rerankers(
     for name, given in wanted:
         key = (name, given if isinstance(given, str) else id(given))
         if key not in opened:
-            opened[key] = as_reranker(given, settings, name)
+            opened[key] = _as_reranker(given, settings, name)
     if not opened:
         raise FrescoError("--no-baselines leaves nothing to score; name a re-ranker with --reranker SPEC")
     _check_names(opened)
+    _check_divided(list(opened.values()), settings)
     named = asked or [(None, each) for each in baselines]
     return (
         [opened[name, given if isinstance(given, str) else id(given)].name for name, given in named],
@@ -58,17 +60,28 @@ def open_rerankers(
     )
 
 
-def as_reranker(given: Any, settings: Settings, name: str | None = None) -> Reranker:
+def as_reranker(given: Any, settings: Settings) -> Reranker:
     """One re-ranker; see :func:`open_rerankers` for what may be given.
 
     Args:
         given: What is to be scored.
         settings: For a spec.
-        name: Of its row; None for its own.
 
     Raises:
         FrescoError: it is none of these, or cannot be opened.
     """
+    (reranker,) = as_rerankers([given], settings)
+    return reranker
+
+
+def as_rerankers(given: Iterable[Any], settings: Settings) -> list[Reranker]:
+    """Several, of which one at least must have a use for the devices that the settings name; see :func:`as_reranker`."""
+    opened = [_as_reranker(each, settings, None) for each in given]
+    _check_divided(opened, settings)
+    return opened
+
+
+def _as_reranker(given: Any, settings: Settings, name: str | None) -> Reranker:
     reranker = _opened(given, settings)
     return reranker if name is None or name == reranker.name else Renamed(reranker, name)
 
@@ -90,6 +103,25 @@ def _opened(given: Any, settings: Settings) -> Reranker:
         f"{type(given).__name__} objects cannot score; give a spec such as 'bm25', a re-ranker, a CrossEncoder or "
         "SentenceTransformer, an object of the rerankers library, or a function f(query, passages) -> scores"
     )
+
+
+def _check_divided(rerankers: Sequence[Reranker], settings: Settings) -> None:
+    """Refuse several devices, or a cluster, that nothing would compute on.
+
+    Raises:
+        FrescoError: they are asked for, and no re-ranker's work is divided.
+    """
+    asked = f"--ray {settings.ray}" if settings.ray else f"--device {settings.device}"
+    if (settings.ray or len(devices_of(settings)) > 1) and not any(map(_is_divided, rerankers)):
+        raise FrescoError(
+            f"{asked}: nothing here would use it, only pointwise models that a spec names do, as in "
+            f"cross-encoder:MODEL (this is {', '.join(each.name for each in rerankers)}); leave it out"
+        )
+
+
+def _is_divided(reranker: Reranker) -> bool:
+    wrapper = as_wrapper(reranker)
+    return bool(getattr(reranker, "divided", False)) or (wrapper is not None and _is_divided(wrapper.base))
 
 
 def _listed(what: Any) -> list[tuple[str | None, Any]]:

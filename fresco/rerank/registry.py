@@ -12,7 +12,7 @@ from dataclasses import replace
 from fresco.errors import FrescoError
 from fresco.io.registry import Registry
 from fresco.models.settings import Settings
-from fresco.rerank.base import Reranker
+from fresco.rerank.base import Reranker, as_wrapper
 from fresco.rerank.conformance import fault_of_members
 from fresco.rerank.many_devices import ManyDevices, devices_of
 from fresco.rerank.model_reranker import ModelReranker
@@ -40,13 +40,15 @@ def open_reranker(spec: str, settings: Settings) -> Reranker:
     """
     if spec.startswith(("http://", "https://")):  # a bare address can mean nothing else
         spec = f"http:{spec}"
+    devices = [] if settings.ray else devices_of(settings)
+    alone = replace(settings, ray=None, device=devices[0] or None) if devices else replace(settings, ray=None)
+    lead = RERANKERS.open(spec, settings=alone)
+    if not settings.ray and len(devices) == 1:
+        return lead
+    if as_wrapper(lead):  # its base is opened by this function, and divided there
+        return RERANKERS.open(spec, settings=settings)
     if settings.ray:
-        lead = RERANKERS.open(spec, settings=replace(settings, ray=None))
         return OnCluster(lead, spec, settings) if _is_spread(lead, f"--ray {settings.ray}") else lead
-    devices = devices_of(settings)
-    if len(devices) == 1:
-        return RERANKERS.open(spec, settings=replace(settings, device=devices[0] or None))
-    lead = RERANKERS.open(spec, settings=replace(settings, device=devices[0]))
     return ManyDevices(lead, spec, settings, devices) if _is_spread(lead, f"--device {settings.device}") else lead
 
 

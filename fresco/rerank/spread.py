@@ -16,6 +16,7 @@ class Spread(ABC):
 
     Attributes:
         name: The re-ranker's own, as are ``takes_instruction``, ``fingerprint`` and ``tolerance``.
+        divided: That several devices, or a cluster, have a use here.
 
     Args:
         lead: The re-ranker, opened here; its weights are never loaded here.
@@ -24,6 +25,7 @@ class Spread(ABC):
     """
 
     pointwise = True
+    divided = True
 
     def __init__(self, lead: Reranker, spec: str, settings: Settings) -> None:
         self.name, self.takes_instruction = lead.name, lead.takes_instruction

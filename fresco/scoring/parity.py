@@ -18,7 +18,7 @@ from fresco.errors import FrescoError
 from fresco.models.settings import Settings
 from fresco.records import Benchmark, Candidates
 from fresco.rerank.base import Reranker, as_wrapper, describe, tolerance_of
-from fresco.rerank.open import as_reranker
+from fresco.rerank.open import as_rerankers
 from fresco.scoring.runner import fit, score
 from fresco.scoring.store import ScoreStore, default_store
 from fresco.stats.arrays import FloatArray
@@ -98,13 +98,13 @@ def parity(
         FrescoError: something cannot be opened, a re-ranker failed, or both are one.
     """
     settings = settings or Settings()
-    rerankers = (as_reranker(a, settings), as_reranker(b, settings))
-    if rerankers[0].name == rerankers[1].name:
-        raise FrescoError(f"{rerankers[0].name} is compared with itself; name another backend of the model")
+    one, other = as_rerankers((a, b), settings)
+    if one.name == other.name:
+        raise FrescoError(f"{one.name} is compared with itself; name another backend of the model")
     opened = Part("all", limit, "text", settings.seed, strict).open(benchmark, nek)
     pools = [(pool.query, pool.passages) for pool in opened.pools]
     with ScoreStore(Path(store) if store else default_store()) as kept, shown_progress(progress, "pairs") as tell:
-        return compare_backends(rerankers, pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)
+        return compare_backends((one, other), pools, kept, instruction=instruction, tolerance=tolerance, progress=tell)
 
 
 def compare_backends(

@@ -10,6 +10,7 @@ import fresco
 from fresco.errors import FrescoError
 from fresco.models.settings import Settings
 from fresco.rerank import many_devices
+from fresco.rerank.open import as_reranker, as_rerankers, open_rerankers
 from fresco.rerank.registry import open_reranker
 from tests import tiny_models
 
@@ -128,6 +129,22 @@ def test_devices_that_cannot_be(model):
     with pytest.raises(FrescoError, match="a name is missing between its commas"):
         open_reranker(f"cross-encoder:{model}", Settings(device="cpu,"))
     assert open_reranker("bm25", Settings(device="cpu,cpu")).name == "bm25"
+
+
+@pytest.mark.parametrize("asked", [{"device": "cpu,cpu"}, {"ray": "auto"}])
+def test_devices_that_nothing_would_use_are_refused(asked, tmp_path, model):
+    written = " ".join(f"--{option} {value}" for option, value in asked.items())
+    with pytest.raises(FrescoError, match=f"{written}: nothing here would use it.*this is bm25"):
+        fresco.score("bm25", baselines=False, limit=2, out=tmp_path / "out", **asked)
+    settings = Settings(**asked)
+    with pytest.raises(FrescoError, match="leave it out"):
+        as_reranker("half-life:bm25,365", settings)
+    with pytest.raises(FrescoError, match="leave it out"):
+        as_rerankers(["bm25", "newest"], settings)
+    spec = f"cross-encoder:{model}"
+    for used in (spec, f"half-life:{spec},365", {"mine": spec}):
+        assert len(open_rerankers(used, settings)[1]) > 1  # beside baselines, which compute without it
+    assert [each.name for each in as_rerankers(["bm25", spec], settings)] == ["bm25", spec]
 
 
 def test_families_that_rank_whole_pools_want_one_device(tmp_path):
