@@ -75,7 +75,7 @@ def as_reranker(given: Any, settings: Settings) -> Reranker:
 
 
 def as_rerankers(given: Iterable[Any], settings: Settings) -> list[Reranker]:
-    """Several, of which one at least must have a use for the devices that the settings name; see :func:`as_reranker`."""
+    """Several; one at least must use the devices that the settings name. See :func:`as_reranker`."""
     opened = [_as_reranker(each, settings, None) for each in given]
     _check_divided(opened, settings)
     return opened
