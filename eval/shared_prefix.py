@@ -1,4 +1,4 @@
-"""What reading the prompts' common beginnings once is worth: the same pairs, four ways, in turns.
+"""What computing once what prompts share is worth: the same pairs, four ways, in turns.
 
     pip install -e ".[models]" && python eval/shared_prefix.py MODEL [--family likelihood]
 
@@ -140,7 +140,7 @@ def measure(options: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
 
     def ours(shares: bool) -> Way:
         def way(own: Sequence[Pair]) -> list[float]:
-            model.prefix.on = shares
+            model.sharing.on = shares
             return score_all(model, own, settings.batch_tokens)
 
         return way
@@ -153,7 +153,7 @@ def measure(options: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
         ways["plain loop"] = plain_loop(reranker, options.model)
     for way in ways.values():
         way(pairs[:4])  # warm
-    model.prefix.saved = 0
+    model.sharing.saved = 0
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     found: dict[str, list[float]] = {}
     for turn in range(options.turns):
@@ -170,7 +170,7 @@ def measure(options: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
         "pairs": len(pairs),
         "passages": len({passage.text for _, passage in pairs}),
         "tokens": sum(map(len, rows_read)),
-        "saved": model.prefix.saved / options.turns,
+        "saved": model.sharing.saved / options.turns,
         "trie_would_save": sum(map(len, rows_read)) - nodes_of_trie(rows_read),
         "clock": "CPU",
         "turns": options.turns,

@@ -13,20 +13,18 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fresco.models.batching import BatchModel, Tokens, forward, on_device, padded_batches
+from fresco.models.batching import Tokens, forward, on_device
+from fresco.models.reading import ReadModel, Sharing
 
 if TYPE_CHECKING:
     import torch
 
 #: Tokens that a group must save at least, on average: shorter beginnings cost more in copies than they save.
 LEAST = 16
-_TOLERANCE = {"float32": 1e-4}  # relative to the largest score; of half precision:
-_ROUGH = 0.05
 
 
 @dataclass(frozen=True)
@@ -108,77 +106,23 @@ def _alike(rows: Sequence[Sequence[int]]) -> int:
     return next((place for place, (one, other) in pairs if one != other), min(len(low), len(high)))
 
 
-class SharedPrefix:
-    """Runs a decoder over rows, their common beginnings once.
+class SharedPrefix(Sharing):
+    """Runs a decoder over rows, their common beginnings once, kept as keys and values."""
 
-    Attributes:
-        saved: Tokens that were not computed again.
-        on: Whether it shares; off it runs the whole rows, the slow, obvious way.
-    """
-
-    def __init__(self, decoder: Any, dtype: str) -> None:
-        self._decoder, self._dtype = decoder, dtype
-        config = decoder.config.get_text_config()
-        windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-        self._reach: int = min((each for each in windows if isinstance(each, int)), default=sys.maxsize)
+    def __init__(self, decoder: Any) -> None:
+        super().__init__(decoder)
         self._ids: tuple[int, ...] = ()
         self._kept: Any = None
-        self.saved = 0
-        self.on = True
 
-    def cut(
-        self,
-        model: BatchModel,
-        tokens: Sequence[Tokens],
-        keys: Sequence[Hashable],
-        most: Sequence[int],
-        budget: int,
-        finish: Callable[[torch.Tensor, Sequence[Tokens], Sequence[int]], torch.Tensor],
+    def batches(
+        self, model: ReadModel, tokens: Sequence[Tokens], keys: Sequence[Hashable], budget: int
     ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
-        """The batches of a window; see :meth:`fresco.models.batching.SharingModel.cut`.
-
-        Args:
-            model: For batches that have hardly anything to share.
-            tokens: See :func:`plan_shared`.
-            keys: Likewise.
-            most: Likewise.
-            budget: Likewise.
-            finish: Scores from the hidden states behind the beginnings, shape (rows, longest rest, hidden size), the
-                rows' tokens and the length of each one's beginning.
-        """
-        if not self.on:
-            yield from padded_batches(model, tokens, budget)
-            return
+        """See :meth:`fresco.models.reading.Sharing.batches`."""
+        most = [model.wanted(own).start for own in tokens]
         for part in plan_shared(tokens, keys, most, budget):
             own = [tokens[row] for row in part.rows]
-            if not self._pays(own, part):
-                yield part.rows, functools.partial(forward, model, own)
-                continue
-            yield part.rows, functools.partial(self._run, model, own, part, finish)
-
-    def prove(self, model: Any, tokens: Sequence[Tokens], keys: Sequence[Hashable], most: Sequence[int]) -> None:
-        """Share nothing where that changes a score: some caches forget what a long prompt began with.
-
-        Args:
-            model: Whose ``finish`` makes scores.
-            tokens: Rows of different lengths; see :func:`plan_shared` for the rest.
-            keys: Likewise.
-            most: Likewise.
-        """
-        import torch
-
-        try:
-            with torch.inference_mode():
-                plain = forward(model, tokens)
-                parts = list(self.cut(model, tokens, keys, most, sys.maxsize, model.finish))
-                shared = torch.cat([run() for _, run in parts])
-        except (RuntimeError, TypeError, AttributeError, NotImplementedError):  # a cache of another kind
-            self.on = False
-        else:
-            plain = plain[[row for rows, _ in parts for row in rows]]
-            tolerance = _TOLERANCE.get(self._dtype, _ROUGH) * max(1.0, float(plain.abs().max()))
-            self.on = bool((shared - plain).abs().max() <= tolerance)
-        self.saved = 0
+            run = self._run if self._pays(own, part) else _whole
+            yield part.rows, functools.partial(run, model, own, part)
 
     def _pays(self, tokens: Sequence[Tokens], part: SharedBatch) -> bool:
         """Whether enough is saved, and a window of attention reaches over every row with the gap in it."""
@@ -186,13 +130,7 @@ class SharedPrefix:
         reaches = max(part.lengths) + rest <= self._reach
         return reaches and min(part.lengths) > 0 and part.saved >= LEAST * len(part.lengths)
 
-    def _run(
-        self,
-        model: BatchModel,
-        tokens: Sequence[Tokens],
-        part: SharedBatch,
-        finish: Callable[[torch.Tensor, Sequence[Tokens], Sequence[int]], torch.Tensor],
-    ) -> torch.Tensor:
+    def _run(self, model: ReadModel, tokens: Sequence[Tokens], part: SharedBatch) -> torch.Tensor:
         import torch
 
         starts = [part.lengths[group] for group in part.groups]
@@ -212,7 +150,13 @@ class SharedPrefix:
             **{cache_argument(self._decoder): cache},
         ).last_hidden_state
         self.saved += part.saved
-        return finish(hidden, tokens, starts)
+        wanted = [
+            (row, place - start)
+            for row, (own, start) in enumerate(zip(tokens, starts, strict=True))
+            for place in model.wanted(own)
+        ]
+        rows, columns = torch.tensor(wanted, device=model.device).T
+        return model.read(hidden[rows, columns], tokens)
 
     def _beginnings(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
         """Keys and values of the beginnings, the caller's to change."""
@@ -223,6 +167,11 @@ class SharedPrefix:
             self._kept = self._decoder(input_ids=ids, use_cache=True).past_key_values
             self._ids = wanted
         return copy.deepcopy(self._kept)
+
+
+def _whole(model: ReadModel, tokens: Sequence[Tokens], _: SharedBatch) -> torch.Tensor:
+    """Scores of rows that have hardly anything to share."""
+    return forward(model, tokens)
 
 
 def cache_argument(decoder: Any) -> str:

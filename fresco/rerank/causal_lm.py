@@ -24,8 +24,9 @@ from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
 from fresco.models.quantized import dtype_name, quantize
+from fresco.models.reading import share
 from fresco.models.settings import Settings
-from fresco.models.shared_prefix import SharedPrefix, grouped
+from fresco.models.shared_prefix import grouped
 from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
 from fresco.rerank.base import Reranker
@@ -221,14 +222,14 @@ class _AnswerModel(AskedModel):
             spec, model, self._tokenizer, wanted, **({} if most is None else {"default": most})
         )
         self._decoder = model.base_model
-        self.prefix = SharedPrefix(self._decoder, self.dtype)
         self._head = AnswerHead(model, self._answers)
         self._check_against(spec, model)
-        self._check_sharing()
+        texts = [(query, "a passage " * length) for query in ("one", "another query") for length in (1, 40, 7)]
+        self.sharing = share(self, self._decoder, self.dtype, self._tokens(texts), [query for query, _ in texts])
 
     @property
     def saved(self) -> int:
-        return self.prefix.saved
+        return self.sharing.saved
 
     def forward(self, batch: Batch) -> torch.Tensor:
         import torch
@@ -243,18 +244,15 @@ class _AnswerModel(AskedModel):
         self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
     ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
         """The prompts of a query, or of a passage where that comes first, share their beginning."""
-        keys, most = [self._key(pair) for pair in pairs], [len(own) - 1 for own in tokens]
-        return self.prefix.cut(self, tokens, keys, most, budget, self.finish)
+        return self.sharing.cut(self, tokens, [self._key(pair) for pair in pairs], budget)
 
-    def finish(self, hidden: torch.Tensor, tokens: Sequence[Tokens], starts: Sequence[int]) -> torch.Tensor:
-        """Scores of the last tokens; see :meth:`fresco.models.shared_prefix.SharedPrefix.cut`."""
-        last = [len(own) - start - 1 for own, start in zip(tokens, starts, strict=True)]
-        return self._head(hidden[list(range(len(last))), last])
+    def wanted(self, own: Tokens) -> range:
+        """The last token's."""
+        return range(len(own) - 1, len(own))
 
-    def _check_sharing(self) -> None:
-        texts = [(query, "a passage " * length) for query in ("one", "another query") for length in (1, 40, 7)]
-        tokens = self._tokens(texts)
-        self.prefix.prove(self, tokens, [query for query, _ in texts], [len(own) - 1 for own in tokens])
+    def read(self, hidden: torch.Tensor, tokens: Sequence[Tokens]) -> torch.Tensor:
+        """See :class:`fresco.models.reading.ReadModel`."""
+        return self._head(hidden)
 
     def _check_against(self, spec: str, model: Any) -> None:
         """Compare the head's few rows with the model's own logits on the bare form."""

@@ -20,8 +20,8 @@ from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
 from fresco.models.quantized import dtype_name, quantize
+from fresco.models.reading import share
 from fresco.models.settings import Settings
-from fresco.models.shared_prefix import SharedPrefix, grouped
 from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
 from fresco.rerank.model_reranker import PairReranker
@@ -106,7 +106,7 @@ class LikelihoodReranker(PairReranker["QueryModel"]):
             "default_instruction": self.form.instruction,
             "score": "mean log-probability of the query's tokens",
             "used": f"the query's likelihood by {self.form.source}",
-            "tokens_saved_by_sharing": loaded.prefix.saved if isinstance(loaded, _Decoder) else None,
+            "tokens_saved_by_sharing": loaded.sharing.saved if isinstance(loaded, _Decoder) else None,
         }
 
 
@@ -198,10 +198,9 @@ class _Decoder(_HereModel):
             ),
         )
         super().__init__(spec, quantize(model.to(device).eval(), settings), tokenizer, settings, form)
-        self.prefix = SharedPrefix(self._model.base_model, self.dtype)
         texts = [(query, "a passage " * length) for length in (1, 40, 7) for query in ("one", "another query")]
         tokens = self._tokens(texts)
-        self.prefix.prove(self, tokens, [passage for _, passage in texts], _before_query(tokens))
+        self.sharing = share(self, model.base_model, self.dtype, tokens, [passage for _, passage in texts])
 
     def forward(self, batch: Batch) -> torch.Tensor:
         hidden = self._model.base_model(
@@ -209,55 +208,45 @@ class _Decoder(_HereModel):
         ).last_hidden_state
         assert batch.token_type_ids is not None
         rows, places = (batch.token_type_ids == 1).nonzero(as_tuple=True)
-        return self._means(hidden, rows, places - 1, batch.input_ids[rows, places])
+        return self._means(hidden[rows, places - 1], rows, batch.input_ids[rows, places])
 
     def order(self, pairs: Sequence[Pair]) -> list[int]:
-        """All queries of a passage stand together: it is read once for them."""
-        return grouped([passage.text for _, passage in pairs])
+        """All queries of a passage stand together, and passages that begin alike."""
+        return sorted(range(len(pairs)), key=lambda place: pairs[place][1].text)
 
     def cut(
         self, pairs: Sequence[Pair], tokens: Sequence[Tokens], budget: int
     ) -> Iterator[tuple[list[int], Callable[[], torch.Tensor]]]:
         """Prompts of one passage share all that stands before the query."""
-        keys = [passage.text for _, passage in pairs]
-        return self.prefix.cut(self, tokens, keys, _before_query(tokens), budget, self.finish)
+        return self.sharing.cut(self, tokens, [passage.text for _, passage in pairs], budget)
 
-    def finish(self, hidden: torch.Tensor, tokens: Sequence[Tokens], starts: Sequence[int]) -> torch.Tensor:
-        """Scores of the queries; see :meth:`fresco.models.shared_prefix.SharedPrefix.cut`."""
+    def wanted(self, own: Tokens) -> range:
+        """Those that foretell the query's tokens."""
+        return range(len(own) - sum(own.type_ids or ()) - 1, len(own) - 1)
+
+    def read(self, hidden: torch.Tensor, tokens: Sequence[Tokens]) -> torch.Tensor:
+        """See :class:`fresco.models.reading.ReadModel`."""
         import torch
 
-        places: list[tuple[int, int]] = []
-        asked: list[int] = []
-        for row, (own, start) in enumerate(zip(tokens, starts, strict=True)):
-            first = len(own) - sum(own.type_ids or ())
-            places += [(row, place - start - 1) for place in range(first, len(own))]
-            asked += own.ids[first:]
-        rows, columns = torch.tensor(places, device=self.device).T
-        return self._means(hidden, rows, columns, torch.tensor(asked, device=self.device))
+        places = [(row, own.ids[place + 1]) for row, own in enumerate(tokens) for place in self.wanted(own)]
+        rows, asked = torch.tensor(places, device=self.device).T
+        return self._means(hidden, rows, asked)
 
-    def _means(
-        self, hidden: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, asked: torch.Tensor
-    ) -> torch.Tensor:
+    def _means(self, hidden: torch.Tensor, rows: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
         """The mean log-probability of each row's tokens.
 
         Args:
-            hidden: Shape (rows, tokens, hidden size).
-            rows: Of each token of a query, ascending.
-            columns: Where the hidden state stands that foretells it.
-            asked: The token.
+            hidden: Hidden states that foretell them, shape (tokens, hidden size).
+            rows: Of each token, ascending from 0.
+            asked: Their ids.
         """
         import torch
 
-        logits = finish_logits(self._model, self._model.get_output_embeddings()(hidden[rows, columns]).float())
+        logits = finish_logits(self._model, self._model.get_output_embeddings()(hidden).float())
         chosen = logits.log_softmax(dim=-1).gather(1, asked[:, None])[:, 0]
-        sums = torch.zeros(len(hidden), device=hidden.device).index_add_(0, rows, chosen)
-        means: torch.Tensor = sums / rows.bincount(minlength=len(hidden))
+        counts = rows.bincount()
+        means: torch.Tensor = torch.zeros(len(counts), device=self.device).index_add_(0, rows, chosen) / counts
         return means
-
-
-def _before_query(tokens: Sequence[Tokens]) -> list[int]:
-    """Tokens before the one that foretells the query's first."""
-    return [len(own) - sum(own.type_ids or ()) - 1 for own in tokens]
 
 
 class _EncoderDecoder(_HereModel):

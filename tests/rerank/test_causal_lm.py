@@ -84,11 +84,11 @@ def test_a_shared_beginning_changes_no_score(folder, monkeypatch):
     query, passages = make_query(), passages_of_all_lengths()
     reranker = CausalLmReranker(str(folder), Settings(device="cpu"))
     shared = reranker.score(query, passages)
-    assert reranker._loaded.prefix.on
+    assert reranker._loaded.sharing.on
     saved = reranker.describe()["tokens_saved_by_sharing"]
     tokens = sum(map(len, reranker._loaded.encode([(query, passage) for passage in passages])))
     assert saved > 0.3 * tokens  # system message, instruction and query of short passages
-    reranker._loaded.prefix.on = False
+    reranker._loaded.sharing.on = False
     plain = reranker.score(query, passages)
     assert max(abs(a - b) for a, b in zip(shared, plain, strict=True)) <= 1e-4
 

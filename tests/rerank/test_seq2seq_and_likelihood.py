@@ -121,11 +121,11 @@ def test_a_passage_that_is_read_once_for_its_queries_changes_no_score(tmp_path, 
     pairs = [(query, passage) for query in queries for passage in passages[queries.index(query) :]]
     ours = LikelihoodReranker(str(folder), CPU)
     model = ours._under(None)
-    assert model.prefix.on
+    assert model.sharing.on
     shared = batching.score_all(model, pairs, 2048)
     tokens = sum(map(len, model.encode(pairs)))
     assert 0.2 * tokens < ours.describe()["tokens_saved_by_sharing"] < 0.8 * tokens
-    model.prefix.on = False
+    model.sharing.on = False
     plain = batching.score_all(model, pairs, 2048)
     assert len({round(each, 4) for each in plain}) > len(plain) // 2
     assert max(abs(a - b) for a, b in zip(shared, plain, strict=True)) <= 1e-4
