@@ -21,9 +21,9 @@ from fresco.optimizer.proposers.base import ProposedInstruction, Proposer, Score
 from fresco.optimizer.proposers.clauses import Bank
 from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.objective import precisions
-from fresco.optimizer.search.racing import ek_and_nek
+from fresco.optimizer.search.racing import ek_and_nek, resampled
 from fresco.optimizer.search.rounds import Search, members_of
-from fresco.optimizer.search.selection import hypervolume, select, values_of
+from fresco.optimizer.search.selection import best_expected, hypervolume, select, values_of
 from fresco.optimizer.search.settings import RoundReport, SearchSettings
 from fresco.optimizer.search.storage import import_optuna
 from fresco.optimizer.search.study import SearchStudy
@@ -92,6 +92,11 @@ class World:
     def area(self, numbers: Sequence[int], part: str) -> float:
         """Hypervolume."""
         return float(hypervolume(*values_of(self.members(numbers, part))))
+
+    def proposed(self, numbers: Sequence[int]) -> list[int]:
+        """What ``fresco optimize`` proposes of instructions that were scored on all of validation."""
+        again = resampled(np.asarray(self.tables["validation"])[list(numbers)].T, self.validation)
+        return [numbers[place] for place in best_expected(*again, KEPT)]
 
     def best(self) -> list[int]:
         """The front of all instructions on validation, pruned as every search's."""

@@ -108,7 +108,7 @@ def main() -> None:
             found, objective, validation, train, [ClausesProposer(bank)], settings, None, bank.choices, clock
         )
         reports = search.run()
-        search.archive(4)
+        search.proposed(2 * settings.population)
         whole = clock.now()
         close_storage(storage)
     tried = sum(report.tried for report in reports)

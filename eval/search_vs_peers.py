@@ -7,10 +7,16 @@ the best front is known, and a search costs no scoring. It searches on the valid
 on the train split. What each has to pay is counted alike: a query-passage pair that an instruction was scored on, on
 either split, once.
 
-At each budget the instructions that a search had scored on all of validation by then give its front, pruned to four by
-crowding distance (as in FRESCO) by the same rule for all. What counts is the hypervolume above the base instruction's:
-on validation as a share of what the best front has above it, and on the test split, by which nothing was chosen, as a
-share of what the front that validation would choose of all instructions has there.
+At each budget four of the instructions that a search had scored on all of validation by then are its result, chosen by
+the same rule for all: as ``fresco optimize`` proposes them, those whose front is worth most in the mean over resamples
+of the validation queries. What counts is the hypervolume above the base instruction's: on validation as a share of what
+the best front has above it, and on the test split, by which nothing was chosen, as a share of what the front that
+validation would choose of all instructions has there.
+
+A last table has the test split with the front by point estimates, pruned to four by crowding distance (as in FRESCO).
+By two dozen queries such a choice is one of the luckiest: it drops the base instruction for what is no better, and
+loses on the test split. The rule above was chosen on worlds 1 and 2, on subsets of 24 and 60 validation queries, from
+itself, the front by estimates with and without the base, and estimates shrunk to their mean (empirical Bayes).
 
 - ``random``: instructions of the bank by chance, each scored in full.
 - ``random, raced``: the same in our races.
@@ -56,6 +62,8 @@ from fresco.optimizer.search.selection import select
 BUDGETS: tuple[int, ...] = (50_000, 100_000, 200_000, 400_000)
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a model's table
 _PARTS = ("train", "validation", "test")
+#: The test split again, with the front that each search would propose by point estimates.
+BY_ESTIMATES = "test, chosen by point estimates"
 _CLIMB = 8  # changes that a child tries before it races
 _GEPA = "pip install gepa==0.1.4"
 
@@ -95,11 +103,14 @@ def measure(
     for seed in range(seeds):
         log = run(seed, max(budgets))
         print(f"{name}, seed {seed}: {len(log.rows)} instructions in full", file=sys.stderr)
-        gains: dict[str, list[float]] = {"validation": [], "test": []}
+        gains: dict[str, list[float]] = {"validation": [], "test": [], BY_ESTIMATES: []}
         for budget in budgets:
-            front = [member.number for member in select(world.members(log.by(budget) or base, "validation"), KEPT)]
-            for part, own in gains.items():
-                own.append((world.area(front, part) - floor[part]) / whole[part])
+            scored = log.by(budget) or base
+            front = world.proposed(scored)
+            for part in ("validation", "test"):
+                gains[part].append((world.area(front, part) - floor[part]) / whole[part])
+            lucky = [member.number for member in select(world.members(scored, "validation"), KEPT)]
+            gains[BY_ESTIMATES].append((world.area(lucky, "test") - floor["test"]) / whole["test"])
         rows.append(gains)
     return rows
 
@@ -162,7 +173,7 @@ def report(record: Mapping[str, Any]) -> str:
         *about(record),
         "",
     ]
-    for part in ("validation", "test"):
+    for part in ("validation", "test", BY_ESTIMATES):
         lines += [f"## On {part}", "", "| search | " + " | ".join(f"{budget:,} pairs" for budget in budgets) + " |"]
         lines.append("|---" * (len(budgets) + 1) + "|")
         for name, rows in found.items():

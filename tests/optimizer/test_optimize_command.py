@@ -38,7 +38,15 @@ def test_a_search_end_to_end_and_what_it_writes(workplace):
     arguments = [argument for argument in SEARCH if argument != "--no-baselines"]
     done = fresco(*arguments, "--seeds", "2", "--proposer", "clauses", "--proposer", "clauses:tpe", cwd=workplace)
     assert done.returncode == 0, done.stderr
-    for said in ("seed 0 round 2: best EK", "seed 1 round 2", "pairs scored", "spared", "base", "i1*", "tempralm"):
+    for said in (
+        "seed 0 round 2: gain over the base",
+        "seed 1 round 2",
+        "pairs scored",
+        "spared",
+        "base",
+        "i1*",
+        "tempralm",
+    ):
         assert said in done.stdout
     assert "fresco score --instructions out/front.json" in done.stdout
     out = workplace / "out"

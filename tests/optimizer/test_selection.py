@@ -14,7 +14,7 @@ from optuna.samplers.nsgaii._elite_population_selection_strategy import _calc_cr
 from optuna.study._multi_objective import _is_pareto_front
 
 from fresco.optimizer.proposers.base import ScoredInstruction
-from fresco.optimizer.search.selection import crowding_distance, hypervolume, non_dominated, select
+from fresco.optimizer.search.selection import best_expected, crowding_distance, hypervolume, non_dominated, select
 
 # A grid makes ties and duplicates frequent; its steps add up exactly.
 GRID = st.integers(0, 16).map(lambda number: number / 16)
@@ -100,3 +100,42 @@ def test_the_selection(points, size):
     assert chosen == select(list(reversed(members)), size)
     if size >= 2 and len(front) >= 2:  # the ends of the front always stay
         assert {max(front), max(front, key=lambda point: (point[1], point[0]))} <= set(values)
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda size: st.lists(st.lists(st.tuples(GRID, GRID), min_size=size, max_size=size), min_size=1, max_size=5)
+    )
+)
+def test_the_expected_front_takes_what_adds_most_step_by_step(resamples):
+    ek, nek = (
+        np.array([[point[side] for point in own] for own in resamples]).reshape(len(resamples), -1) for side in (0, 1)
+    )
+
+    def worth(places):
+        return sum(compute_hypervolume(-np.array([own[place] for place in places]), np.zeros(2)) for own in resamples)
+
+    chosen = best_expected(ek, nek, 3)
+    assert len(set(chosen)) == len(chosen) <= 3
+    for step in range(3):
+        before = chosen[:step]
+        known = worth(before) if before else 0.0
+        best = max((worth([*before, place]) for place in range(ek.shape[1])), default=0.0)
+        if step < len(chosen):
+            assert worth(chosen[: step + 1]) == pytest.approx(best)
+        else:
+            assert best == pytest.approx(known)  # nothing more to gain
+            break
+
+
+def test_the_expected_front_keeps_the_base_until_it_is_surely_behind():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.5, 0.05, (400, 2))
+    lucky, better = base + rng.normal(0.01, 0.05, (400, 2)), base + rng.normal(0.2, 0.01, (400, 2))
+    ek, nek = (np.stack([base[:, side], lucky[:, side]], axis=1) for side in (0, 1))
+    assert lucky.mean() > base.mean()
+    assert best_expected(ek, nek, 4) == [1, 0]
+    ek, nek = (np.stack([base[:, side], better[:, side]], axis=1) for side in (0, 1))
+    assert best_expected(ek, nek, 4) == [1]
+    ek[::2] = np.nan  # a side without a query in half of the resamples
+    assert best_expected(ek, nek, 4) == [1]

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from fresco.optimizer.report.console import ConsoleWatcher, print_result
+from fresco.optimizer.search.budget import Budget
 from fresco.optimizer.search.settings import RoundReport
 from tests.optimizer.conftest import SEARCH, fresco
 from tests.optimizer.test_operators import obedient
@@ -106,12 +107,38 @@ def test_a_storage_password_is_not_printed():
     assert "secret" not in said
 
 
+_GAIN = {"value": 0.0412, "ci_low": 0.013, "ci_high": 0.071}
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (None, "41,600 pairs scored; racing spared 10,400 (20 %)"),
+        ("400k", "43,000 of 400,000 pairs (11 %); racing spared"),
+        ("90min", "12.3 of 90.0 minutes (14 %), 41,600 pairs scored; racing"),
+        ("5usd", "0.25 of 5.00 in price (5 %), 41,600 pairs scored; racing"),
+    ],
+)
+def test_a_round_says_what_it_gained_and_how_much_of_the_budget_is_used(budget, told):
+    console = Console(file=StringIO(), width=300)
+    member = type("Member", (), {"ek": 0.5, "nek": 0.4})()
+    report = RoundReport(
+        *(3, [member], 2, 1, {}, False, 41_600, 10_400, 0.2, _GAIN),
+        {"pairs": 43_000, "minutes": 12.3, "price": 0.25},
+        Budget.parse(budget) if budget else None,
+    )
+    ConsoleWatcher(console).round_done(0, report)
+    said = console.file.getvalue()
+    assert "seed 0 round 3: gain over the base 0.041 [.01 .07], best EK 0.500" in said
+    assert told in said
+
+
 def test_a_stalled_round_is_told_at_once():
     console = Console(file=StringIO(), width=300)
     member = type("Member", (), {"ek": 0.5, "nek": 0.4})()
     watcher = ConsoleWatcher(console)
     for tried, refilled in ((0, False), (3, True), (3, False)):
-        watcher.round_done(0, RoundReport(1, [member], tried, 0, {"too long": 4}, refilled, 10, 0, 0.2))
+        watcher.round_done(0, RoundReport(1, [member], tried, 0, {"too long": 4}, refilled, 10, 0, 0.2, _GAIN, {}))
     lines = [line for line in console.file.getvalue().splitlines() if "warning" in line]
     assert lines == [
         "warning: seed 0 round 1: no usable proposal (4 too long)",

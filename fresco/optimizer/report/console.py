@@ -42,11 +42,15 @@ class ConsoleWatcher:
         """See :class:`fresco.optimizer.search.settings.Watcher`."""
         best_ek, best_nek = (max(getattr(m, side) for m in report.population) for side in ("ek", "nek"))
         share = 100 * report.pairs_spared / max(report.pairs_scored + report.pairs_spared, 1)
+        used = [f"{report.pairs_scored:,} pairs scored"]
+        if report.budget:
+            of_budget = report.budget.used(report.spent)
+            used = [of_budget] if report.budget.kind == "pairs" else [of_budget, *used]
         self._console.print(
-            f"seed {seed} round {report.round}: best EK {best_ek:.4f}, best NEK {best_nek:.4f}, "
-            f"front {len(report.population)}, hypervolume {report.hypervolume:.4f}; {report.tried} tried, "
-            f"{report.dropped} dropped, {sum(report.rejected.values())} rejected; {report.pairs_scored} pairs scored, "
-            f"{report.pairs_spared} spared ({share:.0f} %)"
+            f"seed {seed} round {report.round}: gain over the base {literal(interval(report.gain))}, best EK "
+            f"{best_ek:.3f}, best NEK {best_nek:.3f}, front {len(report.population)}; {report.tried} tried, "
+            f"{report.dropped} dropped, {sum(report.rejected.values())} rejected; {', '.join(used)}; racing spared "
+            f"{report.pairs_spared:,} ({share:.0f} %)"
         )
         if report.round and (report.refilled or not report.tried):
             reasons = ", ".join(f"{count} {reason}" for reason, count in report.rejected.items())
@@ -115,7 +119,7 @@ def print_result(console: Console, front: Mapping[str, Any], folder: Path, stora
             + (f"; {seeds['n']} seeds: {interval(seeds)}".replace("[", "\\[") if seeds["n"] > 1 else "")
         )
     scored, spared = (sum(seed[f"pairs_{what}"] for seed in front["seeds"]) for what in ("scored", "spared"))
-    console.print(f"the searches scored {scored} pairs; racing spared {spared}")
+    console.print(f"the searches scored {scored:,} pairs; racing spared {spared:,}")
     for warning in front["warnings"]:
         console.print(f"[yellow]warning:[/] {literal(warning)}")
     console.print(f"\nresults: {literal(str(folder))}  (front.json, proposals.jsonl, plots/, run.json)")

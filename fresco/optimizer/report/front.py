@@ -44,8 +44,8 @@ class Found:
 
     @cached_property
     def candidates(self) -> Sequence[ScoredInstruction]:
-        """The last population, and as many others that a point estimate alone has left out of it."""
-        return [*self.reports[-1].population, *self.search.archive(self.search.settings.population)]
+        """What it proposes: twice as many as a population, so that a close rival is not left out by luck."""
+        return self.search.proposed(2 * self.search.settings.population)
 
     @property
     def seed(self) -> int:
@@ -261,6 +261,7 @@ def _round(report: RoundReport) -> dict[str, Any]:
         "pairs_scored": report.pairs_scored,
         "pairs_spared": report.pairs_spared,
         "hypervolume": report.hypervolume,
+        "gain": dict(report.gain),
     }
 
 

@@ -96,14 +96,25 @@ def _by_pairs(front: Mapping[str, Any]) -> Figure:
     figure = new_figure(6.0, 4.0)
     axis = figure.subplots()
     for place, seed in enumerate(front["seeds"]):
+        colour = COLOURS[place % len(COLOURS)]
+        pairs = [entry["pairs_scored"] for entry in seed["rounds"]]
+        gains = [entry["gain"] for entry in seed["rounds"]]
+        low, high = ([own["value"] if own[key] is None else own[key] for own in gains] for key in ("ci_low", "ci_high"))
+        axis.fill_between(pairs, low, high, color=colour, alpha=0.12, linewidth=0)
         axis.plot(
-            [entry["pairs_scored"] for entry in seed["rounds"]],
-            [entry["hypervolume"] for entry in seed["rounds"]],
+            pairs,
+            [own["value"] for own in gains],
             marker=MARKS[place % len(MARKS)],
-            color=COLOURS[place % len(COLOURS)],
+            markersize=3,
+            color=colour,
             label=f"seed {seed['seed']}",
         )
-    axis.set(xlabel="query-passage pairs scored by the search", ylabel="hypervolume (queries of the search)")
+    axis.axhline(0, color="grey", linewidth=0.7)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.set(
+        xlabel="query-passage pairs scored by the search",
+        ylabel="hypervolume above the base's [95 %]\n(queries of the search)",
+    )
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     return figure

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fresco.metrics.aggregate import rounded
-from fresco.optimizer.search.racing import ek_and_nek, resampled, standings
-from fresco.optimizer.search.selection import hypervolume
+from fresco.optimizer.search.gain import Row, hypervolume_row
+from fresco.optimizer.search.racing import standings
 from fresco.records import Pool, Task
 from fresco.stats.arrays import FloatArray
-from fresco.stats.intervals import SubjectBootstrap, percentile_interval
+from fresco.stats.intervals import SubjectBootstrap
 
 #: Two-sided 95 % quantiles of Student's t by degrees of freedom.
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -26,9 +25,6 @@ _NORMAL = 1.96
 _FEW_SUBJECTS = 20
 #: An instruction is on the front unless fewer of the resamples than this have it there.
 MEMBER = 0.05
-
-#: ``value``, ``ci_low``, ``ci_high`` and ``n``, as in the rows of ``fresco score``.
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -93,23 +89,9 @@ class Split:
 
     def hypervolume(self, keys: Sequence[str]) -> Row:
         """The area that the keys dominate above (0, 0), with its interval and what it is above the base's."""
-        points = [ek_and_nek(self.values[key], self.pools) for key in (*keys, self.base)]
-        ek, nek = (np.array(side) for side in zip(*points, strict=True))
-        columns = np.stack([self.values[key] for key in (*keys, self.base)], axis=1)
-        again = resampled(columns, self.pools, resamples=self.resamples, seed=self.seed)
-        value, area = hypervolume(ek[:-1], nek[:-1]), hypervolume(again[0][:, :-1], again[1][:, :-1])
-        base, base_area = hypervolume(ek[-1:], nek[-1:]), hypervolume(again[0][:, -1:], again[1][:, -1:])
-        low, high = percentile_interval(np.stack([area, area - base_area], axis=1))
-        return {
-            "value": rounded(float(value)),
-            "ci_low": rounded(low[0]),
-            "ci_high": rounded(high[0]),
-            "gain": {
-                "value": rounded(float(value - base)),
-                "ci_low": rounded(low[1]),
-                "ci_high": rounded(high[1]),
-            },
-        }
+        columns = np.stack([self.values[key] for key in keys], axis=1)
+        base = self.values[self.base]
+        return hypervolume_row(columns, base, self.pools, resamples=self.resamples, seed=self.seed)
 
     def warnings(self, name: str) -> list[str]:
         """What a reader of these values must know."""

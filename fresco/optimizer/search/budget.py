@@ -64,6 +64,14 @@ class Budget:
         """Whether finished trials and the plans of rounds have cost all of it."""
         return spent(trials, plans)[self.kind] >= self.most
 
+    def used(self, costs: Mapping[str, float]) -> str:
+        """How much of it is gone, in words; ``costs`` are those of :func:`spent`."""
+        own = costs[self.kind]
+        form, unit = {"pairs": (",.0f", "pairs"), "minutes": (",.1f", "minutes"), "price": (",.2f", "in price")}[
+            self.kind
+        ]
+        return f"{own:{form}} of {self.most:{form}} {unit} ({100 * own / self.most:.0f} %)"
+
 
 def spent(trials: Iterable[FrozenTrial], plans: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """What trials and plans have cost: ``pairs``, ``minutes`` and ``price``."""

@@ -31,10 +31,11 @@ from fresco.optimizer.proposers.base import (
     is_slow,
 )
 from fresco.optimizer.search.asking import ask
-from fresco.optimizer.search.budget import charged
+from fresco.optimizer.search.budget import charged, spent
+from fresco.optimizer.search.gain import hypervolume_row
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.racing import SHARES, Race, Stages, draw_stages, ek_and_nek, race, standings
-from fresco.optimizer.search.selection import hypervolume, non_dominated, select, values_of
+from fresco.optimizer.search.racing import SHARES, Race, Stages, draw_stages, ek_and_nek, race, resampled
+from fresco.optimizer.search.selection import best_expected, hypervolume, non_dominated, select, values_of
 from fresco.optimizer.search.settings import RoundReport, SearchSettings, Watcher
 from fresco.optimizer.search.study import SearchStudy
 from fresco.optimizer.search.writing import TrainingMeter, Writing, Written
@@ -89,6 +90,7 @@ class Search:
         self._place = {pool.query.id: place for place, pool in enumerate(self.pools)}
         self._writing: dict[int, Writing] = {}
         self._scored = 0
+        self._gained: tuple[list[int], Mapping[str, float | None]] | None = None
 
     def stages(self, number: int) -> Stages:
         """The query sets of a round."""
@@ -140,7 +142,19 @@ class Search:
             scored,
             len(trials) * self.stages(0).all_pairs - scored,
             float(hypervolume(*values_of(members))),
+            self._gain(members),
+            spent(trials, [self.study.planned(earlier) or {} for earlier in range(number + 1)]),
+            self.settings.budget,
         )
+
+    def _gain(self, members: Sequence[ScoredInstruction]) -> Mapping[str, float | None]:
+        """What the front of members is above the base."""
+        front = [m.number for m, keep in zip(members, non_dominated(*values_of(members)), strict=True) if keep]
+        if self._gained is None or self._gained[0] != front:  # most rounds change no front
+            columns = np.stack([self.values_of(number) for number in front], axis=1)
+            row = hypervolume_row(columns, self.values_of(0), self.pools, seed=self.settings.seed)
+            self._gained = front, row["gain"]
+        return self._gained[1]
 
     def _advance(self, number: int) -> bool:
         """Do what can be done for a round without waiting for others; whether it has ended."""
@@ -331,17 +345,16 @@ class Search:
             self._values[number] = values
         return self._values[number]
 
-    def archive(self, most: int) -> list[ScoredInstruction]:
-        """Members that the last round's population left out and that may be on the front all the same, surest first.
+    def proposed(self, most: int) -> list[ScoredInstruction]:
+        """What the search proposes as its result: see :func:`fresco.optimizer.search.selection.best_expected`.
 
         Args:
             most: At most so many.
         """
         members = members_of(self.study.rounds(self.settings.rounds + 1))
-        kept = {member.number for member in select(members, self.settings.population)}
-        found = standings({each.number: self.values_of(each.number) for each in members}, self.pools)
-        left = [each for each in members if each.number not in kept and found[each.number].share >= self.settings.level]
-        return sorted(left, key=lambda each: (-found[each.number].share, each.number))[:most]
+        columns = np.stack([self.values_of(each.number) for each in members], axis=1)
+        again = resampled(columns, self.pools, seed=self.settings.seed)
+        return [members[place] for place in best_expected(*again, most)]
 
     def _progress(self, what: str) -> Progress:
         def progress(done: int, total: int) -> None:

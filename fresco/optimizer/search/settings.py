@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fresco.optimizer.proposers.base import ScoredInstruction
@@ -50,6 +50,10 @@ class RoundReport:
         pairs_scored: Of all rounds so far.
         pairs_spared: Of all rounds so far.
         hypervolume: Of all that was scored on every query of the search; it never falls.
+        gain: What that is above the base instruction's: ``value``, ``ci_low`` and ``ci_high``, paired by query. It was
+            chosen by these queries, so it flatters; what is left of it on others is proved at the end.
+        spent: What all rounds so far have cost, see :func:`fresco.optimizer.search.budget.spent`.
+        budget: What ends the search, if a budget does.
     """
 
     round: int
@@ -61,6 +65,9 @@ class RoundReport:
     pairs_scored: int
     pairs_spared: int
     hypervolume: float
+    gain: Mapping[str, float | None]
+    spent: Mapping[str, float] = field(compare=False)  # minutes among them: no two runs have the same
+    budget: Budget | None = field(default=None, compare=False)
 
 
 class Watcher(Protocol):
