@@ -14,24 +14,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
-from fresco.models.quantized import dtype_name, quantize
+from fresco.models.quantized import dtype_name
 from fresco.models.reading import share
 from fresco.models.settings import Settings
-from fresco.models.shared_prefix import grouped
-from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
+from fresco.rerank.asked_model import AskedModel, load_language_model
 from fresco.rerank.base import Reranker
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder
-from fresco.rerank.model_options import Readers, split_options
+from fresco.rerank.layerwise import PROFILE as LAYERWISE
+from fresco.rerank.layerwise import LayerModel, scoring_layer
+from fresco.rerank.model_options import Readers, split_options, whole
 from fresco.rerank.model_reranker import ROUGH_DIFFERENCE, PairReranker
 from fresco.rerank.output_head import AnswerHead
 from fresco.rerank.profiles import (
@@ -50,10 +50,14 @@ if TYPE_CHECKING:
     import torch
 
 _FAMILY = "causal-lm"
-OPTIONS: Readers = {"profile": (f"one of {', '.join([*PROFILES, CHAT])}", check_profile)}
+OPTIONS: Readers = {
+    "profile": (f"one of {', '.join([*PROFILES, CHAT])}", check_profile),
+    "layer": ("the number of a layer with a scoring head", whole(1)),
+}
 
 #: Default of the class ``Qwen3Reranker`` in the reference repository's example (QwenLM/Qwen3-Embedding), sic.
 REPOSITORY_INSTRUCTION = "Given the user query, retrieval the relevant passages"
+_SCORES = {True: "logit(yes) - logit(no)", False: "logit(yes)"}
 DEFAULT_INSTRUCTIONS = {"model card": MODEL_CARD_INSTRUCTION, "repository": REPOSITORY_INSTRUCTION}
 
 
@@ -78,6 +82,7 @@ class CausalLmReranker(PairReranker["AskedModel"]):
         revision: str | None = None,
         default_instruction: str = "model card",
         profile: str | None = None,
+        layer: int | None = None,
     ) -> None:
         """Check the model's files; weights load at the first score.
 
@@ -88,9 +93,10 @@ class CausalLmReranker(PairReranker["AskedModel"]):
             default_instruction: Key of :data:`DEFAULT_INSTRUCTIONS`, used where a score is asked for without one and
                 the form's own is the model card's.
             profile: Key of :data:`fresco.rerank.profiles.PROFILES`, or ``chat``; None for the one that fits.
+            layer: Of a model with a head at each of its upper layers (:mod:`fresco.rerank.layerwise`); None: the last.
 
         Raises:
-            FrescoError: the model cannot be found, or is no language model.
+            FrescoError: the model cannot be found, is no language model, or has no head at that layer.
         """
         if default_instruction not in DEFAULT_INSTRUCTIONS:
             raise FrescoError(
@@ -103,19 +109,23 @@ class CausalLmReranker(PairReranker["AskedModel"]):
                 f"{self.name}: architecture {self._files.architecture} is no causal language model; "
                 f"{_other_family(self._files)}"
             )
-        self._chosen = choose_form(self._files, settings.template, settings.answers, profile)
-        if profile:
-            self.name += f"#profile={profile}"
+        self._layer = scoring_layer(self.name, self._files.json("config.json"), layer)
+        asked = profile if self._layer is None else profile or LAYERWISE
+        self._chosen = choose_form(self._files, settings.template, settings.answers, asked)
+        chosen = {"profile": profile, "layer": layer}
+        if written := "&".join(f"{name}={value}" for name, value in chosen.items() if value is not None):
+            self.name += f"#{written}"
         self.takes_instruction = self._chosen is None or self._chosen.takes_instruction
 
     @cached_property
     def form(self) -> PromptForm:
         """How the model is asked; reading a chat template loads the tokenizer."""
-        if self._chosen is not None:
-            return self._chosen
-        return chat_form(self.name, loading.tokenizer(self._files), self._settings.answers)
+        form = self._chosen or chat_form(self.name, loading.tokenizer(self._files), self._settings.answers)
+        return form if self._layer is None else replace(form, yes=(), no=())  # its heads give a score, no words
 
     def _load(self) -> AskedModel:
+        if self._layer is not None:
+            return LayerModel(self.name, self._files, self._settings, self.form, self._layer)
         return _AnswerModel(self.name, self._files, self._settings, self.form)
 
     def _instruct(self, loaded: AskedModel, instruction: str | None) -> None:
@@ -128,7 +138,8 @@ class CausalLmReranker(PairReranker["AskedModel"]):
 
     def _identity(self) -> str:
         default = hashlib.sha256((self._instruction or "").encode()).hexdigest()
-        return f"|prompt={self.form.digest},{default}"
+        layer = "" if self._layer is None else f"|layer={self._layer}"
+        return f"|prompt={self.form.digest},{default}{layer}"
 
     def _details(self, loaded: AskedModel | None) -> Mapping[str, Any]:
         form = self.form
@@ -138,89 +149,21 @@ class CausalLmReranker(PairReranker["AskedModel"]):
             "answers": form.answers,
             "default_instruction": self._instruction,
             "default_instruction_source": self._default if form.instruction == MODEL_CARD_INSTRUCTION else "template",
-            "score": "logit(yes) - logit(no)" if form.no else "logit(yes)",
+            "score": f"the head of layer {self._layer}" if self._layer is not None else _SCORES[bool(form.no)],
             "used": describe_form(form),
             "tokens_saved_by_sharing": loaded.saved if loaded else None,
         }
-
-
-class AskedModel(ABC):
-    """A model that is asked in a form's words, as :class:`fresco.models.batching.BatchModel`, up to its tokens.
-
-    Attributes:
-        limit: Most tokens of a prompt; set by who loads the weights.
-        instruction: Of the pairs to come.
-        truncated: Pairs of which the passage's end was cut.
-
-    Raises:
-        FrescoError: its tokenizer is no fast one, or an answer is no single token.
-    """
-
-    device: torch.device
-    dtype: str
-    padding_side: Literal["left", "right"] = "right"  # positions then count from 0 in every row, as without padding
-
-    def __init__(self, spec: str, files: loading.ModelFiles, form: PromptForm) -> None:
-        self._form, self._tokenizer = form, fast(spec, loading.tokenizer(files))
-        self._answers = form.answer_ids(spec, self._tokenizer)
-        self.pad_id: int = self._tokenizer.pad_token_id or 0  # masked, and behind every real token: any id will do
-        self._disarm = Disarm(self._tokenizer, form.names)
-        self.instruction: str | None = form.instruction
-        self.limit = sys.maxsize
-        self.truncated = 0
-
-    @property
-    @abstractmethod
-    def saved(self) -> int:
-        """Tokens that were not computed again."""
-
-    @abstractmethod
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Scores of a batch, shape (pairs,)."""
-
-    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
-        """Token ids of the prompts, none longer than the limit."""
-        encoded, cut = encode(pairs, self._tokenizer, self._disarm, self._tokens, self.limit)
-        self.truncated += cut
-        return encoded
-
-    def order(self, pairs: Sequence[Pair]) -> list[int]:
-        """Pairs that share what comes first in the prompt stand together."""
-        return grouped([self._key(pair) for pair in pairs])
-
-    def _key(self, pair: Pair) -> str:
-        query, passage = pair
-        text = self._form.text
-        return query.text if text.find("{query}") < text.find("{document}") else passage.text
-
-    def _tokens(self, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
-        instruction = None if self.instruction is None else self._disarm(self.instruction)
-        return [Tokens(ids) for ids in self._form.encode(self._tokenizer, instruction, texts)]
 
 
 class _AnswerModel(AskedModel):
     """A loaded language model."""
 
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
-        from transformers import AutoModelForCausalLM
-
-        self.device = loading.torch_device(settings)
         super().__init__(spec, files, form)
-        model = loading.load(
-            files,
-            lambda: AutoModelForCausalLM.from_pretrained(
-                files.location,
-                revision=files.revision,
-                dtype=loading.torch_dtype(settings, quantizes=True),
-                **loading.code_of(files, settings),
-            ),
-        )
-        model = quantize(model.to(self.device).eval(), settings)
+        model = load_language_model(files, settings)
+        self.device = model.device
         self.dtype = dtype_name(model, settings)
-        wanted, most = settings.max_length, form.max_length
-        self.limit = loading.token_limit(
-            spec, model, self._tokenizer, wanted, **({} if most is None else {"default": most})
-        )
+        self.limit = loading.token_limit(spec, model, self._tokenizer, settings.max_length, **self.published_limit)
         self._decoder = model.base_model
         self._head = AnswerHead(model, self._answers)
         self._check_against(spec, model)

@@ -32,11 +32,13 @@ from fresco.models.settings import Settings
 from fresco.models.shared_prefix import grouped
 from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
+from fresco.rerank.asked_model import AskedModel
 from fresco.rerank.base import Reranker
 from fresco.rerank.causal_lm import OPTIONS as CAUSAL_OPTIONS
-from fresco.rerank.causal_lm import AskedModel, CausalLmReranker
+from fresco.rerank.causal_lm import CausalLmReranker
 from fresco.rerank.cross_encoder import OPTIONS as CROSS_OPTIONS
 from fresco.rerank.cross_encoder import CrossEncoderReranker, is_saved_cross_encoder, pair_tokens
+from fresco.rerank.layerwise import scoring_layer
 from fresco.rerank.likelihood import LikelihoodReranker, QueryModel
 from fresco.rerank.listwise import OPTIONS as LISTWISE_OPTIONS
 from fresco.rerank.model_options import Readers, split_options
@@ -273,4 +275,6 @@ def _choose(model: str, kind: str, files: loading.ModelFiles) -> tuple[Readers, 
         return CROSS_OPTIONS, VllmPairs
     if not writes:
         raise FrescoError(f"vllm:{model}: {files.architecture} is neither a classifier nor a plain language model")
+    if scoring_layer(f"vllm:{model}", files.json("config.json"), None) is not None:
+        raise FrescoError(f"vllm:{model}: vLLM computes no head of a single layer; score it as causal-lm:{model}")
     return CAUSAL_OPTIONS, VllmAnswers

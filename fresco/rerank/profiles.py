@@ -211,4 +211,5 @@ def _knows_chatml(files: ModelFiles) -> bool:
 
 def describe_form(form: PromptForm) -> str:
     """What was used, in a line."""
-    return f"asked by {form.source}, answers {json.dumps(form.answers)}"
+    answers = f", answers {json.dumps(form.answers)}" if form.yes else ""
+    return f"asked by {form.source}{answers}"
