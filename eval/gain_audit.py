@@ -3,11 +3,12 @@
     pip install -e ".[test]" && python eval/gain_audit.py MODEL --name "Gemma 3 270M" --minutes 12
 
 works through questions of MuSiQue, HotpotQA and 2WikiMultihopQA in turn: seven agents each (``blanked``: the gain with
-queries blanked, and its variants; ``masked``: with entities masked; ``paper``: generated and compared), the cheats of
-``ccs audit`` on the first questions (``plays``), and open questions with a real BM25 search over 2018 Wikipedia
-(``retrieval``). Every number is kept in ``--cache``: a run whose minutes are over is simply started again, ``--parts``
-chooses what is measured anew, and the table is of all that is finished. ``--chat`` is for models with a chat template,
-others get examples in the prompt. Figures of each model are added to ``eval/results/gain_audit.{json,md}``.
+queries blanked, its parts and what is made of them; ``masked``: with entities masked; ``paper``: generated and
+compared), the cheats of ``ccs audit`` on the first questions (``plays``), and open questions with a real BM25 search
+over 2018 Wikipedia (``retrieval``). It says first how much there is to read. Every number is kept in ``--cache``: a run
+whose minutes are over is simply started again, ``--parts`` chooses what is measured anew, and the table is of all that
+is finished. ``--chat`` is for models with a chat template, others get examples in the prompt. Figures of each model are
+added to ``eval/results/gain_audit.{json,md}``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,7 @@ import study
 import torch
 from gain_tables import table
 from local_lm import LocalLM, LocalReconstructor, LocalScorer, OutOfTimeError
-from open_agents import OpenQuestions, consensus, holds
-from open_agents import read as read_with
+from open_agents import OpenQuestions, holds
 from open_agents import roll_out as roll_out_open
 from reward_audit import CachedCosine
 
@@ -37,22 +38,34 @@ from ccs.auditing.statistics import Figure, Statistics
 from ccs.auditing.variants import VARIANTS
 from ccs.rewards.base import Reward, score_rows
 from ccs.rewards.bottleneck import CHARACTERS, Bottleneck, psi_trace
-from ccs.rewards.config import RewardConfig, open_bottleneck, open_reward
+from ccs.rewards.config import RewardConfig, open_bottleneck
 from ccs.rewards.cycle import CycleReward
-from ccs.rewards.gain import GainReward
+from ccs.rewards.evidence import Evidence
+from ccs.rewards.gain import GainReward, GainWeights, answer_prompt
 from ccs.rewards.likelihood import LikelihoodReward
 from ccs.rewards.reconstruct import PROMPT
 
 SETS = ("musique", "hotpotqa", "2wikimultihopqa")
 LEVELS = ("perfect", "half", "distractors", "hard distractors", "question pasted", "pasted, distractors", "flood")
 PLAYED = ("perfect", "distractors")  # the trajectories that cheats are played on
+DEFAULT = "the default"
+CHOSEN_ON = 18  # questions, in the order of `scripted`
 PARTS = ("blanked", "plays", "retrieval", "masked", "paper")
-#: Rewards made of the parts of the gain: weight of sufficiency, nats taken off for each distinct passage.
+_SHIPPED = RewardConfig()
+#: Rewards made of the parts of the gain. The last is what ``reward: gain`` is where nothing else is set.
 FORMS = {
-    "gain, queries blanked": (0.0, 0.0),
-    **{f"gain + {weight:g} sufficiency": (weight, 0.0) for weight in (0.25, 0.5, 1.0)},
-    **{f"gain - {price:g} a passage": (0.0, price) for price in (0.02, 0.05, 0.1, 0.15, 0.2)},
+    "gain": GainWeights(),
+    "gain x evidence": GainWeights(linkage=1.0),
+    "gain x evidence - 0.02 a passage": GainWeights(linkage=1.0, price=0.02),
+    "gain x evidence - 0.05 a passage": GainWeights(linkage=1.0, price=0.05),
+    "gain + 0.25 sufficiency": GainWeights(sufficiency=0.25),
+    "gain x evidence + 0.25 sufficiency": GainWeights(linkage=1.0, sufficiency=0.25),
+    "gain x evidence + agreement": GainWeights(linkage=1.0, agreement=1.0),
+    DEFAULT: GainWeights(_SHIPPED.linkage, _SHIPPED.price, _SHIPPED.sufficiency, _SHIPPED.agreement),
 }
+#: The parts that are shown for themselves, too.
+OWN = ("evidence", "sufficiency", "support", "agreement")
+_NO_PART = dict.fromkeys(("gain", "passages", *OWN), 0.0)
 _FLOOD, _TOP_K = 12, 3
 _RECONSTRUCT = """\
 Somebody searched for passages to answer one question. From what was searched and found, write the question.
@@ -80,7 +93,7 @@ class Rewards:
     def __init__(self, model: LocalLM, chat: bool, cosine: Path) -> None:
         scorer, blank, masked = LocalScorer(model), Bottleneck(None), open_bottleneck(RewardConfig())
         client: Any = model  # a reward asks it for its names alone
-        self._gain = GainReward(blank, client, sufficiency=1.0, scorer=scorer)
+        self._gain = GainReward(blank, client, GainWeights(sufficiency=1.0), scorer=scorer)
         self._blanked: dict[str, Reward] = {
             "likelihood, queries blanked": LikelihoodReward(blank, client, scorer=scorer)
         }
@@ -94,22 +107,17 @@ class Rewards:
         self._paper: dict[str, Reward] = {
             "the paper's: generated, MiniLM cosine": CycleReward(masked, reconstructor, similarity)
         }
-        self._evidence: dict[str, Reward] = {"evidence": open_reward()}
-        self._model, self._chat = model, chat
+        self._model = model
 
     def gain(self, group: Sequence[Trajectory]) -> list[Row]:
-        """The parts of the gain with queries blanked, and the number of distinct passages."""
-        rows = []
-        for each, found in zip(group, score_rows(self._gain, group), strict=True):
-            assert found.value is not None, found.cause
-            parts = found.parts
-            told = parts.get("gain", found.value)
-            rows.append({"told": told, "answer": parts.get("sufficiency", 0.0), "passages": len(psi_trace(each).pages)})
-        return rows
+        """The parts of the gain with queries blanked; of a trajectory that found nothing all are 0."""
+        rows = score_rows(self._gain, group)
+        assert all(row.value is not None for row in rows), [row.cause for row in rows]
+        return [{name: row.parts.get(name, 0.0) for name in _NO_PART} for row in rows]
 
     def blanked(self, group: Sequence[Trajectory]) -> list[Row]:
         """:meth:`gain`, and the other rewards that do not see the queries."""
-        return _joined(self.gain(group), *_columns({**self._blanked, **self._evidence}, group))
+        return _joined(self.gain(group), *_columns(self._blanked, group))
 
     def masked(self, group: Sequence[Trajectory]) -> list[Row]:
         """Those that see the queries, entities masked."""
@@ -120,8 +128,8 @@ class Rewards:
         return _joined(*_columns(self._paper, group))
 
     def read(self, question: str, hits: Sequence[Hit]) -> str:
-        """The answer that the model reads out of passages."""
-        return read_with(self._model, question, hits, chat=self._chat)
+        """The answer that the model reads out of passages, by the prompt that the gain asks about answers with."""
+        return self._model.line(answer_prompt(question, hits), chat=False, tokens=12) or "unknown"
 
 
 def _columns(rewards: Mapping[str, Reward], group: Sequence[Trajectory]) -> Iterator[list[Row]]:
@@ -136,11 +144,13 @@ def _joined(*columns: Sequence[Row]) -> list[Row]:
 
 
 def forms(row: Mapping[str, float]) -> Row:
-    """The rewards that are made of the parts of the gain."""
-    made = {
-        name: row["told"] + weight * row["answer"] - price * row["passages"] for name, (weight, price) in FORMS.items()
-    }
-    return {**made, "sufficiency": row["answer"]}
+    """The rewards that are made of the parts of the gain, and the parts that are shown for themselves."""
+    return {**{name: weights.total(row) for name, weights in FORMS.items()}, **{name: row[name] for name in OWN}}
+
+
+def _with_forms(row: Row) -> Row:
+    """A row with the rewards that are made of its parts, where it has those of the gain."""
+    return {**row, **forms(row)} if _NO_PART.keys() <= row.keys() else row
 
 
 def scripted(data: Path, seed: int, most: int) -> list[Group]:
@@ -180,7 +190,7 @@ def levels(kind: str, measure: Callable[[Sequence[Trajectory]], list[Row]], grou
     try:
         for _, group in groups:
             found = measure(group)
-            rows += [{**row, **forms(row)} if "told" in row else row for row in found]
+            rows += [_with_forms(row) for row in found]
     except OutOfTimeError:
         pass
     finished = len(rows) // len(LEVELS)
@@ -189,7 +199,7 @@ def levels(kind: str, measure: Callable[[Sequence[Trajectory]], list[Row]], grou
     number = np.repeat(np.arange(finished), len(LEVELS))
     level = np.array(LEVELS * finished)
     for name in rows[0] if rows else ():
-        if name in ("told", "answer", "passages"):
+        if name == "passages":
             continue
         values = np.array([row[name] for row in rows])
         known[name] = {
@@ -197,9 +207,14 @@ def levels(kind: str, measure: Callable[[Sequence[Trajectory]], list[Row]], grou
             "means": {each: float(values[level == each].mean()) for each in LEVELS},
             "deviation": float(values.std()),
             "perfect over": _perfect_over(values, level, number),
-            # What is chosen is chosen on the even questions.
-            "perfect over, even": _perfect_over(*(each[number % 2 == 0] for each in (values, level, number))),
-            "perfect over, odd": _perfect_over(*(each[number % 2 == 1] for each in (values, level, number))),
+            # The form of the default was chosen on the first of them.
+            "perfect over, later": _perfect_over(*(each[number >= CHOSEN_ON] for each in (values, level, number))),
+            **{
+                f"perfect over, {SETS[place]}": _perfect_over(
+                    *(each[number % len(SETS) == place] for each in (values, level, number))
+                )
+                for place in range(len(SETS))
+            },
         }
     return known
 
@@ -256,48 +271,34 @@ def _gains(rows: Sequence[Mapping[str, Row]], name: str, form: str) -> npt.NDArr
 
 
 def _scaled(figure: Figure, deviation: float) -> Figure:
+    if not deviation:  # a rehearsal
+        return Figure(None)
     value, low, high = (None if each is None else each / deviation for each in (figure.value, figure.low, figure.high))
     return Figure(value, low, high, figure.n)
 
 
 def retrieval(rewards: Rewards, options: argparse.Namespace) -> dict[str, Any]:
-    """Answer-holding told from not holding, among the members of one question."""
+    """Answer-holding told from not holding, among the members of one question; of questions that chose nothing."""
     rows: list[dict[str, Any]] = []
     try:
-        for count, (question, query, found) in enumerate(OpenQuestions(options.data, options.seed).groups()):
-            if count >= options.open_questions:
-                break
+        for question, query, found in islice(
+            OpenQuestions(options.data, options.seed).groups(), options.open_questions
+        ):
             group = roll_out_open(question, query, found, rewards.read)
-            agreed = consensus(group)
-            of_all = [replace(each, turns=(each.turns[0], replace(each.turns[1], answer=agreed))) for each in group]
-            made = rewards.blanked(group)
-            for row, again, hits in zip(made, rewards.gain(of_all), found, strict=True):
-                said = agreed.casefold() in " ".join(hit.contents for hit in hits).casefold()
-                own = {"holds": float(holds(question, hits)), "the agreed answer stands there": float(said)}
-                rows.append(
-                    {"question": question.id, **own, "sufficiency of the agreed answer": again["answer"], **row}
-                )
+            one_page = Evidence(pages=1).score_traces([(each.question, psi_trace(each)) for each in group])
+            for number, (row, hits) in enumerate(zip(rewards.blanked(group), found, strict=True)):
+                own = {"question": question.id, "holds": float(holds(question, hits))}
+                control = {"BM25's ranks alone (control)": -float(number), "evidence, one page": one_page[number]}
+                rows.append({**own, **_with_forms(row), **control})
     except OutOfTimeError:
         pass
     finished = len({row["question"] for row in rows})
     print(f"retrieval: {finished} of {options.open_questions} questions", flush=True)
     if not rows:
         return {}
-    agreed_parts = {
-        f"gain + {weight:g} of the agreed answer": [
-            row["told"] + weight * row["sufficiency of the agreed answer"] for row in rows
-        ]
-        for weight in (0.25, 0.5, 1.0)
-    }
-    named = {
-        name: [row[name] for row in rows]
-        for name in rows[0]
-        if name not in ("question", "holds", "told", "answer", "passages")
-    }
-    of_parts = {name: [forms(row)[name] for row in rows] for name in (*FORMS, "sufficiency")}
-    holding = np.array([row["holds"] for row in rows])
     statistics = Statistics([row["question"] for row in rows])
-    columns = {**of_parts, **named, **agreed_parts}
+    holding = np.array([row["holds"] for row in rows])
+    columns = {name: [row[name] for row in rows] for name in rows[0] if name not in ("question", "holds", "passages")}
     return {
         "questions": finished,
         "told": {name: asdict(statistics.auroc_within(np.array(each), holding)) for name, each in columns.items()},
@@ -338,7 +339,12 @@ def main() -> None:
         "masked": lambda: levels("masked", rewards.masked, groups[: options.masked_questions]),
         "paper": lambda: levels("paper", rewards.paper, groups[: options.paper_questions]),
     }
-    measured = {name: part() for name, part in parts.items() if name in options.parts.split(",")}
+    chosen = {name: part for name, part in parts.items() if name in options.parts.split(",")}
+    with model.rehearse() as tokens:
+        for part in chosen.values():
+            part()
+        print(f"about {tokens():,} tokens to read; one core here reads some 400 a second", flush=True)
+    measured = {name: part() for name, part in chosen.items()}
     print(f"{model.read} tokens computed, {model.shared} shared", flush=True)
     how = {"environment": study.made_by(made), "dtype": options.dtype, "seed": options.seed}
     record = study.recorded(options, "gain_audit", {})

@@ -14,9 +14,9 @@ def table(record: Mapping[str, Any]) -> str:
         "# Rewards of a real language model on agents of known quality",
         "",
         "Made by `eval/gain_audit.py`. Within-question AUROC, 95 % intervals over questions; nats a token but for the",
-        "paper's (cosine) and `evidence` (0 to 1). The answers of the scripted agents are scripted, too: `sufficiency`",
-        "is there what the right answer (perfect), a half-way one (half) or a title (the others) owes to passages and",
-        "question.",
+        "paper's (cosine) and `evidence`, `support` and `agreement` (0 to 1). The answers of the scripted agents are",
+        "scripted, too: `sufficiency`, `support` and `agreement` are there of the right answer (perfect), a half-way",
+        "one (half) or a title (the others).",
         "",
     ]
     for name, row in record.items():
@@ -46,10 +46,17 @@ def _levels(rows: Mapping[str, Any]) -> list[str]:
     ]
     for key, title in (
         ("perfect over", "The perfect agent told from others:"),
-        ("perfect over, even", "The same on the even questions, where what is chosen is chosen:"),
-        ("perfect over, odd", "The same on the odd questions, which nothing was chosen on:"),
+        (
+            "perfect over, later",
+            "The same without the first 18 questions, on which the default was chosen:",
+        ),
+        ("perfect over, musique", "Of MuSiQue alone:"),
+        ("perfect over, hotpotqa", "Of HotpotQA alone:"),
+        ("perfect over, 2wikimultihopqa", "Of 2WikiMultihopQA alone:"),
     ):
-        known = {name: row[key] for name, row in rows.items() if row[key]}
+        known = {name: row[key] for name, row in rows.items() if row.get(key)}
+        if not known:
+            continue
         lines += [
             "",
             title,
@@ -80,8 +87,8 @@ def _plays(found: Mapping[str, Any]) -> list[str]:
 def _retrieval(found: Mapping[str, Any]) -> list[str]:
     return [
         f"Real BM25 retrieval, {found['questions']} open questions: trajectories whose passages hold an accepted",
-        "answer told from those of the same question that do not; the model answers out of what was found. The agreed",
-        "answer is the one that most of the group gave:",
+        "answer told from those of the same question that do not; the model answers out of what was found. None of",
+        "these questions was looked at while the parts were chosen. The control is BM25's ranks, which no reward sees:",
         "",
         _row("reward", "AUROC"),
         _row("---", "--:"),

@@ -3,7 +3,10 @@
 ``psi_trace`` keeps the searches and what they returned, and drops the rest: the final response, which may restate the
 question, all that the model thought, and turns that were no search. ``psi_mask`` masks entities in the queries;
 observations stay as they are. Both work on the environment's record, so an ``<information>`` block that the model wrote
-does not exist here.
+does not exist here, and a passage that only repeats what the agent asked is no observation.
+
+Where the queries are blank, how a trajectory searched is nothing to read: it is its distinct passages, in the order
+they came. To search again, in vain, or the same page twice changes no number then, and costs a model nothing to read.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccs.agent.protocol import SHORTEST_PASSAGE, one_line, write_information
-from ccs.agent.trajectory import Hit, Trajectory
+from ccs.agent.trajectory import Hit, Trajectory, Turn
 from ccs.rewards.mask import Masker, MaskOptions, mask_trajectories, open_masker
 from ccs.rewards.mask.queries import BLANK
+from ccs.rewards.mask.text import FUNCTION_WORDS, WORD
 
-_VERSION = 2
+_VERSION = 3
 #: Characters that the passages of one search may have in the rendered text, as in a rollout.
 CHARACTERS = 2400
 
@@ -38,7 +42,16 @@ class Trace:
     @property
     def pages(self) -> tuple[str, ...]:
         """The contents of the distinct passages, in the order they came; one that is returned again adds nothing."""
-        return tuple(dict.fromkeys(hit.contents.strip() for step in self.steps for hit in step.hits))
+        return tuple(self.hits)
+
+    @property
+    def hits(self) -> dict[str, Hit]:
+        """The first hit of each of :attr:`pages`."""
+        found: dict[str, Hit] = {}
+        for step in self.steps:
+            for hit in step.hits:
+                found.setdefault(hit.contents.strip(), hit)
+        return found
 
     def render(self, characters: int = CHARACTERS) -> str:
         """The trace as text, for a language model.
@@ -57,8 +70,20 @@ class Trace:
 
 
 def psi_trace(trajectory: Trajectory) -> Trace:
-    """The searches of a trajectory, without thoughts, faulty turns and the final response."""
-    return Trace(tuple(Step(turn.query or "", turn.hits) for turn in trajectory.searches))
+    """The searches of a trajectory, without thoughts, faulty turns, the final response, and echoes of the queries.
+
+    An echo is a passage whose words all stand in its own query, words of grammar aside.
+    """
+    return Trace(tuple(Step(turn.query or "", _without_echoes(turn)) for turn in trajectory.searches))
+
+
+def _without_echoes(turn: Turn) -> tuple[Hit, ...]:
+    asked = _words(turn.query or "")
+    return tuple(hit for hit in turn.hits if not (found := _words(hit.contents)) or not found <= asked)
+
+
+def _words(text: str) -> set[str]:
+    return {word.casefold() for word in WORD.findall(text)} - FUNCTION_WORDS
 
 
 def open_bottleneck(mask: MaskOptions) -> Bottleneck:
@@ -88,7 +113,7 @@ class Bottleneck:
         """The trace of each trajectory; the masker sees the queries of all of them at once."""
         traces = [psi_trace(trajectory) for trajectory in trajectories]
         if self._masker is None:
-            return [Trace(tuple(Step(BLANK, step.hits) for step in trace.steps)) for trace in traces]
+            return [Trace(tuple(Step(BLANK, (hit,)) for hit in trace.hits.values())) for trace in traces]
         asked = [
             ([step.query for step in trace.steps], trajectory.question)
             for trace, trajectory in zip(traces, trajectories, strict=True)

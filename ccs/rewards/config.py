@@ -147,7 +147,10 @@ def _check(config: RewardConfig, where: str) -> None:
         "evidence.pages": (evidence.pages, 1, 16),
         "evidence.floor": (evidence.floor, 0, 1),
         "characters": (config.characters, 80, 10**6),
+        "linkage": (config.linkage, 0, 1),
+        "price": (config.price, 0, 100),
         "sufficiency": (config.sufficiency, 0, 100),
+        "agreement": (config.agreement, 0, 100),
         **{f"gates.{name}": (weight, 0, 1) for name, weight in asdict(_gates(config)).items()},
     }
     for path, (number, low, high) in ranges.items():

@@ -24,24 +24,15 @@ in" for "birthplace") covers nothing; capitals mark names, so it reads English a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from ccs.rewards.bottleneck import Trace
 from ccs.rewards.mask.embedded import common_words
-from ccs.rewards.mask.text import FUNCTION_WORDS, WORD
+from ccs.rewards.reading import Page, read_page, read_question
 
 _VERSION = 1
-_NAME, _NUMBER, _WORD = 3.0, 1.5, 1.0  # weights of a question's words
 _SHARED_NAME = 0.5
 _SHORTEST_RUN = 0.5  # of a title's weight
-_LONGEST_TITLE = 20  # words; a first line in quotes may be anything
-_GRAMMAR = FUNCTION_WORDS | {"how", "name", "named", "called", "does", "did"}
-_NOTE = re.compile(r"\s*\([^()]*\)\s*$")
-_INSIDE_WORD = re.compile(r"[-&.]")
-_SUFFIXES = ("ing", "ed")
 
 
 class Evidence:
@@ -62,11 +53,10 @@ class Evidence:
     def score_traces(self, pairs: Sequence[tuple[str, Trace]]) -> list[float]:
         """A number from 0 to 1 for each (question, trace); 0 where nothing was found."""
         return [
-            self._score(_read_question(question), [_read_page(page) for page in trace.pages])
-            for question, trace in pairs
+            self._score(read_question(question), [read_page(page) for page in trace.pages]) for question, trace in pairs
         ]
 
-    def _score(self, question: _Page, pages: Sequence[_Page]) -> float:
+    def _score(self, question: Page, pages: Sequence[Page]) -> float:
         total = sum(question.weights.values())
         if not pages or not total:
             return 0.0
@@ -80,18 +70,7 @@ class Evidence:
         return coverage * (self._floor + (1 - self._floor) * sum(strengths) / self._pages)
 
 
-class _Page(NamedTuple):
-    """A text, read: a page, or the question."""
-
-    title: tuple[str, ...]
-    title_weights: tuple[float, ...]
-    text: str  # stems between blanks, without the title
-    words: frozenset[str]
-    weights: Mapping[str, float]
-    names: frozenset[tuple[str, ...]]
-
-
-def _strengths(question: _Page, pages: Sequence[_Page]) -> list[float]:
+def _strengths(question: Page, pages: Sequence[Page]) -> list[float]:
     """How firmly each page is tied to the question, from 0 to 1."""
     total = sum(question.weights.values())
     named = [_title_share(page, question.text) for page in pages]
@@ -107,7 +86,7 @@ def _strengths(question: _Page, pages: Sequence[_Page]) -> list[float]:
     return strengths
 
 
-def _link(question: _Page, one: _Page, other: _Page) -> float:
+def _link(question: Page, one: Page, other: Page) -> float:
     if one.title and one.title == other.title:
         return 0.0
     title = max(_title_share(one, other.text), _title_share(other, one.text))
@@ -117,7 +96,7 @@ def _link(question: _Page, one: _Page, other: _Page) -> float:
     return _SHARED_NAME if shared else 0.0
 
 
-def _title_share(page: _Page, text: str) -> float:
+def _title_share(page: Page, text: str) -> float:
     """Weight of the longest run of the title's words that stands in the text, as a share of the whole title's."""
     total, best = sum(page.title_weights), 0.0
     if not total:
@@ -129,74 +108,3 @@ def _title_share(page: _Page, text: str) -> float:
             if f" {' '.join(page.title[start:end])} " in text:
                 best = sum(page.title_weights[start:end])
     return best / total
-
-
-@lru_cache(maxsize=4096)
-def _read_question(text: str) -> _Page:
-    return _read("", text)
-
-
-@lru_cache(maxsize=8192)
-def _read_page(contents: str) -> _Page:
-    first, line_break, rest = contents.partition("\n")
-    if line_break and len(first) > 2 and first.startswith('"') and first.endswith('"'):
-        return _read(_NOTE.sub("", first[1:-1]) or first[1:-1], rest)
-    return _read("", contents)
-
-
-def _read(title: str, text: str) -> _Page:
-    heading = [(_stem(word), _weight(word)) for word in _split(title)[:_LONGEST_TITLE]]
-    body = [(_stem(word), _weight(word)) for word in _split(text)]
-    return _Page(
-        title=tuple(word for word, _ in heading),
-        title_weights=tuple(weight for _, weight in heading),
-        text=f" {' '.join(word for word, _ in body)} ",
-        words=frozenset(word for word, weight in (*heading, *body) if weight),
-        weights={word: weight for word, weight in body if weight},
-        names=frozenset(_names(title)) | frozenset(_names(text)),
-    )
-
-
-def _split(text: str) -> list[str]:
-    return [part for word in WORD.findall(text) for part in _INSIDE_WORD.split(word) if part]
-
-
-def _weight(word: str) -> float:
-    folded = word.casefold()
-    if folded in _GRAMMAR:
-        return 0.0
-    if any(character.isdigit() for character in word):
-        return _NUMBER
-    return _WORD if folded in common_words() else _NAME
-
-
-def _names(text: str) -> list[tuple[str, ...]]:
-    """Runs of words with a capital: of two words or more, or of one that is uncommon."""
-    found: list[tuple[str, ...]] = []
-    run: list[str] = []
-    end = -1
-    for match in WORD.finditer(f"{text} ."):
-        word = match.group()
-        name = word[0].isupper() and word.casefold() not in _GRAMMAR
-        if run and not (name and text[end : match.start()] == " "):
-            found.append(tuple(run))
-            run = []
-        if name:
-            run.append(word)
-            end = match.end()
-    found += [tuple(run)] if run else []
-    return [tuple(map(_stem, each)) for each in found if len(each) > 1 or each[0].casefold() not in common_words()]
-
-
-@lru_cache(maxsize=65536)
-def _stem(word: str) -> str:
-    """Case and the commonest endings off: enough to match "directed" with "directing", never a dictionary form."""
-    word = word.casefold().removesuffix("'s").removesuffix("\u2019s")
-    if len(word) > 4 and word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
-        word = word[:-1]
-    for suffix in _SUFFIXES:
-        if len(word) > len(suffix) + 3 and word.endswith(suffix):
-            return word.removesuffix(suffix)
-    return word

@@ -41,10 +41,13 @@ class RewardConfig:
         mask: For cycle, gain and likelihood.
         reconstruct: For cycle.
         similarity: For cycle: a name of ``ccs parts similarities``, or one's own.
-        evidence: For the similarity ``evidence``.
+        evidence: For the similarity ``evidence``, and for gain.
         characters: Of the passages of one search that a model reads.
         prompt: For constitution: file of other rules.
+        linkage: For gain: share of it that is lost where the pages hold nothing of the question, nor hang together.
+        price: For gain: nats that each distinct passage costs.
         sufficiency: For gain: weight of what the own answer owes to passages and question.
+        agreement: For gain: nats for an answer that an extractive reading of the passages agrees with.
         gates: Their weights. None is the default of :class:`ccs.rewards.gates.Gates` for cycle, gain and likelihood,
             which do not look at the answer, and no gate for the others, which are then as published.
     """
@@ -57,5 +60,8 @@ class RewardConfig:
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     characters: int = CHARACTERS
     prompt: str | None = None
+    linkage: float = 1.0
+    price: float = 0.02
     sufficiency: float = 0.0
+    agreement: float = 0.0
     gates: Gates | None = None

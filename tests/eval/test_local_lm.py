@@ -54,3 +54,24 @@ def test_what_prompts_share_is_read_once_and_changes_nothing(local_lm, tmp_path)
     assert local_lm.LocalScorer(late).score(requests, 2400) == found and late.read == 0
     with pytest.raises(local_lm.OutOfTimeError):
         late.logprobs([("something new", "text")])
+
+
+def test_a_line_is_what_generating_greedily_gives_and_a_rehearsal_computes_nothing(local_lm, tmp_path):
+    import torch
+
+    folder = tiny_models.causal_lm(tmp_path / "lm", max_position_embeddings=2048)
+    model = local_lm.LocalLM(str(folder), "tiny", dtype="float32", cache=tmp_path / "numbers.sqlite", minutes=5)
+    prompts = [f"The club number {n} was founded by" for n in (1, 2)]
+    with model.rehearse() as tokens:
+        assert model.line(prompts[0], chat=False) == "unknown"
+        assert model.logprobs([(prompts[0], " workers"), (prompts[0], " owners")] * 2) == [[0.0]] * 4
+        shared, alone_ = len(prompts[0]), len(" workers") + len(" owners")
+        assert tokens() == pytest.approx((shared + alone_) / 4, abs=1)  # what they share counts once
+    assert model.read == 0
+    tokenizer, network = model._open()
+    for prompt in prompts:
+        ids = torch.tensor([tokenizer.encode(prompt)])
+        made = network.generate(ids, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, ids.shape[1] :]
+        expected = str(tokenizer.decode(made, skip_special_tokens=True)).lstrip().split("\n")[0].strip()
+        assert model.line(prompt, chat=False, tokens=12) == expected
+    assert model.shared > 0

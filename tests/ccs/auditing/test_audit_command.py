@@ -62,7 +62,7 @@ def test_audit_writes_everything(files, tmp_path, capsys):
     assert {"cheats.png", "recall.svg", "rewards.png", "audit.json"} <= {path.name for path in out.iterdir()}
     assert record["counts"]["questions"] == 60 and record["config"]["similarity"] == "evidence"
     grades = {check["name"]: check["grade"] for check in record["checks"]}
-    assert {name for name, grade in grades.items() if grade == "bad"} == {"flood", "query echoed"}
+    assert {name for name, grade in grades.items() if grade == "bad"} == {"flood"}
     assert record["verdict"].startswith("Do not train on it: ") and grades["information fabricated"] == "good"
     assert main([*arguments, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)

@@ -40,13 +40,26 @@ def test_queries_are_masked_and_observations_stay():
     assert "Ada Quillfeather" in trace.render()
 
 
-def test_blanked_queries_say_nothing_but_their_number():
+def test_blanked_queries_say_nothing():
     masker = open_masker("patterns")
     blank = Bottleneck(masker, MaskOptions(blank=True))
     pasted = trail((QUESTION, [FILM]), (QUESTION, [DIRECTOR]))
     other = trail(("x", [FILM]), ("y", [DIRECTOR]))
     assert blank([pasted]) == blank([other]) == Bottleneck(None)([other])
     assert blank.fingerprint == Bottleneck(None).fingerprint != Bottleneck(masker).fingerprint
+    together = trail(("z", [FILM, DIRECTOR, FILM]), ("z", []), ("z", [FILM]))
+    assert blank([together]) == blank([pasted])
+    assert blank([trail(("z", []))])[0].steps == ()
+
+
+def test_an_echo_of_the_query_is_no_observation():
+    asked = "director of Hollow Lantern"
+    trace = psi_trace(
+        trail((asked, [FILM, "Hollow Lantern: director!", '"Director"\nof Hollow Lantern', "..."]), ("x", []))
+    )
+    assert trace.pages == (FILM, "...")
+    # Another search may find what this one asked.
+    assert psi_trace(trail(("x", ["Hollow Lantern"]), ("Hollow Lantern", []))).pages == ("Hollow Lantern",)
 
 
 def test_words_of_the_question_can_be_masked():

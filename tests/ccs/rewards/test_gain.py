@@ -13,12 +13,12 @@ import pytest
 from ccs.cli import main
 from ccs.rewards.bottleneck import Bottleneck
 from ccs.rewards.config import open_reward, parse_config, read_config
-from ccs.rewards.gain import GainReward
+from ccs.rewards.gain import GainReward, GainWeights
 from ccs.rewards.mask import open_masker
 from ccs.testing import check_reward
 from fresco.clients.llm import ChatClient
 from fresco.errors import FrescoError
-from tests.ccs.rewards.trails import DIRECTOR, FILM, OFF_TOPIC, QUESTION, TOWN, perfect, trail
+from tests.ccs.rewards.trails import DIRECTOR, FILM, OFF_TOPIC, OFF_TOPIC_TOO, QUESTION, TOWN, perfect, trail
 from tests.servers import chat_api
 from tests.servers.rerank_api import RefusedError
 
@@ -100,7 +100,7 @@ def test_sufficiency_is_what_ones_own_answer_owes_to_passages_and_question():
         absent = trail(("x", [TOWN]), answer="somewhere else entirely", sample=3)
         pasted = trail(("somewhere else entirely", [TOWN]), answer="somewhere else entirely", sample=4)
         silent = trail(("x", [TOWN]), answer=None, sample=5)
-        rows = gain(api, sufficiency=2.0).rows([good, copied, restated, absent, pasted, silent])
+        rows = gain(api, weights=GainWeights(sufficiency=2.0)).rows([good, copied, restated, absent, pasted, silent])
     parts = rows[0].parts
     assert parts["answer"] - parts["answer without evidence"] == pytest.approx(4.5)
     assert parts["answer"] - parts["answer without question"] == pytest.approx(2.5)
@@ -110,6 +110,39 @@ def test_sufficiency_is_what_ones_own_answer_owes_to_passages_and_question():
     assert [row.parts["sufficiency"] for row in rows[1:5]] == [0.0] * 4
     assert "sufficiency" not in rows[5].parts
     assert rows[0].value == pytest.approx(parts["gain"] + 2 * parts["sufficiency"])
+
+
+def test_every_part_counts_as_its_weight_says_and_is_reported(api):
+    weights = GainWeights(linkage=0.5, price=0.1, agreement=2.0)
+    (row,) = gain(api, Bottleneck(None), weights=weights).rows([perfect(answer="Wexmere")])
+    parts = row.parts
+    assert parts["passages"] == 3 and 0 < parts["evidence"] < 1
+    assert parts["agreement"] > 0 and "sufficiency" not in parts  # its weight is 0, so no model was asked
+    assert parts["gain"] == pytest.approx(parts["with evidence"] - parts["without evidence"])
+    expected = parts["gain"] * (1 - 0.5 * (1 - parts["evidence"])) + 2 * parts["agreement"] - 0.3
+    assert row.value == pytest.approx(expected)
+    bare, flooded = (
+        gain(api, Bottleneck(None), weights=GainWeights(price=price)).score(
+            [trail(("x", [FILM, OFF_TOPIC, OFF_TOPIC_TOO]))]
+        )[0]
+        for price in (0.0, 0.1)
+    )
+    assert bare - flooded == pytest.approx(0.3)
+    assert GainWeights(linkage=1.0).total({"gain": -0.5, "evidence": 0.0, "passages": 1}) == -0.5  # harm is no less
+
+
+def test_how_a_trajectory_searched_counts_for_nothing_where_queries_are_blank(api):
+    """Again, in vain, the same page once more, or the query itself as a passage: the same reward, and no request."""
+    plain = trail(("director of Hollow Lantern", [FILM]), ("Ada Quillfeather birthplace", [DIRECTOR]))
+    again = trail(*[("y", [FILM, FILM])] * 3, ("z", []), ("x", [DIRECTOR]), sample=1)
+    echoed = trail(
+        ("director of Hollow Lantern", [FILM, "The director of Hollow Lantern"]), ("y", [DIRECTOR, "Y."]), sample=2
+    )
+    reward = gain(api, Bottleneck(None))
+    (first,) = reward.score([plain])
+    asked = len(api.requests)
+    assert reward.score([again, echoed]) == [first, first] and len(api.requests) == asked
+    assert first > 0
 
 
 def test_repeats_are_asked_once_and_kept_on_disk_as_numbers(api, tmp_path):
@@ -127,15 +160,15 @@ def test_a_long_trace_is_cut_and_never_refused(counts):
     """By the server's count of tokens; without one, by halves after a refusal."""
 
     def refusing(body: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(body["prompt"], str) and len(body["prompt"].split()) > 120:
-            raise RefusedError(400, {"error": {"message": "This model's maximum context length is 120 tokens."}})
+        if isinstance(body["prompt"], str) and len(body["prompt"].split()) > 300:
+            raise RefusedError(400, {"error": {"message": "This model's maximum context length is 300 tokens."}})
         return copying(body)
 
     count = (lambda text: len(text.split())) if counts else None
-    with chat_api.serve(refusing, window=120 if counts else None, count=count) as api:
+    with chat_api.serve(refusing, window=300 if counts else None, count=count) as api:
         long = [trail(*[(f"x{n}", [FILM + " word" * 90, DIRECTOR]) for n in range(9)], sample=s) for s in range(2)]
         rows = gain(api).rows([*long, perfect(sample=2)])
-        refused = [body for body in api.bodies() if len(body["prompt"].split()) > 120]
+        refused = [body for body in api.bodies() if len(body["prompt"].split()) > 300]
     assert all(row.value is not None and row.value > 0 for row in rows)
     assert bool(refused) is not counts
 
@@ -154,7 +187,7 @@ def test_a_refusal_is_final_and_a_dead_server_is_not(tmp_path, capsys):
         config.write_text(f"reward: gain\nserver: {api.url}#tiny/chat&retries=0\n")
         assert main(arguments) == 1
         one, other = map(json.loads, out.read_text().splitlines())
-        assert one["reward"] > 0 and {"with evidence", "without evidence", "tokens"} == set(one["parts"])
+        assert one["reward"] > 0 and {"with evidence", "without evidence", "tokens", "gain", "evidence"} <= set(one["parts"])
         assert other["reward"] is None and other["final"] and "No rocks, please" in other["cause"]
         asked = len(api.requests)
         table = pd.read_parquet(out.with_name("rewards.rows.parquet"))
