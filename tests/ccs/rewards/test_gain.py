@@ -187,7 +187,9 @@ def test_a_refusal_is_final_and_a_dead_server_is_not(tmp_path, capsys):
         config.write_text(f"reward: gain\nserver: {api.url}#tiny/chat&retries=0\n")
         assert main(arguments) == 1
         one, other = map(json.loads, out.read_text().splitlines())
-        assert one["reward"] > 0 and {"with evidence", "without evidence", "tokens", "gain", "evidence"} <= set(one["parts"])
+        assert one["reward"] > 0 and {"with evidence", "without evidence", "tokens", "gain", "evidence"} <= set(
+            one["parts"]
+        )
         assert other["reward"] is None and other["final"] and "No rocks, please" in other["cause"]
         asked = len(api.requests)
         table = pd.read_parquet(out.with_name("rewards.rows.parquet"))
