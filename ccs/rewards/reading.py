@@ -19,6 +19,7 @@ _GRAMMAR = FUNCTION_WORDS | {"how", "name", "named", "called", "does", "did"}
 _NOTE = re.compile(r"\s*\([^()]*\)\s*$")
 _INSIDE_WORD = re.compile(r"[-&.]")
 _SUFFIXES = ("ing", "ed")
+_POSSESSIVE = ("s", "S")
 
 
 class Page(NamedTuple):
@@ -61,8 +62,8 @@ def _read(title: str, text: str) -> Page:
 
 
 def stems(text: str) -> list[str]:
-    """The stems of all words of a text, in order."""
-    return [_stem(word) for word in _split(text)]
+    """The stems of all words of a text, in order; what is left of a possessive is none."""
+    return [_stem(word) for word in _split(text) if word not in _POSSESSIVE]
 
 
 def _split(text: str) -> list[str]:
