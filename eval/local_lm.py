@@ -140,6 +140,7 @@ class LocalLM:
         self._take(waiting, pairs, tails, made)
         return made
 
+    @torch.inference_mode()
     def _take(
         self,
         waiting: dict[int, Any],
@@ -157,6 +158,7 @@ class LocalLM:
             made[number] = self._keep("logprobs", *pairs[number], [round(next(found), 5) for _ in tails[number]])
         waiting.clear()
 
+    @torch.inference_mode()
     def _go_on(self, ids: list[int], last: int) -> Any:
         """Hidden states, shape (last, width), at the last tokens of a prompt."""
         _, model = self._open()
@@ -170,12 +172,12 @@ class LocalLM:
         if len(slot.ids) > same:
             slot.cache.crop(same - len(slot.ids))
         self.read, self.shared = self.read + len(ids) - same, self.shared + same
-        with torch.inference_mode():
-            made = model.model(input_ids=torch.tensor([ids[same:]]), past_key_values=slot.cache, use_cache=True)
+        made = model.model(input_ids=torch.tensor([ids[same:]]), past_key_values=slot.cache, use_cache=True)
         slot.ids = list(ids)
         self._slots = [*self._slots, slot][-_SLOTS:]
         return made.last_hidden_state[0, -last:]
 
+    @torch.inference_mode()
     def _line(self, prompt: str, chat: bool, tokens: int) -> str:
         tokenizer, model = self._open()
         if chat:
