@@ -27,15 +27,14 @@ from fresco.io.files import locked
 from fresco.metrics.measures import Measure, parse_measures
 from fresco.metrics.values import extra_measures
 from fresco.models.settings import Settings
-from fresco.optimizer.report.folder import FRONT
-from fresco.optimizer.report.result import SearchResult, read_search
+from fresco.optimizer.report.result import SearchResult
 from fresco.optimizer.transfer import Transfer
 from fresco.records import Benchmark
+from fresco.reporting.opening import load
 from fresco.reporting.run import report
 from fresco.rerank.base import Reranker
 from fresco.rerank.given import open_given
 from fresco.rerank.open import BASELINES, as_reranker, open_rerankers
-from fresco.results.reader import read_run
 from fresco.results.record import run_record
 from fresco.results.result import Result
 from fresco.results.writer import claim, slug, write_run
@@ -411,16 +410,6 @@ def audit(
             seed=seed,
             progress=watch,
         )
-
-
-def load(folder: str | Path) -> Result | SearchResult:
-    """Open the folder of a run of :func:`score` or of :func:`optimize`.
-
-    Raises:
-        FrescoError: it is neither, it is incomplete, or it is of another schema version.
-    """
-    path = Path(folder)
-    return read_search(path) if (path / FRONT).exists() else read_run(path)
 
 
 def _check_instruction(instruction: str | None, rerankers: Sequence[Reranker]) -> None:

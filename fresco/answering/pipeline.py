@@ -48,13 +48,15 @@ class AnswerResult:
         content: Of ``answers.json``: each re-ranker's rates with intervals, and the two controls'.
         answers: Of ``answers.jsonl``: a row for each re-ranker and query.
         table: Of ``answers.md``.
-        folder: Where all lie, with ``run.json``.
+        folder: Where all lie.
+        record: Of ``run.json``.
     """
 
     content: Mapping[str, Any]
     answers: Sequence[Mapping[str, Any]]
     table: str
     folder: Path
+    record: Mapping[str, Any]
 
     def __repr__(self) -> str:
         return self.table
@@ -159,7 +161,7 @@ def run_answering(
         write_atomically(folder / TABLE, shown)
         write_record(folder / RECORD, record)
         (folder / CLAIM).unlink(missing_ok=True)
-    return AnswerResult(content, said, shown, folder)
+    return AnswerResult(content, said, shown, folder, record)
 
 
 def _scored(
@@ -215,6 +217,9 @@ def _answered(
         {
             "reranker": row.name,
             "query": pool.query.id,
+            "task": str(pool.query.task),
+            "question": pool.query.content,
+            "expected": values[pool.query.id].current[0],
             "passages": [passage.id for passage in passages],
             "answer": text,
             "named": str(kind),

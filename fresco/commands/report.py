@@ -1,4 +1,4 @@
-"""``fresco report PATH...``: runs, searches and audits as one page to look at."""
+"""``fresco report PATH...``: results of all kinds as one page to look at."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fresco.terminal.arguments import count
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     report = commands.add_parser(
-        "report", help="runs, searches and audits as one HTML page, with a browser of failures"
+        "report", help="results of any command as one HTML page, with a browser of failures"
     )
     report.add_argument(
         "runs",
         metavar="PATH",
         nargs="+",
-        help="folders of `fresco score` and `fresco optimize`, JSON files of `fresco audit --out`",
+        help="folders of `fresco score`, `optimize`, `tune` and `answer`, JSON files of `fresco audit --out`",
     )
     report.add_argument("--out", metavar="FILE", default="report.html", help="default: report.html")
     report.add_argument("--worst", metavar="N", type=count, default=50, help="queries per re-ranker (default: 50)")

@@ -32,6 +32,6 @@ const byAge = (run, gaps) => {
 const inWords = (run, words) => {
   const told = run.rerankers.filter((name) => words[name].length);
   return told.length ? el("div", {}, told.map((name) => el("details", { open: name === run.best }, el("summary", {}, foreign(name, 120)),
-    el("ul", {}, words[name].map((line) => el("li", {}, clean(line.replace(/^\s*-\s*/, ""))))))))
+    el("ul", {}, words[name].map((line) => el("li", { class: /^\s*-/.test(line) ? "sub" : null }, clean(line.replace(/^\s*-\s*/, ""))))))))
     : el("p", { class: "quiet" }, "nothing to say of this run");
 };

@@ -1,4 +1,4 @@
-"""The page of ``fresco report``: boards over runs, failures, searches and audits, in blocks unpacked on demand."""
+"""The page of ``fresco report``: boards over runs, failures, cures, answers, searches and audits, blocks on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from fresco.io.page.document import render_page
 from fresco.io.secrets import command_line
 from fresco.metrics.measures.stale import Stale
 from fresco.metrics.staleness import GAP_BINS
+from fresco.reporting.answers import answers_data
 from fresco.reporting.boards import BLIND, Board
+from fresco.reporting.cures import tuning_data
 from fresco.reporting.failures import CHUNK, WORST, Failures, number
 from fresco.reporting.material import AuditFile, Material
 from fresco.reporting.searches import search_data
@@ -41,6 +43,11 @@ def render_report(material: Material, *, worst: int = WORST) -> str:
         data, lineages = search_data(search, f"search-{place}")
         blocks[f"search-{place}"] = lineages
         searches.append(data)
+    answers = []
+    for place, own in enumerate(material.answers):
+        data, said = answers_data(own, f"answers-{place}")
+        blocks[f"answers-{place}"] = said
+        answers.append(data)
     shown = [board.to_json() for board in boards.values()]
     title = _title(material, runs, shown)
     main = {
@@ -48,6 +55,8 @@ def render_report(material: Material, *, worst: int = WORST) -> str:
         "command": command_line(),
         "boards": [{**board, "why": own.why} for board, own in zip(shown, failures.values(), strict=True)],
         "runs": runs,
+        "tunings": [tuning_data(each) for each in material.tunings],
+        "answers": answers,
         "searches": searches,
         "audits": [_audit(each) for each in material.audits],
         "chunk": CHUNK,
@@ -58,10 +67,14 @@ def render_report(material: Material, *, worst: int = WORST) -> str:
 def _title(material: Material, runs: list[dict[str, Any]], boards: list[dict[str, Any]]) -> str:
     if len(runs) == 1:
         return f"fresco: {boards[0]['title']}"
-    counts = ((len(runs), "run"), (len(material.searches), "search"), (len(material.audits), "audit"))
-    plural = {"search": "searches"}
-    words = [f"{n} {what if n == 1 else plural.get(what, what + 's')}" for n, what in counts if n]
-    return f"fresco: {', '.join(words)}"
+    counts = (
+        (len(runs), "run", "runs"),
+        (len(material.tunings), "tuning", "tunings"),
+        (len(material.answers), "set of answers", "sets of answers"),
+        (len(material.searches), "search", "searches"),
+        (len(material.audits), "audit", "audits"),
+    )
+    return f"fresco: {', '.join(f'{n} {one if n == 1 else many}' for n, one, many in counts if n)}"
 
 
 def _run(result: Result, name: str) -> dict[str, Any]:

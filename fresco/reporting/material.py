@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fresco.answering.pipeline import AnswerResult
 from fresco.auditing import Audit
 from fresco.auditing.shown import figure_rows, rule_rows
 from fresco.errors import FrescoError
 from fresco.io.names import one_line
-from fresco.optimizer.report.folder import FRONT
-from fresco.optimizer.report.result import SearchResult, read_search
+from fresco.optimizer.report.result import SearchResult
+from fresco.reporting.opening import READERS, kind_of, load
 from fresco.results.reader import read_run
 from fresco.results.result import Result
+from fresco.tuning.pipeline import TuneResult
 
 _PARTS = ("benchmark", "rows", "figures", "conflicts", "lengths", "verdict")
 
@@ -43,23 +45,37 @@ class Material:
         runs: Of ``fresco score``; to be read once.
         searches: Of ``fresco optimize``.
         audits: Of ``fresco audit``.
+        tunings: Of ``fresco tune``.
+        answers: Of ``fresco answer``.
     """
 
     runs: Iterable[Result] = ()
     searches: Sequence[SearchResult] = field(default_factory=list)
     audits: Sequence[AuditFile] = field(default_factory=list)
+    tunings: Sequence[TuneResult] = field(default_factory=list)
+    answers: Sequence[AnswerResult] = field(default_factory=list)
 
 
 def read_material(paths: Sequence[Path]) -> Material:
     """Open what a report is asked of; runs are read when they are come to.
 
+    Args:
+        paths: Folders, files of audits, or the file by which a folder is known (``tuning.json``) in its stead.
+
     Raises:
-        FrescoError: a file is no audit, or a folder no complete search; a run that is none says so later.
+        FrescoError: a file is no audit, or a folder incomplete or damaged; a run that is none says so later.
     """
-    searches = [path for path in paths if (path / FRONT).exists()]
-    files = [path for path in paths if path.is_file()]
-    runs = [path for path in paths if path not in searches and path not in files]
-    return Material(_read(runs), [read_search(path) for path in searches], [_audit(path) for path in files])
+    folders = [path.parent if path.name in READERS and path.is_file() else path for path in paths]
+    files = [path for path in folders if path.is_file()]
+    runs = [path for path in folders if path not in files and kind_of(path) is None]
+    opened = [load(path) for path in folders if path not in files and path not in runs]
+    return Material(
+        _read(runs),
+        [each for each in opened if isinstance(each, SearchResult)],
+        [_audit(path) for path in files],
+        [each for each in opened if isinstance(each, TuneResult)],
+        [each for each in opened if isinstance(each, AnswerResult)],
+    )
 
 
 def _read(folders: Sequence[Path]) -> Iterator[Result]:
@@ -83,6 +99,6 @@ def _audit(path: Path) -> AuditFile:
         return AuditFile(title, str(content["command"]) if content.get("command") else None, shown)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FrescoError(
-            f"{path} is no audit ({type(error).__name__}: {one_line(str(error), 120)}); give folders of `fresco score` "
-            "and `fresco optimize`, and JSON files of `fresco audit --out`"
+            f"{path} is no audit ({type(error).__name__}: {one_line(str(error), 120)}); give folders of `fresco score`, "
+            "`optimize`, `tune` and `answer`, and JSON files of `fresco audit --out`"
         ) from error

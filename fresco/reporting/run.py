@@ -12,10 +12,11 @@ from fresco.reporting.material import read_material
 
 
 def report(*runs: str | Path, out: str | Path = "report.html", worst: int = WORST) -> Path:
-    """Write runs, searches and audits as one HTML page that loads nothing from anywhere.
+    """Write results as one HTML page that loads nothing from anywhere.
 
     Args:
-        *runs: Folders of :func:`fresco.score` and :func:`fresco.optimize`, and JSON files of ``fresco audit --out``.
+        *runs: Folders of :func:`fresco.score`, :func:`fresco.optimize`, :func:`fresco.tune` and :func:`fresco.answer`,
+            and JSON files of ``fresco audit --out``.
         out: The page; one that is there is replaced.
         worst: So many queries of each re-ranker come with their texts.
 

@@ -121,6 +121,7 @@ def run_tuning(
         content |= {"models": [each.record for each in trained], "instructions": {e.name: e.instruction for e in told}}
         cost |= {BASE: own_milliseconds(reranker, parts["test"].pools)}
         cost |= added_milliseconds(reranker, priors, parts["test"].pools, base["test"])
+        cost = {name: round(value, 4) for name, value in cost.items()}  # the card says what the record holds
         said = card(content, cost)
         record = _record(digest, started, reranker, settings, resamples, cost)
         _write(folder, content, priors, trained, said, record)
@@ -194,7 +195,7 @@ def _record(
         **run_header(digest, started),
         "settings": {**_plain(settings), "resamples": resamples},
         "reranker": dict(describe(reranker)),
-        "milliseconds": {name: round(value, 4) for name, value in cost.items()},
+        "milliseconds": dict(cost),
         "environment": environment(),
     }
 

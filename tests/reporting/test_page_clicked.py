@@ -15,6 +15,7 @@ from fresco.reporting.data import render_report
 from fresco.reporting.material import Material, read_material
 from fresco.results.reader import read_run
 from tests.browser import opened
+from tests.reporting.material import answered, tuned
 
 pytest.importorskip("selenium", reason="pip install selenium")
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -27,7 +28,7 @@ HOSTILE = "</script><script>document.title='owned'</script> \x1b[31mred \u202egn
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, a search and an audit, everything foreign in them hostile."""
+    """Two runs, a search, an audit, a tuning and answers, everything foreign in them hostile."""
     base = tmp_path_factory.mktemp("clicked")
     whole = {"limit": 60, "resamples": 20, "progress": False}
     fresco.score(["newest", "bm25"], "mini", out=base / "run", store=base / "s.sqlite", **whole)
@@ -53,9 +54,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result.record["command"] = HOSTILE
     result.record["benchmark"]["notes"] = [HOSTILE]
     (audit,) = read_material([base / "audit.json"]).audits
+    cured, told = fresco.load(tuned(base / "tune")), fresco.load(answered(base / "answer"))
+    content = json.loads(json.dumps(cured.content).replace('"mrag"', json.dumps(HOSTILE[:200])))
+    content |= {"verdict": HOSTILE, "instructions": {"i1": HOSTILE}, "reranker": HOSTILE}
+    cured = replace(cured, content=content, record={**cured.record, "command": HOSTILE})
+    told = replace(told, answers=[{**told.answers[0], "answer": HOSTILE, "question": HOSTILE}, *told.answers[1:]])
     path = base / "page.html"
     runs = [result, read_run(base / "second")]
-    path.write_text(render_report(Material(runs, [search], [audit])), encoding="utf-8")
+    path.write_text(render_report(Material(runs, [search], [audit], [cured], [told])), encoding="utf-8")
     return path
 
 
@@ -70,7 +76,7 @@ def test_it_is_clicked_through(page: Path) -> None:
             return browser.find_elements("css selector", css)
 
         assert {each.get_attribute("id") for each in all_of("section")} >= {
-            *("board", "front", "age", "words", "blind", "searches", "audits", "failures")
+            *("board", "front", "age", "words", "blind", "cures", "answers", "searches", "audits", "failures")
         }
         names = [each.text for each in all_of("#board tbody th")]
         all_of("#board thead th")[3].click()
@@ -125,6 +131,49 @@ def test_a_search_shows_texts_and_where_they_come_from(page: Path) -> None:
         assert len(last.find_elements("css selector", "tbody tr")) == 2
         assert len(all_of("#audits tbody tr")) >= 10
         assert all_of("#audits details.made pre")
+
+
+def test_cures_are_sorted_and_shown_on_either_part(page: Path) -> None:
+    with opened(page) as browser:
+
+        def all_of(css: str) -> list:
+            return browser.find_elements("css selector", css)
+
+        rows = len(all_of("#cures .rows tbody tr"))
+        assert rows == len(all_of("#cures svg circle"))
+        assert len(all_of("#cures svg polyline")) == 1  # the front
+        before = [each.text for each in all_of("#cures .rows tbody td:nth-child(2)")]
+        Select(browser.find_element("css selector", "select[name=part]")).select_by_value("validation")
+        after = [each.text for each in all_of("#cures .rows tbody td:nth-child(2)")]
+        assert len(after) == len(before)
+        assert after != before
+        all_of("#cures .rows thead th")[1].click()
+        values = [float(each.text.split("[")[0]) for each in all_of("#cures .rows tbody td:nth-child(2)")]
+        assert values == sorted(values, reverse=True)
+        browser.find_element("css selector", "#cures details > summary").click()
+        assert "harmonic mean" in browser.find_element("css selector", "#cures details").text
+
+
+def test_answers_are_found_by_re_ranker_kind_and_words(page: Path) -> None:
+    with opened(page) as browser:
+
+        def all_of(css: str) -> list:
+            return browser.find_elements("css selector", css)
+
+        assert len(all_of("#answers .stack")) == 4  # two re-rankers and two controls
+        assert len(all_of("#answers svg circle")) == 2
+        assert not all_of("#answers .item")  # drawn when they are asked for
+        browser.find_element("css selector", "#answers details.answers > summary").click()
+        WebDriverWait(browser, 30).until(lambda _: all_of("#answers .item"))
+        whole = len(all_of("#answers .item"))
+        Select(browser.find_element("css selector", "select[name=answering]")).select_by_value("outdated first")
+        Select(browser.find_element("css selector", "select[name=named]")).select_by_value("stale")
+        stale = all_of("#answers .item")
+        assert 0 < len(stale) < whole
+        assert all(each.find_element("css selector", ".chip").text == "stale" for each in stale)
+        browser.find_element("css selector", "input[name=answer]").send_keys("no such words")
+        assert not all_of("#answers .item")
+        assert "0 answers" in browser.find_element("id", "answers").text
 
 
 def test_hostile_text_is_shown_and_does_nothing(page: Path) -> None:

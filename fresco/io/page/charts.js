@@ -25,7 +25,9 @@ const frame = ({ width = 640, height = 320, left = 66, right = 16, top = 12, bot
     svg.append(el("text", { x: placex(at), y: height - bottom + 18, "text-anchor": "middle" }, x.text ? x.text(at) : tickText(at)));
   }
   svg.append(el("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
-  if (xlabel) svg.append(el("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xlabel));
+  // Below a narrow chart a long name is moved to where all of it can be read.
+  const half = Math.min(width / 2, (xlabel ?? "").length * 3.4);
+  if (xlabel) svg.append(el("text", { x: Math.min(Math.max((left + width - right) / 2, half), width - half), y: height - 6, "text-anchor": "middle" }, xlabel));
   if (ylabel) svg.append(el("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle",
     transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, ylabel));
   return { svg, x: placex, y: placey, left, right: width - right, top, bottom: height - bottom };
@@ -84,29 +86,30 @@ const scatter = (points, { xlabel, ylabel, within = [0, 1], width = wide(), heig
     axes.svg.append(el("polyline", { fill: "none", stroke: "var(--c0)", opacity: 0.45, "stroke-width": 1.6,
       points: path.map(([x, y]) => `${axes.x(x)},${axes.y(y)}`).join(" ") }));
   }
-  const taken = [];
+  // Boxes that a name must not cover: every point's, then every name that is set.
+  const taken = points.map((each) => ({ x: axes.x(each.x) - (each.size ?? 5), y: axes.y(each.y) - (each.size ?? 5), width: 2 * (each.size ?? 5), height: 2 * (each.size ?? 5) }));
+  const clash = (box) => taken.some((other) => box.x < other.x + other.width && other.x < box.x + box.width && box.y < other.y + other.height && other.y < box.y + box.height);
+  const names = [];
   for (const each of points) {
-    const [x, y, ink] = [axes.x(each.x), axes.y(each.y), colour(each.place)];
+    const [x, y, ink, size] = [axes.x(each.x), axes.y(each.y), colour(each.place), each.size ?? 5];
     const g = el("g", { opacity: each.faint ? 0.55 : 1 });
     if (each.xlow !== null && each.xlow !== undefined) g.append(el("line", { stroke: ink, opacity: 0.4, x1: axes.x(each.xlow), x2: axes.x(each.xhigh), y1: y, y2: y }));
     if (each.ylow !== null && each.ylow !== undefined) g.append(el("line", { stroke: ink, opacity: 0.4, x1: x, x2: x, y1: axes.y(each.ylow), y2: axes.y(each.yhigh) }));
-    g.append(el("circle", { cx: x, cy: y, r: each.size ?? 5, fill: each.hollow ? "var(--card)" : ink, stroke: ink, "fill-opacity": each.hollow ? 1 : 0.75, "stroke-width": 1.5 },
+    g.append(el("circle", { cx: x, cy: y, r: size, fill: each.hollow ? "var(--card)" : ink, stroke: ink, "fill-opacity": each.hollow ? 1 : 0.75, "stroke-width": 1.5 },
       el("title", {}, each.title ?? brief(each.name, 80))));
     axes.svg.append(g);
     const text = brief(each.label ?? each.name, 28);
     const wide = text.length * 6.4;
-    const away = (each.size ?? 5) + 5;
-    const end = x + away + wide > axes.right;
-    const place = [end ? x - away - wide : x + away, y + 4];
-    const clash = (at) => taken.some(([tx, ty, tw]) => Math.abs(ty - at[1]) < 12 && at[0] < tx + tw && tx < at[0] + wide);
-    for (const by of [0, -13, 13, -26, 26]) {
-      const moved = [place[0], place[1] + by];
-      if (moved[1] > axes.top && moved[1] < axes.bottom && !clash(moved)) {
-        axes.svg.append(el("text", { x: moved[0], y: moved[1], class: each.strong ? "strong" : null }, text));
-        taken.push([moved[0], moved[1], wide]);
+    const sides = [x + size + 5, x - size - 5 - wide].filter((at) => at >= axes.left && at + wide <= axes.right);
+    for (const [by, at] of [0, -13, 13, -26, 26].flatMap((by) => sides.map((at) => [by, at]))) {
+      const box = { x: at, y: y + by - 6, width: wide, height: 12 };
+      if (box.y > axes.top && box.y + box.height < axes.bottom && !clash(box)) {
+        names.push(el("text", { x: at, y: y + by + 4, class: each.strong ? "strong" : null }, text));
+        taken.push(box);
         break;
       }
     }
   }
+  axes.svg.append(...names); // above all points and bars
   return axes.svg;
 };

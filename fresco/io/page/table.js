@@ -21,7 +21,7 @@ const dataTable = (headers, rows, { sortable = true, classes = () => null, step 
     rest.hidden = order.length <= shown;
     rest.textContent = `show more (${(order.length - shown).toLocaleString("en")} left)`;
     body.replaceChildren(...order.slice(0, shown).map((index) => el("tr", { class: classes(index) },
-      rows[index].map((cell, place) => el(place ? "td" : "th", { class: cell.text ? "text" : null }, cell.nodes)))));
+      rows[index].map((cell, place) => el(place ? "td" : "th", { class: cell.text ? `text${cell.long ? " long" : ""}` : null }, cell.nodes)))));
   };
   const heads = headers.map((header, place) => {
     const head = el("th", { class: [sortable && "sorts", header.text && "text"].filter(Boolean).join(" ") || null, title: header.title ?? null },
@@ -51,7 +51,7 @@ const valueCell = (row, letters = "", lettered = false) => {
     nodes: [figure(row.value), el("small", {}, interval(row.ci_low, row.ci_high)), lettered ? el("i", {}, letters) : null],
   };
 };
-const textCell = (text, most = 160) => ({ sort: String(text ?? ""), text: true, nodes: [foreign(text, most)] });
+const textCell = (text, most = 160) => ({ sort: String(text ?? ""), text: true, long: String(text ?? "").length > 24, nodes: [foreign(text, most)] });
 
 // Words of two texts, and which of them the other lacks (longest common subsequence; by vocabulary where too long).
 const wordsOf = (text) => clean(text).split(/(\s+)/).filter((each) => each !== "");
