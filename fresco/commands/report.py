@@ -10,9 +10,7 @@ from fresco.terminal.arguments import count
 
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
-    report = commands.add_parser(
-        "report", help="results of any command as one HTML page, with a browser of failures"
-    )
+    report = commands.add_parser("report", help="results of any command as one HTML page, with a browser of failures")
     report.add_argument(
         "runs",
         metavar="PATH",

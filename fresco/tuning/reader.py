@@ -12,7 +12,9 @@ from fresco.tuning.pipeline import TUNING, TuneResult
 
 
 def _are_named(found: object) -> bool:
-    return isinstance(found, list) and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in found)
+    return isinstance(found, list) and all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in found
+    )
 
 
 _SHAPE: Shape = {

@@ -14,7 +14,9 @@ from tests.tuning.small import small
 
 def tuned(folder: Path) -> Path:
     """Priors over BM25 on a few short pools."""
-    return fresco.tune("bm25", small(), out=folder, store=folder.with_suffix(".db"), resamples=20, progress=False).folder
+    return fresco.tune(
+        "bm25", small(), out=folder, store=folder.with_suffix(".db"), resamples=20, progress=False
+    ).folder
 
 
 def answered(folder: Path) -> Path:
