@@ -99,6 +99,6 @@ def _audit(path: Path) -> AuditFile:
         return AuditFile(title, str(content["command"]) if content.get("command") else None, shown)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FrescoError(
-            f"{path} is no audit ({type(error).__name__}: {one_line(str(error), 120)}); give folders of `fresco score`, "
-            "`optimize`, `tune` and `answer`, and JSON files of `fresco audit --out`"
+            f"{path} is no audit ({type(error).__name__}: {one_line(str(error), 120)}); give folders of "
+            "`fresco score`, `optimize`, `tune` and `answer`, and JSON files of `fresco audit --out`"
         ) from error

@@ -1,4 +1,4 @@
-"""Tables of figures in result files: rows by name, each with figures by name, as `fresco tune` and `answer` write them."""
+"""Tables of figures in result files: rows by name, each with figures by name, of `fresco tune` and `fresco answer`."""
 
 from __future__ import annotations
 
