@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,11 @@ from typing import NamedTuple
 from fresco.benchmarks.tables import read_lines
 from fresco.errors import FrescoError
 from fresco.io.names import short
+from fresco.io.packed import blocks_of_lines
+
+
+# Lines that follow each other and begin with the same plain query and a space; or one line that begins otherwise.
+_LINES = re.compile(rb"(?P<query>[!-~]+) [^\n]*\n(?:(?P=query) [^\n]*\n)*|[^\n]*\n")
 
 
 class RunLine(NamedTuple):
@@ -39,9 +45,7 @@ def read_run_lines(path: Path, only: Container[str] | None = None) -> Iterator[R
         FrescoError: the file cannot be read, or a line is wrong; with its number.
     """
     try:
-        for number, line in read_lines(path):
-            if only is not None and line.split(maxsplit=1)[0] not in only:
-                continue
+        for number, line in read_lines(path) if only is None else _lines_of(path, only):
             place = f"{path}, line {number}"
             try:
                 query_id, _, passage_id, _, value, _ = line.split()
@@ -72,3 +76,25 @@ def read_trec_run(path: Path, only: Container[str] | None = None) -> dict[str, d
     if not scores and only is None:
         raise FrescoError(f"{path}: holds no line 'query-id Q0 corpus-id rank score tag'")
     return scores
+
+
+def _lines_of(path: Path, only: Container[str]) -> Iterator[tuple[int, str]]:
+    """What :func:`read_lines` gives, the lines of some queries: a hundred among thousands is usual."""
+    for first, block in blocks_of_lines(path):
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            # Line by line, which says where.
+            yield from ((number, line) for number, line in read_lines(path) if number >= first and _of(line, only))
+            return
+        number, at = first, 0
+        for found in _LINES.finditer(block if block.endswith(b"\n") else block + b"\n"):
+            same = found["query"]
+            if same.decode() in only if same else _of(found[0].decode(), only):
+                number, at = number + block.count(b"\n", at, found.start()), found.start()
+                yield from enumerate(found[0].decode().split("\n")[:-1], start=number)
+
+
+def _of(line: str, only: Container[str]) -> bool:
+    query = line.split(None, 1)[:1]
+    return bool(query) and query[0] in only

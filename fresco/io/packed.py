@@ -151,19 +151,46 @@ def numbered_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[i
             while line := stream.readline(limits.line + 1):
                 number += 1
                 if len(line) > limits.line:
-                    raise FrescoError(
-                        f"{path}:{number}: a line longer than {limits.line // _MIB} MiB; is this a file of lines? "
-                        "If it is, set FRESCO_MAX_LINE_MB higher"
-                    )
+                    raise FrescoError(_too_long(path, number, limits))
                 if expansion is not None:
                     expansion.add(len(line) + _LINE_COSTS)
                 if number == 1:
                     line = _without_mark(line, path)
                 yield number, line
     except BROKEN as error:
-        said = " ".join(str(getattr(error, "strerror", None) or error).split())
-        after = f" after line {number}" if number or not getattr(error, "errno", None) else ""
-        raise FrescoError(f"{path}: cannot be read{after}: {said}") from error
+        raise FrescoError(_unreadable(path, number, error)) from error
+
+
+def blocks_of_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[int, bytes]]:
+    r"""What :func:`numbered_lines` gives, as blocks of whole lines, each with the number of its first line.
+
+    For readers that want few of many lines: looking through a block takes a fraction of the time of its lines one by
+    one. A block is about 1 MiB and ends with ``\n``, but for the last.
+
+    Raises:
+        FrescoError: as there; of a damaged file, after the blocks before it.
+    """
+    limits = limits or Limits.chosen()
+    number, rest = 1, b""
+    try:
+        with open_unpacked(path) as (stream, expansion):
+            while block := stream.read(_MIB):
+                if expansion is not None:
+                    expansion.add(len(block) + _LINE_COSTS * block.count(b"\n"))
+                if number == 1 and not rest:
+                    block = _without_mark(block, path)
+                whole, end, last = block.rpartition(b"\n")
+                if not end:
+                    rest += last
+                elif whole := rest + whole + end:
+                    yield number, whole
+                    number, rest = number + whole.count(b"\n"), last
+                if len(rest) > limits.line:
+                    raise FrescoError(_too_long(path, number, limits))
+            if rest:
+                yield number, rest
+    except BROKEN as error:
+        raise FrescoError(_unreadable(path, number - 1, error)) from error
 
 
 def read_text(path: Path, what: str = "", limits: Limits | None = None) -> str:
@@ -201,3 +228,16 @@ def _without_mark(content: bytes, path: Path) -> bytes:
     if content.startswith(_UTF16):
         raise FrescoError(f"{path}: is UTF-16; save it as UTF-8")
     return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _too_long(path: Path, number: int, limits: Limits) -> str:
+    return (
+        f"{path}:{number}: a line longer than {limits.line // _MIB} MiB; is this a file of lines? "
+        "If it is, set FRESCO_MAX_LINE_MB higher"
+    )
+
+
+def _unreadable(path: Path, number: int, error: BaseException) -> str:
+    said = " ".join(str(getattr(error, "strerror", None) or error).split())
+    after = f" after line {number}" if number or not getattr(error, "errno", None) else ""
+    return f"{path}: cannot be read{after}: {said}"

@@ -15,7 +15,7 @@ from fresco.errors import FrescoError
 from fresco.io.names import one_line
 from fresco.io.packed import Expansion
 
-_ROWS = 1024  # of a batch
+_ROWS = 8192  # of a batch
 _FEW_ROWS = 16  # of a batch whose lists may hold long texts
 _AT_ONCE = 16 << 20  # bytes of rows that are made at once
 

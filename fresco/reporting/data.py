@@ -105,15 +105,12 @@ def _best(result: Result) -> str:
 def _gaps(result: Result) -> dict[str, list[dict[str, Any]]]:
     """For each re-ranker stale@1 by age of the conflict, empty bins left out."""
     frame = result.evaluation.age_gap
-    own = frame[(frame["metric"] == Stale().name) & (frame["n"] > 0)]
-    columns = ["bin", "value", "ci_low", "ci_high", "n"]
-    return {
-        str(name): [
-            {str(key): number(value) if isinstance(value, float) else value for key, value in row.items()}
-            for row in rows[columns].replace({"bin": {GAP_BINS[0]: "newer"}}).to_dict("records")
-        ]
-        for name, rows in own.groupby("reranker", sort=False)
-    }
+    gaps: dict[str, list[dict[str, Any]]] = {}
+    for row in frame[(frame["metric"] == Stale().name) & (frame["n"] > 0)].to_dict("records"):
+        figures = {key: number(row[key]) for key in ("value", "ci_low", "ci_high")}
+        name = "newer" if row["bin"] == GAP_BINS[0] else row["bin"]
+        gaps.setdefault(str(row["reranker"]), []).append({"bin": name, **figures, "n": row["n"]})
+    return gaps
 
 
 def _audit(file: AuditFile) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fresco.answering.pipeline import FIGURES, AnswerResult
@@ -14,7 +15,11 @@ from fresco.tuning.pipeline import TUNING, TuneResult
 from fresco.tuning.reader import read_tuning
 
 #: The file by which a folder is known, and what opens it; a run of `fresco score` is every other folder.
-READERS = {FRONT: read_search, TUNING: read_tuning, FIGURES: read_answers}
+READERS: dict[str, Callable[[Path], Result | SearchResult | TuneResult | AnswerResult]] = {
+    FRONT: read_search,
+    TUNING: read_tuning,
+    FIGURES: read_answers,
+}
 
 
 def load(folder: str | Path) -> Result | SearchResult | TuneResult | AnswerResult:
@@ -24,8 +29,7 @@ def load(folder: str | Path) -> Result | SearchResult | TuneResult | AnswerResul
         FrescoError: it is none of these, it is incomplete, damaged or of another schema version.
     """
     path = Path(folder)
-    kind = kind_of(path)
-    return READERS[kind](path) if kind else read_run(path)
+    return READERS.get(kind_of(path) or "", read_run)(path)
 
 
 def kind_of(folder: Path) -> str | None:
