@@ -13,7 +13,6 @@ from fresco.errors import FrescoError
 from fresco.io.names import short
 from fresco.io.packed import blocks_of_lines
 
-
 # Lines that follow each other and begin with the same plain query and a space; or one line that begins otherwise.
 _LINES = re.compile(rb"(?P<query>[!-~]+) [^\n]*\n(?:(?P=query) [^\n]*\n)*|[^\n]*\n")
 
