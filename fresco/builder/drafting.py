@@ -9,7 +9,7 @@ from pathlib import Path
 from fresco.builder.config import BuildConfig, Progress
 from fresco.builder.facts.fields import FEWEST_CHANGES, drafts
 from fresco.builder.pairs import spread
-from fresco.builder.revisions import Revision, RevisionSource
+from fresco.builder.revisions import Revision, RevisionSource, pages_of
 from fresco.builder.wikitext import Infobox
 from fresco.builder.wikitext.parsed import Parser
 from fresco.errors import FrescoError
@@ -52,9 +52,10 @@ def _fields(
     config: BuildConfig, source: RevisionSource, parser: Parser, progress: Progress
 ) -> Iterator[tuple[str, tuple[Infobox, ...]]]:
     titles = sorted(config.titles) or sorted(source.titles())
-    for done, title in enumerate(titles):
+    window = config.since, config.reference + timedelta(seconds=1)
+    for done, title in enumerate(pages_of(source, titles, *window)):
         progress("drafts", done, len(titles))
-        history = source.history(title, config.since, config.reference + timedelta(seconds=1))
+        history = source.history(title, *window)
         pages = parser.pages(
             source.texts(spread(history, READ)), whole=False, failed=_ignored, markup_of=lambda each: each.markup
         )

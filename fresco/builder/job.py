@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fresco.benchmarks import open_benchmark
 from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
-from fresco.terminal.progress import Progress
+from fresco.terminal.progress import Progress, no_progress
 
 #: Where a revision of a file under git is found: its number is the beginning of the commit's.
 COMMIT = "commit {revision_id:015x}"
@@ -66,7 +67,7 @@ class Source:
 
     Attributes:
         wiki: Address of a live MediaWiki; or
-        mirror: a dump, or ``git:PATH[@BRANCH]``; or
+        mirror: a dump, ``command:WORDS`` whose output is one, or ``git:PATH[@BRANCH]``; or
         documents: a file of dated documents.
         include: Of files under git: patterns over their paths; none: all of a known markup.
         contact: For the wiki's operator.
@@ -104,17 +105,25 @@ class Source:
     @property
     def words(self) -> str:
         """What tells builds from different sources apart."""
-        return str(redacted(self.wiki or f"dump {Path(str(self.mirror or self.documents)).name}"))
+        from fresco.builder.wikipedia.dump_command import MARK
+
+        given = str(self.mirror or self.documents)
+        return str(redacted(self.wiki or f"dump {given if given.startswith(MARK) else Path(given).name}"))
 
     @contextmanager
-    def open(self, out: Path) -> Iterator[Any]:
+    def open(self, out: Path, progress: Progress = no_progress) -> Iterator[Any]:
         """The source, for as long as the block runs.
+
+        Args:
+            out: Folder of the build, which has the cache where no other is named.
+            progress: Told how far a dump is read, in MB.
 
         Raises:
             FrescoError: an extra is missing, or the source cannot be opened.
         """
         try:
-            from fresco.builder.wikipedia import Mirror, Wiki
+            from fresco.builder.wikipedia import Command, Dump, Mirror, Wiki
+            from fresco.builder.wikipedia.dump_command import MARK
             from fresco.builder.wikipedia.login import login_of_environment
         except ImportError as error:
             raise FrescoError(f"fresco build needs {error.name}; pip install 'fresco-ccs[build]'") from None
@@ -138,7 +147,13 @@ class Source:
             login = login_of_environment()
             source: Any = Wiki(self.wiki, self.contact, cache, rate=self.rate, maxlag=self.maxlag, login=login)
         else:
-            source = Mirror(Path(str(self.mirror)), cache, keep_damaged=self.keep_damaged)
+            told = partial(_read_of_dump, progress)
+            words = str(self.mirror)
+            dump = Command(words.removeprefix(MARK)) if words.startswith(MARK) else Path(words)
+            # What is no file is a pipe: it cannot be read twice, so all of its texts are kept.
+            twice = isinstance(dump, Command) or dump.is_file() or dump.is_dir() or not dump.exists()
+            kind: Any = Dump if twice else Mirror
+            source = kind(dump, cache, keep_damaged=self.keep_damaged, progress=told)
         with source:
             yield source
 
@@ -181,7 +196,7 @@ def run_build(
         raise TypeError(f"build() has no option {min(unknown)!r}")
     if earlier is not None:
         _go_on_from(earlier, out, source, chosen)
-    with source.open(out) as opened:
+    with source.open(out, progress) as opened:
         if manifest is not None:
             workers = {"workers": chosen["workers"]} if "workers" in chosen else {}
             hydrated = hydrate(manifest, opened, out, **workers)
@@ -212,6 +227,10 @@ def run_build(
         moved = compare(earlier, out) if earlier is not None else None
         lost = dict(opened.report.counts())
         return Built(out, funnel, None, lost, moved=moved, read=opened.read if source.is_git else None)
+
+
+def _read_of_dump(progress: Progress, done: int, size: int) -> None:
+    progress("dump (MB)", done // 1_000_000, size // 1_000_000)
 
 
 def _go_on_from(earlier: Path, out: Path, source: Source, chosen: Mapping[str, Any]) -> None:

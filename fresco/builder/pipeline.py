@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,23 +14,21 @@ from fresco.builder.assemble import assemble
 from fresco.builder.by_page import Aligner, OfPage
 from fresco.builder.card import card
 from fresco.builder.config import BuildConfig, Progress
-from fresco.builder.facts import Fact
-from fresco.builder.facts.infobox import Dated, facts_of_page
 from fresco.builder.facts.registry import FACT_SOURCES, OF_PAGES, facts_of
 from fresco.builder.facts.table import digests
 from fresco.builder.funnel import Funnel
 from fresco.builder.manifest import manifest_rows
-from fresco.builder.markup import VERSIONS, prose_of
-from fresco.builder.pairs import Dropped, Pair, pairs, wanted_revisions
-from fresco.builder.pools import by_hash, near_topic_revision
+from fresco.builder.markup import VERSIONS
+from fresco.builder.page_facts import PageFacts, fact_order
+from fresco.builder.pairs import Dropped, Pair, pairs
+from fresco.builder.pools import by_hash
 from fresco.builder.queries import query_rows
-from fresco.builder.revisions import Revision, RevisionSource
+from fresco.builder.reader import Reader
+from fresco.builder.revisions import PassingSource, Revision, RevisionSource
 from fresco.builder.rows import Row, fact_row, revision_row, row_fact, row_revision
-from fresco.builder.sampling import sample
 from fresco.builder.stages import STAGES, Stages
 from fresco.builder.tables import as_json, attribution, write_tables
 from fresco.builder.templates import choose
-from fresco.builder.wikitext import Page, references
 from fresco.builder.wikitext.parsed import PARSER_VERSION, Parser
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
@@ -44,7 +41,6 @@ BUILDER_VERSION = 9
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")
 
-_CHUNK = 200
 _Made = tuple[str, Mapping[str, Any]]
 
 
@@ -64,15 +60,17 @@ def build(config: BuildConfig, source: RevisionSource, progress: Progress | None
     """
     with locked(config.out), opened(config.workers, config.ray) as workers:
         stages = Stages(config.out / "stages")
-        parser = Parser(
-            stages.folder / "parsed.sqlite",
+        parser = partial(
+            Parser,
             tables=config.tables and not config.like_paper,
             workers=workers.count,
             time_limit=config.time_limit,
             elsewhere=workers.start if config.ray else None,
         )
-        with parser:
-            return _Build(config, source, stages, parser, workers, progress or (lambda *_: None)).run()
+        with parser(stages.folder / "parsed.sqlite") as kept:
+            return _Build(
+                config, source, stages, kept, partial(parser, None), workers, progress or (lambda *_: None)
+            ).run()
 
 
 def status(folder: Path) -> list[str]:
@@ -101,6 +99,7 @@ class _Build:
         source: RevisionSource,
         stages: Stages,
         parser: Parser,
+        make_parser: Callable[[], Parser],
         workers: Workers,
         progress: Progress,
     ) -> None:
@@ -108,18 +107,19 @@ class _Build:
         self._source = source
         self._stages = stages
         self._parser = parser
+        self._make_parser = make_parser
         self._workers = workers
         self._progress = progress
         self._relations = choose(config.relations, config.relation_folders)
+        self._reader = Reader(config, source, parser)
         self._by_source = config.facts not in OF_PAGES  # the facts say which pages there are, not the wiki
 
     def run(self) -> Funnel:
         config, run = self._config, self._stages.run
         common = [BUILDER_VERSION, PARSER_VERSION, config.source, config.reference, config.since, config.titles]
         common += [VERSIONS, config.tables, config.like_paper, *(relation.digest for relation in self._relations)]
-        facts = run(
-            "facts", [*common, config.facts, *digests(config.facts), config.sample_days, config.sparql], [], self._facts
-        )
+        own = [*common, config.facts, *digests(config.facts), config.sample_days, config.sparql]
+        facts = run("facts", own, [], partial(self._facts, own))
         options = [*common, config.sample_days, config.per_interval, config.near_topic_pages]
         revisions = run("revisions", options, ["facts"], self._revisions)
         self._parser.rest()
@@ -167,76 +167,52 @@ class _Build:
 
     # facts
 
-    def _facts(self) -> _Made:
+    def _facts(self, options: Sequence[Any]) -> _Made:
         problems: Counter[str] = Counter()
         config = self._config
         titles = sorted(set(config.titles))
-        of_pages = titles or ([] if self._by_source else sorted(self._source.titles()))
+        words = [*options, config.per_interval, config.near_topic_pages]  # what decides on pages that pass
+        facts = PageFacts(config, self._reader, self._relations, self._near, words, problems, self._progress)
         source = FACT_SOURCES.open(
             config.facts,
             config=config,
             relations=self._relations,
             folder=self._stages.folder / "sparql",
             progress=partial(self._progress, "facts"),
-            infobox_facts=partial(self._infobox_facts, of_pages, problems),
+            infobox_facts=partial(facts.read, titles, self._make_parser),
         )
         found = list(facts_of(config.facts, source, self._relations))
         problems.update(getattr(source, "problems", {}))
         if self._by_source:
             found = [fact for fact in found if not titles or fact.subject in titles]
-        pages = len({fact.subject for fact in found}) if self._by_source else len(of_pages)
-        rows = [fact_row(fact) for fact in sorted(set(found), key=_fact_order)]
+        pages = len({fact.subject for fact in found}) if self._by_source else facts.pages
+        rows = [fact_row(fact) for fact in sorted(set(found), key=fact_order)]
         return lines(rows), {"pages": pages, "facts": len(rows), "problems": dict(sorted(problems.items()))}
-
-    def _infobox_facts(self, titles: Sequence[str], problems: Counter[str]) -> Iterator[Fact]:
-        for done, title in enumerate(titles):
-            self._progress("facts", done, len(titles))
-            sampled = self._sample(title)
-            if not sampled:
-                listed = any(self._config.since <= each.timestamp for each in self._history(title))
-                problems["page without usable text" if listed else "page without a revision in the window"] += 1
-                continue
-            read = self._parse(sampled, whole=False, problems=problems)
-            pages = [(each, page) for each in sampled if each in read and (page := self._page(each, whole=False))]
-            if not pages:  # its texts are missing, hidden, no wikitext, or more than the parser can take
-                problems["page without usable text"] += 1
-                continue
-            ends = [*(each.timestamp for each, _ in pages[1:]), None]
-            dated = [
-                Dated(each.timestamp, end, page.infoboxes, partial(self._prose, each), partial(self._cited, each))
-                for (each, page), end in zip(pages, ends, strict=True)
-            ]
-            yield from facts_of_page(
-                sampled[0].title, dated, self._relations, resolve=self._source.resolve, problems=problems
-            )
-        self._progress("facts", len(titles), len(titles))
-
-    def _prose(self, revision: Revision) -> str:
-        return next((prose_of(text, each.markup) for each, text in self._source.texts([revision])), "")
-
-    def _cited(self, revision: Revision) -> str:
-        return next(("\n".join(references(text)) for _, text in self._source.texts([revision])), "")
 
     # revisions
 
     def _revisions(self) -> _Made:
-        config = self._config
+        reader = self._reader
         wanted: Counter[Revision] = Counter()
         found = list(self._pairs())
         changing = [pair for pair in found if isinstance(pair, Pair)]
+        near_titles = self._near()
+        if isinstance(self._source, PassingSource):
+            self._source.forget_notes()
+        reader.let_pass(changing, near_titles)
         for done, pair in enumerate(changing):
             self._progress("revisions", done, len(changing))
-            wanted.update(wanted_revisions(pair, self._history(pair.subject), config.reference, config.per_interval))
-        near = set(self._near_topic())
+            wanted.update(reader.wanted(pair))
+        near = {each for title in near_titles if (each := reader.near_topic(title)) is not None}
         problems: Counter[str] = Counter()
         order = sorted({*wanted, *near}, key=_revision_order)
-        read = self._parse(order, whole=True, problems=problems, tick=partial(self._progress, "revisions"))
+        read = reader.parse(order, whole=True, problems=problems, tick=partial(self._progress, "revisions"))
         rows = [
             {
                 **revision_row(each),
                 "pairs": wanted[each],
                 "near_topic": each in near,
-                "newest": each == self._history(each.title)[-1],
+                "newest": each == reader.history(each.title)[-1],
             }
             for each in order
             if each in read
@@ -248,13 +224,12 @@ class _Build:
             "problems": dict(sorted(problems.items())),
         }
 
-    def _near_topic(self) -> Iterator[Revision]:
+    def _near(self) -> list[str]:
+        """Titles of the pages that give near-topic passages."""
         titles = self._config.titles
         if not titles and self._by_source and not self._config.documents:
             titles = tuple({row["subject"] for row in self._rows("facts")})
-        for title in by_hash(titles or sorted(self._source.titles()), self._config.near_topic_pages):
-            if sampled := self._sample(title):
-                yield near_topic_revision(sampled, oldest=self._config.like_paper)
+        return by_hash(titles or self._source.titles(), self._config.near_topic_pages)
 
     # align
 
@@ -298,7 +273,7 @@ class _Build:
         pairs = [each for each in own if isinstance(each, Pair)]
         if not pairs:
             return OfPage((), (), None)
-        history = self._history(pairs[0].subject)
+        history = self._reader.history(pairs[0].subject)
         read = (each for title in {each.title for each in history} for each in revisions.get(title, ()))
         pages = [
             (each, page)
@@ -337,53 +312,6 @@ class _Build:
     def _pairs(self) -> Iterator[Pair | Dropped]:
         facts = [row_fact(row) for row in self._rows("facts")]
         return pairs(facts, self._relations, self._config.since, self._config.reference)
-
-    def _history(self, title: str) -> Sequence[Revision]:
-        config = self._config
-        # Documents have no earlier revision that stood. A sample looks back by one stretch from the window's beginning.
-        start = None if config.documents else config.since - timedelta(days=config.sample_days)
-        return self._source.history(title, start, config.reference + timedelta(seconds=1), standing=True)
-
-    def _sample(self, title: str) -> list[Revision]:
-        config = self._config
-        return sample(self._history(title), config.since, config.reference, config.sample_days)
-
-    def _page(self, revision: Revision, *, whole: bool) -> Page | None:
-        return self._parser.known(revision.sha1, whole=whole, markup=revision.markup)
-
-    def _has(self, revision: Revision, whole: bool) -> bool:
-        return self._parser.has(revision.sha1, whole=whole, markup=revision.markup)
-
-    def _parse(
-        self,
-        revisions: Sequence[Revision],
-        *,
-        whole: bool,
-        problems: Counter[str],
-        tick: Callable[[int, int], None] = lambda *_: None,
-    ) -> set[Revision]:
-        """Fetch and parse what is not parsed yet; gives the revisions that can be had."""
-        read: set[Revision] = set()
-        failed: list[Revision] = []
-        for start in range(0, len(revisions), _CHUNK):
-            chunk = revisions[start : start + _CHUNK]
-            missing = [each for each in chunk if not self._has(each, whole)]
-            read.update(set(chunk) - set(missing))
-            texts = self._source.texts(missing) if missing else iter(())
-            pages = self._parser.pages(texts, whole=whole, failed=failed.append, markup_of=lambda each: each.markup)
-            for done, (revision, _) in enumerate(pages):
-                tick(start + len(chunk) - len(missing) + done, len(revisions))
-                read.add(revision)
-        if failed:
-            problems["revision that the parser gave up on"] += len(failed)
-        if absent := len(revisions) - len(read) - len(failed):
-            problems["revision that the source does not give"] += absent
-        tick(len(revisions), len(revisions))
-        return read
-
-
-def _fact_order(fact: Fact) -> tuple[object, ...]:
-    return (fact.subject, fact.relation, fact.role, fact.start, fact.value, fact.source)
 
 
 def _subject(pair: Pair | Dropped) -> str:

@@ -22,7 +22,8 @@ from fresco.builder.facts import CountedSource
 from fresco.builder.facts.registry import FACT_SOURCES, OF_PAGES, facts_of
 from fresco.builder.pipeline import build
 from fresco.builder.pools import by_hash
-from fresco.builder.revisions import RevisionSource
+from fresco.builder.reader import window
+from fresco.builder.revisions import PassingSource, RevisionSource
 from fresco.builder.stages import STAGES
 from fresco.builder.tables import as_json
 from fresco.builder.templates import choose
@@ -109,6 +110,10 @@ def plan(config: BuildConfig, source: RevisionSource, progress: Progress) -> Pla
         if questions.is_dir():
             shutil.copytree(questions, Path(folder) / "b" / "stages" / "sparql")
         near = ceil(len(chosen) * min(1.0, config.near_topic_pages / len(titles)))
+        started = time.monotonic()
+        if isinstance(source, PassingSource):  # a build reads it as often as is done here
+            source.hold(chosen, *window(config))
+        reading = time.monotonic() - started
         sampled = replace(config, out=Path(folder) / "b", titles=tuple(chosen), near_topic_pages=near)
         took = _measured(sampled, source, progress)
     left = max(0, len(unread) - len(chosen))
@@ -120,7 +125,7 @@ def plan(config: BuildConfig, source: RevisionSource, progress: Progress) -> Pla
         sample=len(chosen),
         requests=requests,
         queries=queries,
-        hours=(took.seconds * scale + queries * seconds_of_query) / 3600,
+        hours=(took.seconds * scale + queries * seconds_of_query + reading) / 3600,
         disk=round(took.folder * scale + took.cache * each * left),
         memory=round(took.peak + GROWTH * took.held * (scale - 1)) if took.peak else 0,
         worker_memory=took.worker_peak,

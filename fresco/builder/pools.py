@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def near_topic_revision(history: Sequence[Revision], *, oldest: bool = False) ->
 
 def by_hash(titles: Iterable[str], most: int) -> list[str]:
     """At most so many titles, picked by SHA-256, so that more pages move none; sorted."""
-    return sorted(sorted(titles, key=_digest)[:most])
+    return sorted(heapq.nsmallest(most, titles, key=_digest))
 
 
 def _digest(text: str) -> bytes:

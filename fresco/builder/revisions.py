@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,70 @@ class RevisionSource(Protocol):
         A redirect to a section leads to something that has no page of its own: it stays what it is.
         """
         ...
+
+
+@runtime_checkable
+class PassingSource(RevisionSource, Protocol):
+    """A source that is read from end to end, such as a dump: all is answered, but what passes is answered at once."""
+
+    def passing(
+        self,
+        titles: Collection[str] | None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        listed: bool = False,
+    ) -> Iterator[tuple[str, str | None]]:
+        """Give out the titles that were asked for (None: all articles), each when its page has been read.
+
+        Until the next title is asked for, ``history`` and ``texts`` answer for this one. Then the page is forgotten,
+        but for what :meth:`keep` named. The order is that of the source.
+
+        Args:
+            titles: What is wanted.
+            start: Texts from before are not wanted, but for the last, which stood then.
+            end: Texts from then on are not wanted.
+            listed: Pages whose listing is kept need not pass again, whichever of their texts are kept.
+
+        Yields:
+            The title, and the note that was left for it in a reading that was cut off, whose page does not pass again.
+        """
+        ...
+
+    def keep(self, revisions: Iterable[Revision] | None) -> None:
+        """Keep the listing of the page that passes, and the texts of these revisions (None: all)."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Leave a note for the title that passes, so that a second run need not ask again."""
+        ...
+
+    def hold(self, titles: Collection[str], start: datetime | None = None, end: datetime | None = None) -> None:
+        """Keep pages, with all texts of a time, that are not kept yet."""
+        ...
+
+    def fetch(self, revisions: Iterable[Revision]) -> None:
+        """Keep the texts of revisions, those that are not kept yet in one reading."""
+        ...
+
+    def forget_notes(self, unless: str = "") -> None:
+        """Delete the notes, unless they were left since this was called with the same words."""
+        ...
+
+    def count(self) -> int:
+        """How many titles :meth:`titles` gives."""
+        ...
+
+
+def pages_of(
+    source: RevisionSource, titles: Sequence[str], start: datetime | None = None, end: datetime | None = None
+) -> Iterator[str]:
+    """The titles, each when its revisions of a time can be read: in their order, or in that in which they pass."""
+    if isinstance(source, PassingSource):
+        for title, _ in source.passing(titles, start, end):
+            yield title
+    else:
+        yield from titles
 
 
 def span(

@@ -42,7 +42,8 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     where.add_argument(
         "--mirror",
         metavar="FILE",
-        help="a dump instead: MediaWiki XML or JSON Lines, packed or not; or files under git: git:PATH[@BRANCH]",
+        help="a dump instead: MediaWiki XML or JSON Lines, packed or not, or 'command:WORDS' whose output is one and "
+        "which is run twice; or files under git: git:PATH[@BRANCH]",
     )
     where.add_argument(
         "--include",

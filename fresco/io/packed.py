@@ -77,7 +77,7 @@ class Expansion:
         ratio: Allowed.
     """
 
-    def __init__(self, path: Path, packed: BinaryIO, ratio: int | None = None) -> None:
+    def __init__(self, path: object, packed: BinaryIO, ratio: int | None = None) -> None:
         self._path, self._packed = path, packed
         self._ratio = Limits.chosen().ratio if ratio is None else ratio
         self._unpacked = 0

@@ -8,24 +8,19 @@ write at once write the same rows.
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha1
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from fresco.builder.revisions import Revision
+from fresco.builder.wikipedia.database import Database
 from fresco.builder.wikipedia.report import Reason
 from fresco.errors import FrescoError
 
 _VERSION = 1
-_BUSY_SECONDS = 60.0
 _LEVEL = 3  # of zlib: on wikitext a tenth larger than the default, in less than half the time
 #: Stands for "no end" in a window; later than any date.
 FOREVER = 2**62
@@ -40,6 +35,7 @@ CREATE TABLE IF NOT EXISTS pages (
 CREATE TABLE IF NOT EXISTS revisions (
     page INTEGER NOT NULL, timestamp INTEGER NOT NULL, number INTEGER NOT NULL, sha1 BLOB, size INTEGER NOT NULL,
     redirect INTEGER, PRIMARY KEY (page, timestamp, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS revision_texts ON revisions (sha1);
 CREATE TABLE IF NOT EXISTS listings (
     source INTEGER NOT NULL, asked TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, at INTEGER NOT NULL,
     title TEXT, reason TEXT, detail TEXT, PRIMARY KEY (source, asked, start, stop)) WITHOUT ROWID;
@@ -48,6 +44,14 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (source, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS links (
     source INTEGER NOT NULL, title TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (source, title)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dump_titles (
+    source INTEGER NOT NULL, title TEXT NOT NULL, number INTEGER NOT NULL, revisions INTEGER NOT NULL,
+    last INTEGER NOT NULL, last_number INTEGER NOT NULL, redirect INTEGER NOT NULL, target TEXT,
+    names_section INTEGER NOT NULL, article INTEGER, article_number INTEGER, kept INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, title)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS dump_numbers ON dump_titles (source, number);
+CREATE TABLE IF NOT EXISTS dump_notes (
+    source INTEGER NOT NULL, asked TEXT NOT NULL, note TEXT NOT NULL, PRIMARY KEY (source, asked)) WITHOUT ROWID;
 """
 
 
@@ -95,113 +99,51 @@ def text_sha1(text: str) -> str:
     return sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class Cache:
+class Cache(Database):
     """Listings and texts in one SQLite file.
 
     Args:
-        path: The file; made with its folder where it is missing.
+        path: The file; made with its folder where it is missing. None: a temporary one.
 
     Raises:
         FrescoError: the file is no cache, was written by another version, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._use_write_ahead_log()
-            self._db.execute(
-                "PRAGMA synchronous = NORMAL"
-            )  # survives a killed process; a power cut loses the last rows
-            with self._transaction():
-                self._check_version()
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _check_version(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise FrescoError(f"{self.path}: a database of another program, no revision cache; give another file")
-        if version not in (0, _VERSION):
-            raise FrescoError(
-                f"{self.path}: revision cache of version {version}, this program reads {_VERSION}; give another file"
-            )
-
-    def _use_write_ahead_log(self) -> None:
-        # The switch ignores the busy timeout, so two processes that open a new file at once have to take turns here.
-        give_up = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise FrescoError(f"{self.path}: the revision cache cannot be used ({error}); give another file") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has rolled it back already
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(path, _VERSION, _SCHEMA)
 
     # Sources: a wiki by its address, a dump by its file.
 
     def source(self, name: str) -> int:
         """The number of a source, given out at the first call."""
-        with self._errors():
-            self._db.execute("INSERT OR IGNORE INTO sources (name) VALUES (?)", (name,))
-            return int(self._db.execute("SELECT id FROM sources WHERE name = ?", (name,)).fetchone()[0])
+        with self.errors():
+            self.connection.execute("INSERT OR IGNORE INTO sources (name) VALUES (?)", (name,))
+            return int(self.connection.execute("SELECT id FROM sources WHERE name = ?", (name,)).fetchone()[0])
 
     def damage(self, source: int) -> list[str] | None:
         """Errors met while a dump was read to its end; None while it is not."""
-        with self._errors():
-            complete, damage = self._db.execute(
+        with self.errors():
+            complete, damage = self.connection.execute(
                 "SELECT complete, damage FROM sources WHERE id = ?", (source,)
             ).fetchone()
         return json.loads(damage or "[]") if complete else None
 
     def complete(self, source: int, damage: Sequence[str]) -> None:
         """Note that a dump was read to its end, or as far as it goes."""
-        with self._errors():
+        with self.errors():
             row = (json.dumps(list(damage)), source)
-            self._db.execute("UPDATE sources SET complete = 1, damage = ? WHERE id = ?", row)
+            self.connection.execute("UPDATE sources SET complete = 1, damage = ? WHERE id = ?", row)
 
     def all_titles(self, source: int) -> list[str] | None:
         """The titles that a wiki listed, None where it was not asked."""
-        with self._errors():
-            row = self._db.execute("SELECT titles FROM sources WHERE id = ?", (source,)).fetchone()
+        with self.errors():
+            row = self.connection.execute("SELECT titles FROM sources WHERE id = ?", (source,)).fetchone()
         return json.loads(row[0]) if row[0] else None
 
     def put_all_titles(self, source: int, titles: Sequence[str]) -> None:
         """Keep the titles that a wiki listed."""
-        with self._errors():
-            self._db.execute("UPDATE sources SET titles = ? WHERE id = ?", (json.dumps(list(titles)), source))
+        with self.errors():
+            self.connection.execute("UPDATE sources SET titles = ? WHERE id = ?", (json.dumps(list(titles)), source))
 
     # Listings
 
@@ -221,15 +163,15 @@ class Cache:
             "SELECT title, reason, detail FROM listings WHERE source = ? AND asked = ? AND start <= ? AND stop >= ? "
             "AND (at >= ? OR stop = ?) ORDER BY at DESC LIMIT 1"
         )
-        with self._errors():
-            row = self._db.execute(sql, (source, asked, start, stop, stop, stop)).fetchone()
+        with self.errors():
+            row = self.connection.execute(sql, (source, asked, start, stop, stop, stop)).fetchone()
         return Listing(row[0], Reason(row[1]) if row[1] else None, row[2]) if row else None
 
     def size(self) -> int:
         """Bytes of all that is kept."""
         sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-        with self._errors():
-            return int(self._db.execute(sql).fetchone()[0])
+        with self.errors():
+            return int(self.connection.execute(sql).fetchone()[0])
 
     def put_listing(
         self, source: int, asked: str, start: int, stop: int, at: int, found: Listing, rows: Sequence[Listed]
@@ -245,19 +187,21 @@ class Cache:
             found: The outcome.
             rows: The revisions listed, all of the page ``found.title``.
         """
-        with self._errors(), self._transaction():
+        with self.errors(), self.transaction():
             if found.title is not None:
                 page = self._page(source, found.title, rows[0].revision.page_id if rows else 0)
                 window = (page, start, min(stop, FOREVER))
-                self._db.execute("DELETE FROM revisions WHERE page = ? AND timestamp >= ? AND timestamp < ?", window)
+                self.connection.execute(
+                    "DELETE FROM revisions WHERE page = ? AND timestamp >= ? AND timestamp < ?", window
+                )
                 self._insert(page, rows)
             row = (source, asked, start, stop, at, found.title, found.reason, found.detail)
-            self._db.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self.connection.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def put_dump(self, source: int, rows: Sequence[tuple[Listed, str | None, Answer | None]]) -> None:
         """Keep a stretch of a dump: each revision, its text (None: not carried) and what is wrong with it."""
         fresh = self._compressed(text for _, text, _ in rows if text is not None)
-        with self._errors(), self._transaction():
+        with self.errors(), self.transaction():
             pages: dict[tuple[str, int], int] = {}
             for listed, _, answer in rows:
                 key = listed.revision.title, listed.revision.page_id
@@ -266,17 +210,32 @@ class Cache:
                 self._insert(pages[key], [listed])
                 if answer:
                     self._answer(source, listed.revision.revision_id, answer)
-            self._db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", fresh)
+            self.connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", fresh)
+
+    def drop(self, source: int, title: str) -> None:
+        """Delete a page with its texts, but for those that other pages have, too."""
+        with self.errors(), self.transaction():
+            run = self.connection.execute
+            found = run("SELECT id FROM pages WHERE source = ? AND title = ?", (source, title)).fetchone()
+            if found is None:
+                return
+            own = run("SELECT number, sha1 FROM revisions WHERE page = ?", found).fetchall()
+            run("DELETE FROM revisions WHERE page = ?", found)
+            run("DELETE FROM pages WHERE id = ?", found)
+            delete = self.connection.executemany
+            delete("DELETE FROM answers WHERE source = ? AND number = ?", [(source, number) for number, _ in own])
+            sql = "DELETE FROM texts WHERE sha1 = ?1 AND NOT EXISTS (SELECT 1 FROM revisions WHERE sha1 = ?1)"
+            delete(sql, {(digest,) for _, digest in own if digest})
 
     def _page(self, source: int, title: str, number: int) -> int:
         sql = (
             "INSERT INTO pages (source, title, number) VALUES (?, ?, ?) "
             "ON CONFLICT DO UPDATE SET number = max(number, excluded.number) RETURNING id"
         )
-        return int(self._db.execute(sql, (source, title, number)).fetchone()[0])
+        return int(self.connection.execute(sql, (source, title, number)).fetchone()[0])
 
     def _insert(self, page: int, rows: Iterable[Listed]) -> None:
-        self._db.executemany(
+        self.connection.executemany(
             "INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?)",
             (
                 (
@@ -298,8 +257,8 @@ class Cache:
             "ON r.page = p.id WHERE p.source = ? AND p.title = ? AND r.timestamp >= ? AND r.timestamp < ? "
             "ORDER BY r.timestamp, r.number"
         )
-        with self._errors():
-            rows = self._db.execute(sql, (source, title, start, stop)).fetchall()
+        with self.errors():
+            rows = self.connection.execute(sql, (source, title, start, stop)).fetchall()
         return [
             Listed(
                 Revision(title, page, number, datetime.fromtimestamp(at, UTC), (digest or b"").hex()),
@@ -315,8 +274,8 @@ class Cache:
             "SELECT title FROM pages p WHERE source = ? AND NOT (SELECT coalesce(redirect, 0) FROM revisions "
             "WHERE page = p.id ORDER BY timestamp DESC, number DESC LIMIT 1) ORDER BY title"
         )
-        with self._errors():
-            for (title,) in self._db.execute(sql, (source,)):
+        with self.errors():
+            for (title,) in self.connection.execute(sql, (source,)):
                 yield title
 
     def last_title(self, source: int, number: int) -> str | None:
@@ -325,33 +284,33 @@ class Cache:
             "SELECT p.title FROM pages p JOIN revisions r ON r.page = p.id WHERE p.source = ? AND p.number = ? "
             "AND coalesce(r.redirect, 0) = 0 ORDER BY r.timestamp DESC, r.number DESC LIMIT 1"
         )
-        with self._errors():
-            row = self._db.execute(sql, (source, number)).fetchone() if number else None
+        with self.errors():
+            row = self.connection.execute(sql, (source, number)).fetchone() if number else None
         return str(row[0]) if row else None
 
     def link(self, source: int, title: str) -> str | None:
         """Where a link leads, as the wiki answered; None where it was not asked."""
-        with self._errors():
+        with self.errors():
             sql = "SELECT target FROM links WHERE source = ? AND title = ?"
-            row = self._db.execute(sql, (source, title)).fetchone()
+            row = self.connection.execute(sql, (source, title)).fetchone()
         return str(row[0]) if row else None
 
     def put_links(self, source: int, links: Mapping[str, str]) -> None:
         """Keep where links lead."""
-        with self._errors(), self._transaction():
+        with self.errors(), self.transaction():
             rows = [(source, title, target) for title, target in links.items()]
-            self._db.executemany("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", rows)
+            self.connection.executemany("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", rows)
 
     # Texts
 
     def _compressed(self, texts: Iterable[str]) -> list[tuple[bytes, bytes]]:
         # Before the transaction: other processes need not wait while this one compresses.
         fresh: dict[bytes, bytes] = {}
-        with self._errors():
+        with self.errors():
             for text in texts:
                 body = text.encode()
                 digest = sha1(body, usedforsecurity=False).digest()
-                known = self._db.execute("SELECT 1 FROM texts WHERE sha1 = ?", (digest,)).fetchone()
+                known = self.connection.execute("SELECT 1 FROM texts WHERE sha1 = ?", (digest,)).fetchone()
                 if digest not in fresh and not known:
                     fresh[digest] = zlib.compress(body, _LEVEL)
         return list(fresh.items())
@@ -359,26 +318,26 @@ class Cache:
     def put_answers(self, source: int, answers: Sequence[tuple[int, Answer, str | None]]) -> None:
         """Keep what a wiki answered for revisions: their ids, the answer, and the text where it gave one."""
         fresh = self._compressed(text for _, _, text in answers if text is not None)
-        with self._errors(), self._transaction():
-            self._db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", fresh)
+        with self.errors(), self.transaction():
+            self.connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", fresh)
             for number, answer, _ in answers:
                 self._answer(source, number, answer)
 
     def _answer(self, source: int, number: int, answer: Answer) -> None:
         row = (source, number, bytes.fromhex(answer.sha1) or None, answer.reason, answer.detail)
-        self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", row)
+        self.connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", row)
 
     def answer(self, source: int, number: int) -> Answer | None:
         """What a source answered for a revision, None where it was not asked."""
         sql = "SELECT sha1, reason, detail FROM answers WHERE source = ? AND number = ?"
-        with self._errors():
-            row = self._db.execute(sql, (source, number)).fetchone()
+        with self.errors():
+            row = self.connection.execute(sql, (source, number)).fetchone()
         return Answer((row[0] or b"").hex(), Reason(row[1]) if row[1] else None, row[2]) if row else None
 
     def has_text(self, digest: str) -> bool:
         """Whether the text with this SHA-1 (hex) is kept."""
-        with self._errors():
-            row = self._db.execute("SELECT 1 FROM texts WHERE sha1 = ?", (bytes.fromhex(digest),)).fetchone()
+        with self.errors():
+            row = self.connection.execute("SELECT 1 FROM texts WHERE sha1 = ?", (bytes.fromhex(digest),)).fetchone()
         return row is not None
 
     def text(self, digest: str) -> str | None:
@@ -387,8 +346,8 @@ class Cache:
         Raises:
             FrescoError: the file is damaged: what it holds has another hash.
         """
-        with self._errors():
-            row = self._db.execute("SELECT body FROM texts WHERE sha1 = ?", (bytes.fromhex(digest),)).fetchone()
+        with self.errors():
+            row = self.connection.execute("SELECT body FROM texts WHERE sha1 = ?", (bytes.fromhex(digest),)).fetchone()
         if row is None:
             return None
         try:

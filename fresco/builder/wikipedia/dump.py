@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from fresco.builder.wikipedia.dump_command import Command
 from fresco.builder.wikipedia.dump_json import OnDamage, json_rows
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress, chunks
@@ -17,11 +18,11 @@ _BLANK = _BOM + b" \t\r\n\v\f"  # as a set of bytes, none of which begins a dump
 _DECLARATION = b"<?xml"
 
 
-def rows(path: Path, on_damage: OnDamage, progress: Progress | None = None) -> Iterator[DumpRow]:
+def rows(path: Path | Command, on_damage: OnDamage, progress: Progress | None = None) -> Iterator[DumpRow]:
     """Read a dump; its format is told from its first byte.
 
     Args:
-        path: The file, packed or not.
+        path: The file, packed or not; or what writes it.
         on_damage: Told of each damaged place. A bad line of JSON Lines is passed over, anything else ends the file.
         progress: As for :func:`~fresco.builder.wikipedia.dump_stream.chunks`.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fresco.builder.revisions import Revision
+from fresco.builder.wikipedia.dump_command import Command
 from fresco.builder.wikipedia.dump_row import LONGEST, DumpRow, dump_row
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError
 from fresco.builder.wikipedia.report import Reason
@@ -20,7 +21,7 @@ from fresco.records import parse_timestamp
 OnDamage = Callable[[DamagedDumpError], None]
 
 
-def json_rows(path: Path, stream: Iterable[bytes], on_damage: OnDamage) -> Iterator[DumpRow]:
+def json_rows(path: Path | Command, stream: Iterable[bytes], on_damage: OnDamage) -> Iterator[DumpRow]:
     """Read JSON Lines.
 
     Args:
@@ -40,7 +41,7 @@ def json_rows(path: Path, stream: Iterable[bytes], on_damage: OnDamage) -> Itera
         yield row
 
 
-def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(path: Path | Command, stream: Iterable[bytes]) -> Iterator[bytes]:
     rest = bytearray()
     for chunk in stream:
         rest += chunk

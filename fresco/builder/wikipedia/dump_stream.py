@@ -19,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from fresco.builder.wikipedia.dump_command import Command
 from fresco.errors import FrescoError
 from fresco.io.packed import Expansion
 
@@ -37,11 +38,12 @@ class DamagedDumpError(FrescoError):
     """A dump that cannot be read on, with file and position."""
 
 
-def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
+def chunks(path: Path | Command, progress: Progress | None = None) -> Generator[bytes]:
     """Unpack a file, a chunk at a time.
 
     Args:
-        path: Plain, gzip, bzip2, xz, zstd or 7z; or a pipe of the first four (``/dev/stdin``), which is read once.
+        path: Plain, gzip, bzip2, xz, zstd or 7z; or a pipe of the first four (``/dev/stdin``), which is read once, or
+            a command that writes them.
         progress: Told after each chunk, but not of zstd and 7z, which other programs read; of a pipe nobody knows the
             size, which is then what was read.
 
@@ -50,24 +52,24 @@ def chunks(path: Path, progress: Progress | None = None) -> Generator[bytes]:
         FrescoError: the file cannot be opened, or what unpacks it is not installed.
     """
     try:
-        size = path.stat().st_size
+        size = 0 if isinstance(path, Command) else path.stat().st_size
         raw = _opened(path)
     except OSError as error:
         raise FrescoError(f"{path}: cannot be read ({error.strerror}); give a dump file") from error
     with raw:
         head = raw.peek(6)[:6]  # a pipe cannot be read again
         packing = _OTHER_PROGRAMS.get(head[:4])
-        if packing and not path.is_file():
-            raise FrescoError(f"{path}: {packing} cannot be read from a pipe; unpack it on the way")
-        if head == b"7z\xbc\xaf\x27\x1c":
-            yield from _through(("7z", "7zz", "7za", "7zr"), ("x", "-so", "-bd"), "7zip", path)
-            return
-        if head.startswith(b"\x28\xb5\x2f\xfd"):
-            yield from _through(("zstd",), ("-dcq",), "zstd", path)
+        if packing:
+            if isinstance(path, Command) or not path.is_file():
+                raise FrescoError(f"{path}: {packing} cannot be read from a pipe; unpack it on the way")
+            if packing == "7z":
+                yield from _through(("7z", "7zz", "7za", "7zr"), ("x", "-so", "-bd"), "7zip", path)
+            else:
+                yield from _through(("zstd",), ("-dcq",), "zstd", path)
             return
         try:
             expansion = Expansion(path, raw)
-            with closing(_unpacked(raw, head, path)) as stream:
+            with closing(_unpacked(raw, head)) as stream:
                 # read1 gives out what one step unpacked: nothing is lost when the next step meets the damage.
                 while chunk := stream.read1(CHUNK):
                     expansion.add(len(chunk))
@@ -103,11 +105,13 @@ class _Pipe(io.RawIOBase):
         super().close()
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def _opened(path: Path | Command) -> io.BufferedReader:
+    if isinstance(path, Command):
+        return io.BufferedReader(path.output(), CHUNK)
     return path.open("rb") if path.is_file() else io.BufferedReader(_Pipe(path), CHUNK)
 
 
-def _unpacked(raw: BinaryIO, head: bytes, path: Path) -> io.BufferedReader:
+def _unpacked(raw: BinaryIO, head: bytes) -> io.BufferedReader:
     if head.startswith(b"\x1f\x8b"):
         return cast(io.BufferedReader, gzip.GzipFile(fileobj=raw))
     if head.startswith(b"BZh"):

@@ -13,6 +13,7 @@ from xml.parsers import expat
 
 from fresco.builder.revisions import Revision
 from fresco.builder.wikipedia.cache import text_sha1
+from fresco.builder.wikipedia.dump_command import Command
 from fresco.builder.wikipedia.dump_row import LONGEST, DumpRow, dump_row
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError
 from fresco.builder.wikipedia.redirects import normal_title
@@ -38,7 +39,7 @@ _NAMESPACES = (
 class _Export:
     """Collects revisions from expat's events; holds one revision at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Command) -> None:
         self.path = path
         self._done: list[DumpRow] = []
         self.count = 0
@@ -174,7 +175,7 @@ def _as_saved(text: str, digest: str) -> str:
     return other if text_sha1(other) == digest else text
 
 
-def xml_rows(path: Path, stream: Iterable[bytes]) -> Iterator[DumpRow]:
+def xml_rows(path: Path | Command, stream: Iterable[bytes]) -> Iterator[DumpRow]:
     """Read an XML export.
 
     Args:

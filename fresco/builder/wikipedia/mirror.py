@@ -1,27 +1,27 @@
-"""Revisions of a dump on disk, indexed once into the cache so that every text can be reached at once afterwards."""
+"""Every revision of a dump, with its text, in the cache: for a pipe, which is read once, and as the plain reference.
+
+:class:`fresco.builder.wikipedia.dump_source.Dump` reads a dump twice instead, and keeps what is wanted of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fresco.builder.revisions import Revision, span
 from fresco.builder.wikipedia.cache import Answer, Cache, Listed
-from fresco.builder.wikipedia.cached import CachedSource
 from fresco.builder.wikipedia.dump import rows
+from fresco.builder.wikipedia.dump_lookup import Leads, Lookup
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress
-from fresco.builder.wikipedia.redirects import capitalized, is_bare, names_section, normal_title, target_of
+from fresco.builder.wikipedia.redirects import names_section, target_of
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
 
 #: Bytes of wikitext between two transactions: bounds the memory and what a killed run reads again.
-_STRETCH = 16 << 20
-_MOST_HOPS = 5
+STRETCH = 16 << 20
 
 
-class Mirror(CachedSource):
+class Mirror(Lookup):
     """A :class:`~fresco.builder.revisions.RevisionSource` over a dump.
 
     The first use reads the dump once, in constant memory, into the cache; a run that is killed meanwhile is followed
@@ -48,8 +48,8 @@ class Mirror(CachedSource):
         report: Report | None = None,
         progress: Progress | None = None,
     ) -> None:
-        files = _files(path)
-        super().__init__(_identity(files), Cache(cache), report if report is not None else Report())
+        files = files_of(path)
+        super().__init__(identity(files), Cache(cache), report if report is not None else Report())
         damage = self.cache.damage(self._source)
         if damage is None:
             damage = self._index(files, progress)
@@ -65,9 +65,9 @@ class Mirror(CachedSource):
         size = 0
         for path in files:
             for row in rows(path, lambda error: damage.append(str(error)), progress):
-                stretch.append(_entry(row))
+                stretch.append(entry(row))
                 size += row.size + 1000  # a revision without a text takes memory too
-                if size > _STRETCH:
+                if size > STRETCH:
                     self.cache.put_dump(self._source, stretch)
                     stretch, size = [], 0
         self.cache.put_dump(self._source, stretch)
@@ -78,85 +78,21 @@ class Mirror(CachedSource):
         """Every page whose last revision is no redirect, sorted."""
         return self.cache.article_titles(self._source)
 
-    def history(
-        self, title: str, start: datetime | None = None, end: datetime | None = None, *, standing: bool = False
-    ) -> Sequence[Revision]:
-        """The revisions of a page saved in ``[start, end)``, oldest first.
-
-        A page that was nothing but a redirect then gives the history of its target, where the dump has that. What is
-        missing, or followed, is noted in the report.
-        """
-        asked = found = normal_title(title)
-        for _ in range(_MOST_HOPS):
-            listed = self._listed(found)
-            inside = listed[span([row.revision for row in listed], start, end, standing=standing)]
-            target = self._target(listed, inside)
-            if target is None:
-                break
-            found = target
+    def _leads(self, title: str) -> Leads | None:
+        listed = self._listed(title)
         if not listed:
-            self.report.add(title, None, Reason.MISSING, f"redirects to {found!r}" if found != asked else "")
-        elif listed[0].revision.title.lower() != asked.lower():
-            self.report.add(title, None, Reason.FOLLOWED, f"to {listed[0].revision.title!r}")
-        return [row.revision for row in inside]
-
-    def _listed(self, title: str) -> list[Listed]:
-        # Most wikis do not tell "iPad" from "IPad": their titles begin with a capital.
-        for written in dict.fromkeys((title, capitalized(title), title[:1].upper() + title[1:])):
-            if found := self.cache.revisions(self._source, written):
-                return found
-        return []
-
-    def _target(self, listed: Sequence[Listed], inside: Sequence[Listed]) -> str | None:
-        if not listed or not listed[-1].redirect or not is_bare([row.size for row in inside]):
             return None
-        text = self.cache.text(listed[-1].revision.sha1)
-        return target_of(text) if text else None
+        last = listed[-1]
+        text = self.cache.text(last.revision.sha1) if last.redirect and last.revision.sha1 else None
+        target = target_of(text) if text else None
+        return Leads(last.revision.page_id, target, names_section(text or ""))
 
-    def resolve(self, titles: Collection[str]) -> Mapping[str, str]:
-        """The title that each linked title leads to in the dump's last revisions; itself where the dump lacks it."""
-        return {title: self._resolved(normal_title(title)) for title in titles}
-
-    def _resolved(self, title: str) -> str:
-        found = title
-        for _ in range(_MOST_HOPS):
-            listed = self._listed(found)
-            if not listed:
-                break
-            last = listed[-1]
-            text = self.cache.text(last.revision.sha1) if last.redirect and last.revision.sha1 else None
-            target = target_of(text) if text and not names_section(text) else None
-            # A page that was moved stands under two titles of one number, where the dump names each revision's own.
-            target = target or self.cache.last_title(self._source, last.revision.page_id)
-            if target is None or target == found:
-                break
-            found = target
-        return capitalized(found)
-
-    def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
-        """The wikitext of each revision that the dump has, in the order asked.
-
-        Revisions of another source (a manifest of the live wiki) are found by their SHA-1, or by title and time:
-        imports renumber. What is not there, hidden, a redirect, or does not match its hash is left out and reported.
-        """
-        for revision in revisions:
-            own = revision if self._is_known(revision) else self._same(revision)
-            if own is None:
-                self.report.add(revision.title, revision.revision_id, Reason.ABSENT)
-                continue
-            text = self._known_text(own)
-            if text is not None:
-                yield revision, text
-
-    def _same(self, revision: Revision) -> Revision | None:
-        for row in self._listed(normal_title(revision.title)):
-            own = row.revision
-            if own.timestamp == revision.timestamp and (not revision.sha1 or own.sha1 == revision.sha1):
-                return own
-        return None
+    def _last_title(self, number: int) -> str | None:
+        return self.cache.last_title(self._source, number)
 
 
-def _entry(row: DumpRow) -> tuple[Listed, str | None, Answer | None]:
+def entry(row: DumpRow) -> tuple[Listed, str | None, Answer | None]:
+    """A revision as the cache keeps it: its listing, its text and what is wrong with it."""
     target = target_of(row.text) if row.text is not None else None
     reason = row.reason
     if row.flagged and target is None and reason is None:
@@ -165,14 +101,19 @@ def _entry(row: DumpRow) -> tuple[Listed, str | None, Answer | None]:
     return Listed(row.revision, row.size, row.flagged or target is not None), row.text, answer
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """The files of a dump.
+
+    Raises:
+        FrescoError: there is none.
+    """
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     if not files or not all(file.exists() for file in files):
         raise FrescoError(f"{path}: there is no dump; give a MediaWiki XML export or JSON Lines")
     return files
 
 
-def _identity(files: Sequence[Path]) -> str:
+def identity(files: Sequence[Path]) -> str:
     """The dump's name in the cache: which files, how long, of which time; hashing terabytes would take hours."""
     marks = (f"{file.resolve()}?size={file.stat().st_size}&changed={file.stat().st_mtime_ns}" for file in files)
     return "\n".join(marks)

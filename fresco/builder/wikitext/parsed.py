@@ -44,7 +44,7 @@ class Parser:
     """Parsed pages by the SHA-1 of their text.
 
     Args:
-        cache: SQLite file of what was parsed; made if absent.
+        cache: SQLite file of what was parsed; made if absent. None: a temporary one.
         tables: Whether the rows of data tables are lines of their section.
         workers: Child processes; None: as many as there are cores.
         time_limit: Seconds of the processor for one page, rounded up; what takes longer has failed.
@@ -53,15 +53,16 @@ class Parser:
 
     def __init__(
         self,
-        cache: Path,
+        cache: Path | None,
         *,
         tables: bool = True,
         workers: int | None = None,
         time_limit: float = 30.0,
         elsewhere: Callable[[Make], Worker] | None = None,
     ) -> None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(cache)
+        if cache is not None:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(cache or "")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS pages (version TEXT, whole INTEGER, sha1 TEXT, page BLOB, "
             "PRIMARY KEY (version, whole, sha1)) WITHOUT ROWID"
@@ -93,6 +94,11 @@ class Parser:
         for child in self._children:
             child.end()
         self._children.clear()
+
+    def forget(self) -> None:
+        """Delete what was parsed."""
+        self._database.execute("DELETE FROM pages")
+        self._database.commit()
 
     def _version(self, markup: str) -> str:
         """What was parsed of a text depends on this, its SHA-1 and nothing else."""

@@ -185,11 +185,11 @@ def test_a_damaged_text_is_never_given_out(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         source = cache.source("here")
-        cache._db.execute("PRAGMA max_page_count = 20")  # SQLite's own way to run out of space
+        cache.connection.execute("PRAGMA max_page_count = 20")  # SQLite's own way to run out of space
         body = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(200_000))
         with pytest.raises(FrescoError, match=r"cannot be used .*full"):
             cache.put_answers(source, [(1, Answer(text_sha1(body)), body)])
         assert cache.answer(source, 1) is None
-        cache._db.execute("PRAGMA max_page_count = 100000")
+        cache.connection.execute("PRAGMA max_page_count = 100000")
         cache.put_answers(source, [(1, Answer(text_sha1(body)), body)])
         assert cache.text(text_sha1(body)) == body
