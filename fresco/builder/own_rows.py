@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fresco.benchmarks.tables import Row, read_jsonl, read_parquet
+from fresco.benchmarks.tables import Row, stream_jsonl
 from fresco.builder.facts.dates import date_of
 from fresco.errors import FrescoError
+from fresco.io.parquet import read_parquet
 from fresco.io.tables import LONGEST_CELL
 from fresco.records import parse_timestamp
 
@@ -18,7 +19,12 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def own_rows(path: Path, option: str, needed: Sequence[str]) -> list[Row]:
-    """The rows of a file.
+    """The rows of a file that fits into memory; see :func:`stream_rows`."""
+    return list(stream_rows(path, option, needed))
+
+
+def stream_rows(path: Path, option: str, needed: Sequence[str]) -> Iterator[Row]:
+    """The rows of a file, one at a time.
 
     Args:
         path: The file.
@@ -32,10 +38,22 @@ def own_rows(path: Path, option: str, needed: Sequence[str]) -> list[Row]:
         raise FrescoError(f"{option} {path}: there is no such file")
     if path.suffix not in SUFFIXES:
         raise FrescoError(f"{option} {path}: is none of {', '.join(SUFFIXES)} by its name")
+    rows: Iterator[Row]
     if path.suffix == ".parquet":
-        return read_parquet(path)
-    if path.suffix == ".jsonl":
-        return read_jsonl(path)
+        rows = (Row(*row) for row in read_parquet(path))
+    elif path.suffix == ".jsonl":
+        rows = stream_jsonl(path)
+    else:
+        rows = _csv_rows(path, needed)
+    is_empty = True
+    for row in rows:
+        is_empty = False
+        yield row
+    if is_empty:
+        raise FrescoError(f"{path}: holds no {option.strip('-').removesuffix('s')}")
+
+
+def _csv_rows(path: Path, needed: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -43,16 +61,12 @@ def own_rows(path: Path, option: str, needed: Sequence[str]) -> list[Row]:
             for column in needed:
                 if column not in (reader.fieldnames or ()):
                     raise FrescoError(f"{path}, line 1: the column {column!r} is missing")
-            found = []
             for fields in reader:
                 if None in fields or None in fields.values():
                     raise FrescoError(f"{path}, line {reader.line_num}: has not as many columns as the first line")
-                found.append(Row(f"{path}, line {reader.line_num}", fields))
+                yield Row(f"{path}, line {reader.line_num}", fields)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FrescoError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
-    if not found:
-        raise FrescoError(f"{path}: holds no {option.strip('-').removesuffix('s')}")
-    return found
 
 
 def time_of(row: Row, column: str) -> datetime:

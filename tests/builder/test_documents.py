@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import fresco
+from fresco.benchmarks.tables import Row
 from fresco.builder.documents import DocumentSource
+from fresco.builder.facts.values import fold
+from fresco.builder.own_rows import stream_rows
+from fresco.builder.queries import spoken
+from fresco.builder.statements import name_pattern
 from fresco.errors import FrescoError
 from fresco.records import Benchmark, Conflict, Label, parse_timestamp
 from tests.builder.test_fact_tables import FIRST, HEADER, RELATION, SECOND, SERVICES
@@ -143,3 +151,61 @@ def test_what_documents_cannot_give_is_one_line(tmp_path: Path) -> None:
         DocumentSource(Path(__file__))
     with pytest.raises(FrescoError, match="or else --documents FILE"):
         fresco.build(tmp_path / "c", documents=path, mirror="git:.", progress=False)
+
+
+def test_documents_are_found_as_by_looking_through_them_all(tmp_path: Path) -> None:
+    rows = [*news(), {"id": "x", "title": "", "text": "MAIL, and the re-mailer; Se\u0301arch", "date": "2024-05-02"}]
+    source = DocumentSource(write(tmp_path / "news.jsonl", rows))
+    titles = {f"News ({row['id']})" if row["title"] == "News" else row["title"] or row["id"]: row for row in rows}
+    assert list(source.titles()) == sorted(titles)
+    assert source.count() == len(titles)
+    names = [*SERVICES, "mail", "Search engine", "Nobody", "...", *list(titles)[:2]]
+
+    def naming(name: str) -> list[str]:
+        if name in titles:
+            return [name]
+        pattern = name_pattern((spoken(name),))
+        found = [
+            title
+            for title, row in titles.items()
+            if re.search(r"\w", name) and any(pattern.search(fold(each)) for each in (title, row["text"]))
+        ]
+        return sorted(found, key=lambda title: (titles[title]["date"], title))
+
+    expected = {name: naming(name) for name in names}
+    assert {len(found) for found in expected.values()} > {0, 1, 4}
+    assert [name for name, _ in source.passing(names)] == names
+    for name in names:
+        read = list(source.texts(source.history(name)))
+        assert [revision.title for revision, _ in read] == expected[name]
+        assert [text for _, text in read] == [titles[title]["text"] for title in expected[name]]
+
+
+def test_texts_of_documents_that_nobody_asks_for_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings: list[Path] = []
+
+    def counted(path: Path, *more: Any) -> Iterator[Row]:
+        readings.append(path)
+        return stream_rows(path, *more)
+
+    monkeypatch.setattr("fresco.builder.documents.stream_rows", counted)
+    with DocumentSource(write(tmp_path / "news.csv", news())) as source:
+        list(source.passing(["Mail", "Search", "Two services"]))
+        assert len(readings) == 2
+        held = {title for (title,) in source._rows("SELECT title FROM documents NATURAL JOIN texts")}
+        assert held == {
+            "Two services",
+            *(f"News ({each}-{number})" for each in ("Mail", "Search") for number in range(4)),
+        }
+        assert source.history("Search") and list(source.texts(source.history("Mail")))
+        assert len(readings) == 2
+        (own,) = source.history("News (Login-0)")  # was not asked for: it costs another reading
+        assert [text for _, text in source.texts([own])] and len(readings) == 3
+
+
+def test_a_file_that_changes_meanwhile_is_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "news.jsonl", news())
+    with DocumentSource(path) as source:
+        write(path, [{**row, "text": f"{row['text']} Or so."} for row in news()])
+        with pytest.raises(FrescoError, match="line 1: has changed while the file was read; run again"):
+            source.history(SERVICES[0])

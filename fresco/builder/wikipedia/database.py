@@ -30,6 +30,7 @@ class Database:
 
     def __init__(self, path: Path | None, version: int, schema: str) -> None:
         self.path = path or Path("a temporary file")
+        self._cure = "give another file" if path else "set TMPDIR to a folder with room"
         with self.errors():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise FrescoError(f"{self.path}: the revision cache cannot be used ({error}); give another file") from error
+            raise FrescoError(f"{self.path}: the revision cache cannot be used ({error}); {self._cure}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
