@@ -343,8 +343,7 @@ def build(
     Args:
         out: Folder of the benchmark; interrupted at any point, the same call goes on where it stopped.
         wiki: Address of a live MediaWiki, such as ``https://en.wikipedia.org/w/``; or
-        mirror: a dump: MediaWiki XML or JSON Lines, packed or not; ``command:WORDS`` whose output is one; or files
-            under git: ``git:PATH[@BRANCH]``; or
+        mirror: a dump (MediaWiki XML, JSON Lines), ``command:WORDS`` that writes one, or ``git:PATH[@BRANCH]``; or
         documents: dated documents: CSV, JSON Lines or Parquet with ``id``, ``title``, ``text``, ``date``.
         manifest: Hydrate this manifest instead of building.
         contact: Mail address or URL for the operator; Wikimedia's hosts require it.
