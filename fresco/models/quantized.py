@@ -63,7 +63,7 @@ def quantize(model: Any, settings: Settings) -> Any:
     except ImportError as error:
         raise FrescoError(f"--dtype int8: torch {torch.__version__} cannot do it any more; choose bfloat16") from error
 
-    heads = {id(each) for each in _heads(model)}
+    heads = {id(each) for each in heads_of(model)}
     layers = {
         name: per_channel_dynamic_qconfig
         for name, module in model.named_modules()
@@ -75,7 +75,7 @@ def quantize(model: Any, settings: Settings) -> Any:
     return model
 
 
-def _heads(model: Any) -> list[Any]:
+def heads_of(model: Any) -> list[Any]:
     """What turns hidden states into scores or logits."""
     own = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     named = [getattr(model, name, None) for name in ("classifier", "score")]

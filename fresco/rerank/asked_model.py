@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
-from fresco.models.quantized import quantize
+from fresco.models.packed_linear import pack
+from fresco.models.quantized import INT8, quantize
 from fresco.models.settings import Settings
 from fresco.models.shared_prefix import grouped
 from fresco.models.tokens import Disarm, encode, fast
@@ -97,4 +98,16 @@ def load_language_model(files: loading.ModelFiles, settings: Settings) -> Any:
             **loading.code_of(files, settings),
         ),
     )
-    return quantize(model.to(loading.torch_device(settings)).eval(), settings)
+    model = quantize(model.to(loading.torch_device(settings)).eval(), settings)
+    if settings.dtype != INT8:
+        pack(model, lambda: _last_states(model))
+    return model
+
+
+def _last_states(model: Any) -> torch.Tensor:
+    """Hidden states of a few tokens, by which a change of layers is proven harmless."""
+    import torch
+
+    ids = torch.arange(1, 25, device=model.device)[None] % model.config.get_text_config().vocab_size
+    states: torch.Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return states

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fresco.errors import FrescoError
 from fresco.models import loading
-from fresco.models.batching import Batch, Tokens
+from fresco.models.batching import Batch, Tokens, forward
 from fresco.models.in_memory import ModelInMemory
-from fresco.models.quantized import dtype_name, quantize
+from fresco.models.packed_linear import pack
+from fresco.models.quantized import INT8, dtype_name, quantize
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode
 from fresco.records import Pair
@@ -38,6 +39,8 @@ _FAMILY = "cross-encoder"
 #: Fields of the configs of today's decoders and of no encoder's.
 _DECODERS_HAVE = {"num_key_value_heads", "rms_norm_eps"}
 OPTIONS: Readers = {"label": ("the number of an output, from 0", whole(0))}
+#: Pairs by whose scores a change of layers is proven harmless.
+_PROBE = [("a query", "a passage " * length) for length in (1, 12)]
 _SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 
 
@@ -155,6 +158,8 @@ class _PairClassifier:
             if text_only:
                 trim(self._model.transformers_model, lambda ids, mask: self.forward(Batch(ids, mask, None)))
             quantize(self._model.transformers_model, settings)
+            if settings.dtype != INT8:
+                pack(self._model.transformers_model, lambda: forward(self, self._tokens(_PROBE)))
 
     def instruct(self, instruction: str | None) -> None:
         """Set the instruction of the pairs to come; None for the model's own."""

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from fresco.errors import FrescoError
 from fresco.models import loading
 from fresco.models.batching import Batch, Tokens
-from fresco.models.quantized import dtype_name, quantize
+from fresco.models.quantized import dtype_name
 from fresco.models.reading import share
 from fresco.models.settings import Settings
 from fresco.models.tokens import Disarm, encode, fast
 from fresco.records import Pair
+from fresco.rerank.asked_model import load_language_model
 from fresco.rerank.model_reranker import PairReranker
 from fresco.rerank.output_head import finish_logits
 from fresco.rerank.profiles import has_chat_template
@@ -184,20 +185,9 @@ class _HereModel(QueryModel):
 
 class _Decoder(_HereModel):
     def __init__(self, spec: str, files: loading.ModelFiles, settings: Settings, form: PromptForm) -> None:
-        from transformers import AutoModelForCausalLM
-
         tokenizer = fast(spec, loading.tokenizer(files))
-        device = loading.torch_device(settings)
-        model = loading.load(
-            files,
-            lambda: AutoModelForCausalLM.from_pretrained(
-                files.location,
-                revision=files.revision,
-                dtype=loading.torch_dtype(settings, quantizes=True),
-                trust_remote_code=False,
-            ),
-        )
-        super().__init__(spec, quantize(model.to(device).eval(), settings), tokenizer, settings, form)
+        model = load_language_model(files, settings)
+        super().__init__(spec, model, tokenizer, settings, form)
         texts = [(query, "a passage " * length) for length in (1, 40, 7) for query in ("one", "another query")]
         tokens = self._tokens(texts)
         self.sharing = share(self, model.base_model, self.dtype, tokens, [passage for _, passage in texts])
