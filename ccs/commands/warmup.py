@@ -51,10 +51,13 @@ def add_warmup(commands: argparse._SubParsersAction[Any]) -> None:
 def run_warmup(options: argparse.Namespace) -> int:
     """Run the command."""
     import ccs
+    from ccs.training.run import is_first, leave
     from ccs.training.warmup import describe
 
     names = ("set", "best", "least", "epochs", "learning_rate", "batch")
     chosen = {name: getattr(options, name) for name in names}
     result = ccs.warmup(options.config, options.trajectories, options.out, **chosen)
-    sys.stdout.write(describe(result) + "\n")
+    if is_first():  # a launcher of processes runs this in each
+        sys.stdout.write(describe(result) + "\n")
+    leave()
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 
 from ccs.training.journal import Journal
@@ -25,10 +26,11 @@ class Sealing(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
 
     Args:
         journal: Seals them.
+        checkpoints: How many are kept.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, checkpoints: int) -> None:
+        self._journal, self._checkpoints = journal, checkpoints
 
     def attach(self, trainer: Any, others: Sequence[Any] = ()) -> None:
         """Take part in a trainer's training, after other callbacks."""
@@ -40,9 +42,10 @@ class Sealing(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
             trainer.add_callback(callback)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The checkpoint is whole now."""
+        """The checkpoint is whole as soon as every process has written its part of it."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            self._journal.seal(state.global_step)
+            self._journal.seal(state.global_step, self._checkpoints)
 
 
 class WarmingUp(Sealing):
@@ -50,12 +53,19 @@ class WarmingUp(Sealing):
 
     Args:
         journal: Seals checkpoints.
+        checkpoints: How many are kept.
         progress: Told of the steps.
+        before: Called before the first step of all.
     """
 
-    def __init__(self, journal: Journal, progress: Progress) -> None:
-        super().__init__(journal)
-        self._progress = progress
+    def __init__(self, journal: Journal, checkpoints: int, progress: Progress, before: Callable[[], None]) -> None:
+        super().__init__(journal, checkpoints)
+        self._progress, self._before = progress, before
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The policy before it learns, where it is not known yet."""
+        if state.global_step == 0:
+            self._before()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A step further."""
@@ -86,7 +96,7 @@ class Watcher(Sealing):
         tell: Callable[[str], None],
         before: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(journal)
+        super().__init__(journal, keep.checkpoints)
         self._keep, self._evaluator, self._training = keep, evaluator, training
         self._tell, self._before = tell, before
         self._flat = FlatSteps(keep, journal)

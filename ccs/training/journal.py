@@ -23,7 +23,7 @@ from typing import Any
 
 from ccs.training.config import TrainConfig, dump_train_config
 from fresco.errors import FrescoError
-from fresco.io.files import write_atomically
+from fresco.io.files import sync, write_atomically
 from fresco.io.secrets import redacted
 from fresco.io.state import read_state, write_state
 
@@ -60,9 +60,8 @@ class Journal:
 
     def resume(self) -> Path | None:
         """The newest whole checkpoint; what is later, or torn, is removed."""
-        found = list(self.checkpoints.glob("checkpoint-*"))
-        whole = [path for path in found if (path / _WHOLE).exists()]
-        for path in found:
+        whole = self._whole()
+        for path in list(self.checkpoints.glob("checkpoint-*")):
             if path not in whole:
                 shutil.rmtree(path)
         newest = max(whole, key=_step, default=None)
@@ -73,9 +72,23 @@ class Journal:
                 write_atomically(self.folder / name, "".join(f"{json.dumps(row)}\n" for row in kept))
         return newest
 
-    def seal(self, step: int) -> None:
-        """Say that the checkpoint of a step is whole."""
-        write_atomically(self.checkpoints / f"checkpoint-{step}" / _WHOLE, f'{{"step": {step}}}\n')
+    def seal(self, step: int, keep: int | None = None) -> None:
+        """Say that the checkpoint of a step is whole, and only then remove those that it replaces.
+
+        Args:
+            step: Of the checkpoint.
+            keep: How many whole ones stay; None: all.
+        """
+        folder = self.checkpoints / f"checkpoint-{step}"
+        sync(*(path for path in folder.rglob("*") if path.is_file()))
+        write_atomically(folder / _WHOLE, f'{{"step": {step}}}\n')
+        if keep is not None:
+            for old in sorted(self._whole(), key=_step)[:-keep]:
+                (old / _WHOLE).unlink()  # first: what is half removed is not whole
+                shutil.rmtree(old)
+
+    def _whole(self) -> list[Path]:
+        return [path for path in self.checkpoints.glob("checkpoint-*") if (path / _WHOLE).exists()]
 
     def held_out(self, step: int) -> Path:
         """Where the trajectories of an evaluation are."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from fresco.errors import FrescoError
+from fresco.terminal.parser import EXIT_BAD_INPUT
+
+_T = TypeVar("_T")
+_LOST = re.compile(r"gloo|nccl|connection (closed|reset) by peer", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +62,52 @@ def any_of(accelerator: Any, mine: bool) -> bool:
     import torch
 
     return bool(accelerator.gather(torch.tensor([int(mine)], device=accelerator.device)).any().item())
+
+
+def on_main(process: Any, work: Callable[[], _T]) -> _T:
+    """Have the main process do something, and give all of them what came of it; collective.
+
+    Args:
+        process: accelerate's state or accelerator.
+        work: What may be sent to the others.
+
+    Raises:
+        FrescoError: on the main process, as ``work`` raised it.
+        SystemExit: on the others then: one process says what is wrong, and none waits for another.
+    """
+    if process.num_processes == 1:
+        return work()
+    from accelerate.utils import broadcast_object_list
+
+    made: Any = None
+    error: FrescoError | None = None
+    if process.is_main_process:
+        try:
+            made = work()
+        except FrescoError as raised:
+            error = raised
+    box = [made, error is not None]
+    broadcast_object_list(box)
+    if error is not None:
+        raise error
+    if box[1]:
+        raise SystemExit(EXIT_BAD_INPUT)
+    return made if process.is_main_process else box[0]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def peers_lost() -> Iterator[None]:
+    """Within it, what fails because another process of the run is gone is said in a line.
+
+    Raises:
+        FrescoError: in the place of the backend's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        raise FrescoError(
+            "another process of this run ended, and what it said first tells why; the same command goes on from the "
+            f"last checkpoint ({' '.join(str(error).split())[:200]})"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from ccs.training.engines import Engine, SoloEngine
 from ccs.training.evaluate import Evaluator
 from ccs.training.journal import Journal
 from ccs.training.outcome import Outcome
+from ccs.training.processes import on_main, peers_lost
 from ccs.training.registry import ENGINES
 from ccs.training.rewards import RewardMix
 from ccs.training.rollout import BatchedRollouts
@@ -54,16 +56,28 @@ def train(
         FrescoError: bad input, something missing, or a server that is gone for good; checkpoints are kept.
     """
     require_trl()
+    process = join(config)
+    journal = Journal(folder)
+    with ExitStack() as held:
+        held.enter_context(peers_lost())
+
+        def claim() -> None:
+            held.enter_context(locked(folder))
+            journal.claim(config)
+
+        on_main(process, claim)
+        return _train(config, journal, rewards, tell if process.is_main_process else lambda _: None, callbacks)
+
+
+def join(config: TrainConfig) -> Any:
+    """This process among those of a run: accelerate's state.
+
+    The first that is made decides: without a word on the CPU every process takes itself for the only one there, and how
+    long processes wait for each other is settled here for good.
+    """
     from accelerate import PartialState
 
-    # The first that is made decides: without a word on the CPU every process takes itself for the only one there, and
-    # how long processes wait for each other is settled here for good.
-    timeout = timedelta(seconds=longest_wait(config))
-    if not PartialState(cpu=not has_accelerator(), timeout=timeout).is_main_process:
-        return _train(config, Journal(folder), rewards, lambda _: None, callbacks)
-    with locked(folder):
-        journal = Journal(folder)
-        return _train(config, journal, rewards, tell, callbacks)
+    return PartialState(cpu=not has_accelerator(), timeout=timedelta(seconds=longest_wait(config)))
 
 
 def is_first() -> bool:
@@ -109,9 +123,6 @@ def _train(
     from accelerate import PartialState
 
     process = PartialState()
-    if process.is_main_process:
-        journal.claim(config)
-    process.wait_for_everyone()
     if config.demo is not None:
         from ccs.training.demo import prepare
 
@@ -138,7 +149,9 @@ def _train(
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
     if sync is not None:
         correct_for_server(trainer, sync)
-    resumed = _resume(journal, process, tell)
+    resumed = on_main(process, journal.resume)
+    if resumed is not None:
+        tell(f"going on from {resumed.name}")
     judged = [mixed(terms), *([mixed([(1.0, unseen)])] if unseen else [])]
     evaluator = Evaluator(config, journal, roller, judged, held_out, tell)
     first = partial(preflight, roller, tried, questions, config, tell)
@@ -163,19 +176,6 @@ def _train(
     greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
     write_card(config, journal, outcome, greedy, varied, held_out, terms, unseen)
     return outcome
-
-
-def _resume(journal: Journal, process: Any, tell: Tell) -> Path | None:
-    resumed = journal.resume() if process.is_main_process else None
-    if resumed is not None:
-        tell(f"going on from {resumed.name}")
-    if process.num_processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        box = [resumed]
-        broadcast_object_list(box)
-        resumed = box[0]
-    return resumed
 
 
 def _checked(

@@ -109,6 +109,8 @@ class SearchTraining:
             rewarded = [Rewarded(None, names) if each is _FAILED else each for each in rewarded]
         figures = step_figures(self._rollouts, rewarded, self._questions, self._group)
         figures |= self._seconds | {"seconds of waiting for rewards": self._mix.seconds}
+        apart = getattr(self._roller.engine, "apart", None)
+        figures |= {} if apart is None else {"weights apart": apart}
         for name, value in figures.items():
             if not math.isnan(value):
                 log_metric(f"agent/{name}", value)
@@ -197,7 +199,6 @@ def build_trainer(
         seed=chosen.seed,
         save_strategy="steps",
         save_steps=config.keep.save_every,
-        save_total_limit=config.keep.checkpoints,
         logging_steps=1,
         report_to=list(config.keep.report_to) or "none",
         ddp_timeout=longest_wait(config),

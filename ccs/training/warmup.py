@@ -9,7 +9,9 @@ served model), keep what earned most, fine-tune on it. Only what the policy says
     model/             the policy, adapters merged; a folder for `model.path` of the training
     run.json           settings, what was left out and why, losses on held-out traces before and after
 
-A rerun of the same command goes on from the newest whole checkpoint and ends in the same weights.
+A rerun of the same command goes on from the newest whole checkpoint and ends in the same weights. Several processes, as
+a launcher starts them, share each update's traces: the weights are those of one process up to rounding, but for the
+last update of a pass, to which some traces are added again where they cannot be shared out evenly.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +30,11 @@ from ccs.rewards.base import Reward
 from ccs.rewards.reward_file import digest
 from ccs.training.config import TrainConfig
 from ccs.training.journal import Journal
+from ccs.training.processes import on_main, peers_lost
 from ccs.training.scorer import totals
 from ccs.training.traces import Trace, replay_all, select
 from ccs.training.watch import number
-from ccs.training.weights import save_policy
+from ccs.training.weights import allow_gathering, save_policy
 from fresco.errors import FrescoError
 from fresco.io.files import lines, locked, read_rows, write_atomically
 from fresco.io.secrets import redacted
@@ -75,7 +80,7 @@ class WarmedUp:
         traces: How many were imitated.
         held_out: How many were only looked at.
         left_out: How many trajectories were not used, by reason.
-        loss_before: Mean negative log-likelihood of a token on the held-out traces (nats), before; NaN without any.
+        loss_before: Negative log-likelihood of a token (nats), mean over the held-out traces, before; NaN without any.
         loss_after: After.
     """
 
@@ -109,20 +114,29 @@ def warm_up(
     Raises:
         FrescoError: a reward that reads gold answers, nothing to imitate, bad input, or another run's folder.
     """
-    from ccs.training.run import open_rewards, require_trl
+    from ccs.training.run import join, open_rewards, require_trl
 
     require_trl()
-    if config.demo is not None:
-        raise FrescoError("the demo warms its own model up; give the configuration of a training of your own")
-    terms = list(rewards) if rewards is not None else open_rewards(config, folder)
-    gold = [reward.name for _, reward in terms if reward.needs_gold]
-    if gold:
-        raise FrescoError(f"the reward {gold[0]} reads gold answers; warm up by one that does not")
-    with locked(folder):
-        _claim(folder, config, trajectories, plan, terms)
-        if (folder / "run.json").exists():
-            return _read(folder)
-        return _Run(config, folder, plan, progress).run(trajectories, terms)
+    process = join(config)
+    with ExitStack() as held:
+        held.enter_context(peers_lost())
+
+        def begin() -> WarmedUp | None:
+            if config.demo is not None:
+                raise FrescoError("the demo warms its own model up; give the configuration of a training of your own")
+            terms = list(rewards) if rewards is not None else open_rewards(config, folder)
+            gold = [reward.name for _, reward in terms if reward.needs_gold]
+            if gold:
+                raise FrescoError(f"the reward {gold[0]} reads gold answers; warm up by one that does not")
+            held.enter_context(locked(folder))
+            _claim(folder, config, trajectories, plan, terms)
+            if (folder / "run.json").exists():
+                return _read(folder)
+            _keep_traces(config, folder, plan, trajectories, terms)
+            return None
+
+        done = on_main(process, begin)
+        return done or _Run(config, folder, plan, process, progress if process.is_main_process else no_progress).run()
 
 
 def _claim(
@@ -155,13 +169,14 @@ def _claim(
 
 
 class _Run:
-    """One warm-up."""
+    """One warm-up, by one process or several, which share each update's traces."""
 
-    def __init__(self, config: TrainConfig, folder: Path, plan: WarmUpPlan, progress: Progress) -> None:
-        self._config, self._folder, self._plan, self._progress = config, folder, plan, progress
+    def __init__(self, config: TrainConfig, folder: Path, plan: WarmUpPlan, process: Any, progress: Progress) -> None:
+        self._config, self._folder, self._plan = config, folder, plan
+        self._process, self._progress = process, progress
         self._journal = Journal(folder)
 
-    def run(self, trajectories: Sequence[Trajectory], terms: Sequence[tuple[float, Reward]]) -> WarmedUp:
+    def run(self) -> WarmedUp:
         import torch
         from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer
 
@@ -170,9 +185,10 @@ class _Run:
         from ccs.training.trainer import adapter, loading
 
         config = self._config
-        tokenizer = open_tokenizer(config)
-        traces, left_out = self._traces(trajectories, terms, tokenizer)
+        traces, left_out = on_main(self._process, lambda: _kept_traces(self._folder))
         learned, looked_at = _parted(traces)
+        arguments = on_main(self._process, lambda: self._sizes(len(learned)))
+        tokenizer = open_tokenizer(config)
         torch.manual_seed(config.optimization.seed)
         model = AutoModelForCausalLM.from_pretrained(config.model.path, **loading(config.model))
         chosen = adapter(config)
@@ -180,59 +196,61 @@ class _Run:
             from peft import get_peft_model
 
             model = get_peft_model(model, chosen)
-        resumed = self._journal.resume()
+        resumed = on_main(self._process, self._journal.resume)
         trainer = Trainer(
             model=model,
-            args=self._arguments(len(learned)),
+            args=self._arguments(**arguments),
             train_dataset=_rows(learned),
             eval_dataset=_rows(looked_at) if looked_at else None,
             data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=_IGNORED),
             processing_class=tokenizer,
         )
-        WarmingUp(self._journal, self._progress).attach(trainer)
-        before = self._loss_before(trainer, looked_at)
+        allow_gathering(trainer, merged=chosen is not None)
+        # Not before the training has begun: a model that accelerate prepared for evaluation alone is never wrapped
+        # again, so that several processes would each learn from their own traces.
+        first = partial(self._look_first, trainer, looked_at)
+        WarmingUp(self._journal, config.keep.checkpoints, self._progress, first).attach(trainer)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        before = on_main(self._process, self._loss_before)
         after = _loss(trainer, looked_at)
         save_policy(trainer, self._folder / "model", merged=chosen is not None)
         result = WarmedUp(self._folder / "model", len(learned), len(looked_at), left_out, before, after)
-        self._record(result, learned)
+        on_main(self._process, lambda: self._record(result, learned))
         return result
 
-    def _traces(
-        self, trajectories: Sequence[Trajectory], terms: Sequence[tuple[float, Reward]], tokenizer: Any
-    ) -> tuple[list[Trace], dict[str, int]]:
-        """What is imitated; kept, since a rerun must imitate the same and pay for no reward twice."""
-        from ccs.training.run import template_of
+    def _sizes(self, traces: int) -> dict[str, int]:
+        """Traces of a pass of one process, passes of an update, updates.
 
-        path, counts = self._folder / "traces.jsonl", self._folder / "left_out.json"
-        if path.exists():
-            return [Trace(**row) for row in read_rows(path)], read_state(counts, {}, _MEND)
-        ordered = _grouped(trajectories)
-        values = totals(terms, ordered, {})
-        if all(value is None for value in values):
-            raise FrescoError("no trajectory could be rewarded; `ccs reward` says why of each")
-        kept, left = select(ordered, values, best=self._plan.best, least=self._plan.least)
-        traces, left_out = replay_all(kept, left, tokenizer, self._config.agent, template_of(self._config))
-        write_state(counts, left_out)
-        write_atomically(path, lines([asdict(each) for each in traces]))
-        return traces, left_out
+        Raises:
+            FrescoError: the processes cannot share an update's traces evenly.
+        """
+        processes, batch = self._process.num_processes, self._plan.batch
+        if batch % processes:
+            raise FrescoError(
+                f"batch is {batch}: no multiple of {processes} processes, which share each update's traces"
+            )
+        share = batch // processes
+        micro = max(n for n in range(1, min(self._config.optimization.micro_batch, share) + 1) if share % n == 0)
+        accumulation = share // micro
+        return {
+            "micro": micro,
+            "accumulation": accumulation,
+            "steps": self._plan.epochs * math.ceil(traces / batch),
+        }
 
-    def _arguments(self, traces: int) -> Any:
+    def _arguments(self, *, micro: int, accumulation: int, steps: int) -> Any:
         from transformers import TrainingArguments
 
-        from ccs.training.trainer import has_accelerator
+        from ccs.training.trainer import has_accelerator, longest_wait
 
         config, plan = self._config, self._plan
-        micro = min(config.optimization.micro_batch, plan.batch)
-        accumulation = max(1, plan.batch // micro)
-        steps = plan.epochs * math.ceil(traces / (micro * accumulation))
         return TrainingArguments(
             output_dir=str(self._journal.checkpoints),
             use_cpu=not has_accelerator(),
             bf16=config.optimization.bf16,
             gradient_checkpointing=config.model.gradient_checkpointing,
             per_device_train_batch_size=micro,
-            per_device_eval_batch_size=micro,
+            per_device_eval_batch_size=1,  # a mean over traces, however many processes share them
             gradient_accumulation_steps=accumulation,
             num_train_epochs=plan.epochs,
             learning_rate=plan.learning_rate,
@@ -242,18 +260,19 @@ class _Run:
             seed=config.optimization.seed,
             save_strategy="steps",
             save_steps=max(1, steps // 10),
-            save_total_limit=config.keep.checkpoints,
             logging_steps=1,
             report_to=list(config.keep.report_to) or "none",
+            ddp_timeout=longest_wait(config),
             disable_tqdm=True,
             remove_unused_columns=False,
         )
 
-    def _loss_before(self, trainer: Any, looked_at: Sequence[Trace]) -> float:
-        path = self._folder / "before.json"
-        if not path.exists():
-            write_state(path, {"loss": _clean(_loss(trainer, looked_at))})
-        return number(read_state(path, {"loss": _LOSS}, _MEND)["loss"])
+    def _look_first(self, trainer: Any, looked_at: Sequence[Trace]) -> None:
+        loss = _loss(trainer, looked_at)
+        on_main(self._process, lambda: write_state(self._folder / _BEFORE, {"loss": _clean(loss)}))
+
+    def _loss_before(self) -> float:
+        return number(read_state(self._folder / _BEFORE, {"loss": _LOSS}, _MEND)["loss"])
 
     def _record(self, result: WarmedUp, learned: Sequence[Trace]) -> None:
         from fresco.io.provenance import environment
@@ -271,9 +290,37 @@ class _Run:
         write_state(self._folder / "run.json", content)
 
 
+_TRACES, _COUNTS, _BEFORE = "traces.jsonl", "left_out.json", "before.json"
 _MEND = "give another --out, or remove this folder"
 _LOSS = (int, float, type(None))
 _RECORD: Shape = {"traces": int, "held_out": int, "left_out": dict, "loss_before": _LOSS, "loss_after": _LOSS}
+
+
+def _keep_traces(
+    config: TrainConfig,
+    folder: Path,
+    plan: WarmUpPlan,
+    trajectories: Sequence[Trajectory],
+    terms: Sequence[tuple[float, Reward]],
+) -> None:
+    """Write down what is imitated, once: a rerun must imitate the same and pay for no reward twice."""
+    from ccs.training.run import open_tokenizer, template_of
+
+    if (folder / _TRACES).exists():
+        return
+    tokenizer = open_tokenizer(config)
+    ordered = _grouped(trajectories)
+    values = totals(terms, ordered, {})
+    if all(value is None for value in values):
+        raise FrescoError("no trajectory could be rewarded; `ccs reward` says why of each")
+    kept, left = select(ordered, values, best=plan.best, least=plan.least)
+    traces, left_out = replay_all(kept, left, tokenizer, config.agent, template_of(config))
+    write_state(folder / _COUNTS, left_out)
+    write_atomically(folder / _TRACES, lines([asdict(each) for each in traces]))
+
+
+def _kept_traces(folder: Path) -> tuple[list[Trace], dict[str, int]]:
+    return [Trace(**row) for row in read_rows(folder / _TRACES)], read_state(folder / _COUNTS, {}, _MEND)
 
 
 def _clean(value: Any) -> Any:

@@ -45,6 +45,21 @@ def test_resume_takes_the_newest_whole_checkpoint_and_drops_what_is_later(tmp_pa
     assert [row["step"] for row in journal.rows("evaluations.jsonl")] == [0, 20]
 
 
+def test_a_checkpoint_replaces_others_only_once_it_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    old = checkpoint(journal, 10)
+    torn = checkpoint(journal, 20, whole=False)
+    newest = checkpoint(journal, 30, whole=False)
+    assert old.exists()
+    journal.seal(30, keep=1)
+    assert not old.exists()
+    assert torn.exists(), "another process may be writing it"
+    assert journal.resume() == newest
+    checkpoint(journal, 40, whole=False)
+    journal.seal(40, keep=2)
+    assert newest.exists()
+
+
 def test_without_a_checkpoint_all_begins_anew(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.add("steps.jsonl", {"step": 1})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,8 +28,11 @@ from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.settings import AgentConfig
 from ccs.training.traces import replay, select
+from ccs.training.warmup import WarmUpPlan, _Run
 from fresco.errors import FrescoError
+from fresco.terminal.progress import no_progress
 from tests.ccs.training.worlds import Long, Scripted, small_world, warm_model
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 AGENT = AgentConfig(layout="plain", turns=2, top_k=1, turn_tokens=40, context_tokens=320)
@@ -189,6 +193,75 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(world: Path, tmp_path: Pa
     assert weights(killed) == weights(plain)
     both = [json.loads((folder / "run.json").read_text()) for folder in (plain, killed)]
     assert both[0]["loss_after"] == both[1]["loss_after"]
+
+
+@pytest.mark.slow
+def test_two_processes_end_in_the_weights_of_one_also_where_one_of_them_is_killed(world: Path, tmp_path: Path) -> None:
+    command = ["--config", str(world / "config.yaml"), "--trajectories", str(world / "rollouts.jsonl"), "--epochs", "4"]
+    command += ["--learning-rate", "1e-3", "--batch", "6", "--set", "keep.checkpoints=1", "--out"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("warmed_up.py")),
+            str(tmp_path),
+            "5",
+            *command,
+            str(tmp_path / "two"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-4000:]
+    assert done.stdout.count("18 traces imitated") == 1, "one process speaks"
+    assert "report it" not in done.stderr, "a process that lost the other took that for a fault of its own"
+    pids = set()
+    for rank in range(2):
+        rows = [json.loads(line) for line in (tmp_path / f"rank-{rank}.jsonl").read_text().splitlines()]
+        assert {(row["world"], row["backend"]) for row in rows} == {(2, "gloo")}
+        # The checkpoint that was not whole is gone, and the one that it was to replace was still there.
+        assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, *range(5, 13)]
+        pids |= {row["pid"] for row in rows}
+    assert len(pids) == 4
+    assert [path.name for path in (tmp_path / "two" / "checkpoints").iterdir()] == ["checkpoint-12"]
+    one = ccs.warmup(
+        world / "config.yaml",
+        world / "rollouts.jsonl",
+        tmp_path / "one",
+        epochs=4,
+        learning_rate=1e-3,
+        batch=6,
+        progress=False,
+    )
+    first, alone, shared = (state(folder) for folder in (world / "model", one.model, tmp_path / "two" / "model"))
+    moved, apart = (sum(float((alone[n] - own[n]).abs().sum()) for n in alone) for own in (first, shared))
+    assert apart < 0.01 * moved, (apart, moved)  # the order of sums, which Adam makes more of
+    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert record["loss_after"] == pytest.approx(one.loss_after, abs=1e-3)
+
+
+def state(folder: Path) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(world: Path, tmp_path: Path) -> None:
+    config = read_train_config(str(world / "config.yaml"))
+
+    def run(batch: int) -> dict[str, int]:
+        return _Run(config, tmp_path, WarmUpPlan(batch=batch), SimpleNamespace(num_processes=4), no_progress)._sizes(18)
+
+    with pytest.raises(FrescoError, match="batch is 6: no multiple of 4 processes"):
+        run(6)
+    assert run(24) == {
+        "micro": 3,
+        "accumulation": 2,
+        "steps": 2,
+    }  # 4 at a time are allowed, and 6 are a process's share
 
 
 def test_an_adapter_is_merged_into_a_plain_model(world: Path, tmp_path: Path) -> None:
