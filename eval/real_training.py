@@ -6,7 +6,8 @@ POLICY and FROZEN are folders or hub ids, such as SmolLM2 135M Instruct and Gemm
 BM25 of 2018 Wikipedia are split by ``--seed``; scripted searchers ask for training questions, the search that gained
 most is kept and FROZEN reads its answer, and POLICY imitates the best half (``ccs warmup``); then GRPO with LoRA
 (``ccs train``) by ``--reward``: ``gain`` under FROZEN, or a control, ``evidence``, ``exact match`` (gold) and
-``shuffled`` (the gain, its values changing places within groups), all from the same warmed-up policy. Held-out
+``shuffled`` (the gain, its values changing places within groups), all from the same warmed-up policy. Rollouts are
+sampled by the trainer itself, or with ``--vllm`` by a vLLM server that gets each step's weights. Held-out
 questions are answered greedily before and after. Both sets are test sets that are split anew here, so no figure
 compares with a paper's.
 
@@ -23,7 +24,8 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ import study
 import torch
 from local_lm import LocalLM, LocalScorer, OutOfTimeError
 from open_agents import keywords, read
+from real_training_table import APART, FIGURES, SHARES, table
 from training_rewards import Shuffled
 from transformers import TrainerCallback
 
@@ -40,7 +43,6 @@ import ccs
 from ccs.agent.protocol import one_line
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, Turn
-from ccs.evaluation.measure import METRICS
 from ccs.questions import load_questions
 from ccs.retrieve.base import Retriever
 from ccs.rewards.base import Reward
@@ -54,8 +56,6 @@ from fresco.io.files import lines, write_atomically
 from fresco.stats.intervals import SubjectBootstrap
 
 REWARDS = ("gain", "evidence", "exact match", "shuffled")
-_SHARES = ("exact match", "f1", "answered", "answer found")
-_FIGURES = (*_SHARES, "searches", "malformed turns")
 _WARMED = ("scripted", "traces", "held_out", "left_out", "loss_before", "loss_after", "plan")
 _PROMPT = (
     "Look for the answer with <search>words</search>, then give it, in a few words, with <answer>the answer</answer>.\n"
@@ -128,10 +128,13 @@ class World:
         passages = options.data / "qa" / "wiki18_passages.jsonl.xz"
         self.retriever: Retriever = ccs.index(passages, self.index, progress=False)
 
-    def config(self, policy: str, options: argparse.Namespace) -> TrainConfig:
-        """How ``policy`` is trained."""
+    def config(
+        self, policy: str, options: argparse.Namespace, generation: Mapping[str, Any] | None = None
+    ) -> TrainConfig:
+        """How ``policy`` is trained, and what generates its rollouts (default: transformers, the trainer itself)."""
         return as_train_config(
             {
+                "generation": dict(generation or {}),
                 "model": {"path": policy, "dtype": options.dtype, **_LORA},
                 "data": {
                     "train": [str(self.train)],
@@ -242,6 +245,20 @@ def warm(world: World, gain: Reward, reader: LocalLM, options: argparse.Namespac
     return result.model
 
 
+@contextmanager
+def sampled_by(options: argparse.Namespace, policy: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The policy as it is trained, and the section ``generation``: with ``--vllm`` a server of the study's own."""
+    if not options.vllm:
+        yield policy, {}
+        return
+    from served_policy import serve, untied
+
+    policy = untied(policy, options.work / "warm" / "untied")
+    tokens = 16 * options.turn_tokens
+    with serve(options.vllm, policy, options.work / "vllm.log", dtype=options.dtype, tokens=tokens) as generation:
+        yield policy, generation
+
+
 def open_rewards(gain: Reward, seed: int) -> Mapping[str, Callable[[], Reward]]:
     """What each variant is trained by."""
     return {
@@ -261,20 +278,20 @@ def figures(world: World, run: Journal, steps: int) -> dict[str, Any]:
     names = sorted(frames[0].index.intersection(frames[1].index))  # without what an error ended
     bootstrap = SubjectBootstrap(names)
     found: dict[str, Any] = {"questions": len(names)}
-    before, after = (frame.loc[names, list(_FIGURES)].to_numpy(float) for frame in frames)
+    before, after = (frame.loc[names, list(FIGURES)].to_numpy(float) for frame in frames)
     ones = np.ones_like(before)
     for key, values in (("before", before), ("after", after), ("gained", after - before)):
         estimate = bootstrap.ratio(values, ones)
         if key != "gained":
-            bounded = bootstrap.share(values[:, : len(_SHARES)], ones[:, : len(_SHARES)])
-            estimate.low[: len(_SHARES)], estimate.high[: len(_SHARES)] = bounded.low, bounded.high
+            bounded = bootstrap.share(values[:, :SHARES], ones[:, :SHARES])
+            estimate.low[:SHARES], estimate.high[:SHARES] = bounded.low, bounded.high
         found[key] = {name: dict(zip(("value", "low", "high"), each, strict=True)) for name, each in _rows_of(estimate)}
     return found
 
 
 def _rows_of(estimate: Any) -> Iterable[tuple[str, tuple[float, float, float]]]:
     columns = zip(estimate.value.tolist(), estimate.low.tolist(), estimate.high.tolist(), strict=True)
-    return zip(_FIGURES, columns, strict=True)
+    return zip(FIGURES, columns, strict=True)
 
 
 def curve(run: Journal) -> dict[str, Any]:
@@ -282,6 +299,7 @@ def curve(run: Journal) -> dict[str, Any]:
     rows = run.rows("steps.jsonl")
     fifth = max(1, len(rows) // 5)
     names = ("reward", "searches", "answered", "flat groups", "exact match", "query overlap")
+    names += tuple(name for name in APART if name in rows[0])
     return {
         "first": {name: _mean(rows[:fifth], name) for name in names},
         "last": {name: _mean(rows[-fifth:], name) for name in names},
@@ -293,40 +311,6 @@ def curve(run: Journal) -> dict[str, Any]:
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     known = [row[name] for row in rows if row.get(name) is not None]
     return statistics.fmean(known) if known else None
-
-
-def table(record: Mapping[str, Any]) -> str:
-    """All variants so far as Markdown."""
-    text = """# A real instruct model trained on real text, by reward
-
-Written by `eval/real_training.py`, which says what is measured; all variants begin with the same warmed-up policy.
-Value [95 % interval over questions], greedy; "gained" is paired by question.
-"""
-    for name, each in record.items():
-        first, last = each["training"]["first"]["reward"], each["training"]["last"]["reward"]
-        text += f"""
-## {name}
-
-{each["policy"]}, gain under {each["frozen"]}; {each["steps"]} steps of {each["rollouts"]} rollouts, of which a
-question has {each["group"]}; {each["held-out"]["questions"]} held-out questions. Training reward {_shown(first)} in
-the first fifth of the steps, {_shown(last)} in the last; median step {each["training"]["seconds"]:.0f} s.
-{each["environment"]}.
-
-| | before | after | gained |
-|---|---|---|---|
-"""
-        for figure in _FIGURES:
-            cells = [_cell(each["held-out"][key][figure]) for key in ("before", "after", "gained")]
-            text += f"| {figure}: {METRICS[figure]} | {' | '.join(cells)} |\n"
-    return text
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _cell(row: Mapping[str, float]) -> str:
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def parse() -> argparse.Namespace:
@@ -348,6 +332,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm-epochs", type=int, default=3)
     parser.add_argument("--warm-rate", type=float, default=1e-3)
     parser.add_argument("--dtype", default="bfloat16", help="of both models' weights; adapters are float32")
+    parser.add_argument(
+        "--vllm", metavar="PYTHON", help="of a virtualenv with vLLM, whose server then samples (default: transformers)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="more are slower where others work, too")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -364,7 +351,8 @@ def main() -> None:
     made = study.begin(options)
     torch.set_num_threads(options.threads)
     minutes = Minutes(options.minutes)
-    run = Journal(options.work / options.reward.replace(" ", "-"))
+    name = f"{options.reward}, sampled by vLLM" if options.vllm else options.reward
+    run = Journal(options.work / name.replace(",", "").replace(" ", "-"))
     numbers = options.work / "numbers.sqlite"
     frozen = LocalLM(options.frozen, options.names[1], dtype=options.dtype, cache=numbers, minutes=math.inf)
     client: Any = frozen  # a reward asks it for its names alone
@@ -374,14 +362,14 @@ def main() -> None:
         world = World(options.work / "world", options)
         policy = warm(world, gain, frozen, options, minutes)
         reward = open_rewards(gain, options.seed)[options.reward]()
-        config = world.config(str(policy), options)
-        outcome = ccs.train(
-            config,
-            run.folder,
-            rewards=[(1.0, reward)],
-            callbacks=[Until(minutes)],
-            tell=lambda text: print(text, flush=True),
-        )
+        with sampled_by(options, policy) as (policy, generation):
+            outcome = ccs.train(
+                world.config(str(policy), options, generation),
+                run.folder,
+                rewards=[(1.0, reward)],
+                callbacks=[Until(minutes)],
+                tell=lambda text: print(text, flush=True),
+            )
     except OutOfTimeError:
         done = len(run.rows("steps.jsonl"))
         print(f"{done} of {options.steps} steps are made; the same command goes on", flush=True)
@@ -398,7 +386,7 @@ def main() -> None:
         "training": curve(run),
         "environment": study.made_by(made),
     }
-    record = {**study.recorded(options, "real_training", {}), options.reward: own}
+    record = {**study.recorded(options, "real_training", {}), name: own}
     study.record(options, "real_training", record, table(record))
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ccs.agent import protocol
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
+from ccs.training.generated import Generated, read_completion
 from ccs.training.processes import Agreed, alone, sharded, together
 from ccs.training.registry import ENGINES
 from ccs.training.settings import GenerationConfig
@@ -28,19 +28,6 @@ UNBENT = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "pr
 }
 #: Tokens that vLLM samples at the start, to be compared.
 SAMPLED = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """One turn.
-
-    Attributes:
-        ids: Tokens, as generated.
-        logprobs: Of each; None where the trainer itself generated.
-    """
-
-    ids: list[int]
-    logprobs: list[float] | None = None
 
 
 @runtime_checkable
@@ -270,6 +257,11 @@ class VllmServerEngine:
         if self._sync is not None:
             self._sync.renew(trainer)
 
+    @property
+    def apart(self) -> float | None:
+        """Largest difference of the log-probabilities of a fixed text, after the last renewal; None where none was."""
+        return None if self._sync is None else float(self._sync.difference)
+
     def connected(self) -> AbstractAsyncContextManager[None]:
         """See :class:`SoloEngine`."""
         return self.client.connected()
@@ -296,21 +288,6 @@ class VllmServerEngine:
             return_token_ids=True,
         )
         return read_completion(answer.raw, self.client.shown)
-
-
-def read_completion(raw: Any, shown: str) -> Generated:
-    """Token ids and log-probabilities of a vLLM completion.
-
-    Raises:
-        FrescoError: they are not there: no vLLM, or one before 0.10.
-    """
-    choice = raw["choices"][0]
-    ids = choice.get("token_ids")
-    found = choice.get("logprobs")
-    logprobs = found.get("token_logprobs") if isinstance(found, dict) else None
-    if not isinstance(ids, list) or not isinstance(logprobs, list) or len(ids) != len(logprobs):
-        raise FrescoError(f"{shown} answers no token ids with log-probabilities; training needs a vLLM server")
-    return Generated(ids, [float("nan") if value is None else float(value) for value in logprobs])
 
 
 class TrlVllmEngine:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ccs.agent.environment import Generation, Step
-from ccs.training.engines import Generated
+from ccs.training.generated import Generated
 from ccs.training.tokens import kept_tokens
 
 

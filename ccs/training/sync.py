@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
-from ccs.training.engines import SAMPLED, UNBENT, read_completion
+from ccs.training.engines import SAMPLED, UNBENT
+from ccs.training.generated import read_completion
 from ccs.training.processes import any_of, sharded
 from ccs.training.settings import GenerationConfig
 from ccs.training.weights import whole_state

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from ccs.rollouts.many import together
-from ccs.training.engines import Engine, Generated, SoloEngine
+from ccs.training.engines import Engine, SoloEngine
+from ccs.training.generated import Generated
 
 
 class Clock:

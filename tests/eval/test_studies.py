@@ -33,6 +33,7 @@ STUDIES = [
     ("rollout_speed", [], False),
     ("lexical_speed", ["--work", "{work}/lexical"], True),
     ("search_training", ["{work}/variants"], False),
+    ("reconstruction_demo", ["{work}/demo"], False),
     ("search_vs_peers", ["--without-gepa"], False),
     ("search_overhead", [], False),
     ("scale", ["--work", "{work}/scale"], False),
@@ -54,6 +55,8 @@ PARTS = {
     "gain_tables",
     "local_lm",
     "open_agents",
+    "served_policy",
+    "real_training_table",
 }
 #: Covered otherwise: below, or by the test of what they make.
 ELSEWHERE = {

@@ -27,7 +27,7 @@ from ccs.agent.trajectory import Hit
 from ccs.retrieve.client import RetrieverClient
 from ccs.rollouts.episode import play
 from ccs.rollouts.searches import GatheredSearches, SearchFailedError
-from ccs.training.engines import Generated
+from ccs.training.generated import Generated
 from ccs.training.stream import TokenStream
 from ccs.training.verl.settings import AGENT, RECORD, Settings, read_settings
 from fresco.errors import FrescoError

@@ -16,7 +16,7 @@ from ccs.agent.question import Question
 from ccs.agent.trajectory import Hit
 from ccs.training.demo.model import PROMPT, make_tokenizer
 from ccs.training.demo.world import World
-from ccs.training.engines import Generated
+from ccs.training.generated import Generated
 from ccs.training.rollout import BatchedRollouts, Rollout
 from ccs.training.settings import AgentConfig
 from fresco.errors import FrescoError

@@ -32,7 +32,7 @@ from ccs.agent.environment import Environment, Limits
 from ccs.agent.question import Question
 from ccs.agent.trajectory import Trajectory, parse_trajectory
 from ccs.retrieve.client import RetrieverClient
-from ccs.training.engines import Generated
+from ccs.training.generated import Generated
 from ccs.training.processes import alone
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.settings import AgentConfig

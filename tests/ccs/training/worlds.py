@@ -9,7 +9,7 @@ from typing import Any
 from ccs.retrieve.index import Index, build_index, open_index
 from ccs.training.demo.model import PROMPT, make_model, make_tokenizer, save, warm_up
 from ccs.training.demo.world import World, make_world, write_world
-from ccs.training.engines import Generated
+from ccs.training.generated import Generated
 from ccs.training.processes import Agreed, alone
 
 
