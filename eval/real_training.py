@@ -135,7 +135,8 @@ class World:
         return as_train_config(
             {
                 "generation": dict(generation or {}),
-                "model": {"path": policy, "dtype": options.dtype, **_LORA},
+                # In bfloat16 two implementations differ by more than a step changes.
+                "model": {"path": policy, "dtype": "float32" if generation else options.dtype, **_LORA},
                 "data": {
                     "train": [str(self.train)],
                     "held_out": [str(self.held_out)],
@@ -255,7 +256,7 @@ def sampled_by(options: argparse.Namespace, policy: Path) -> Iterator[tuple[Path
 
     policy = untied(policy, options.work / "warm" / "untied")
     tokens = 16 * options.turn_tokens
-    with serve(options.vllm, policy, options.work / "vllm.log", dtype=options.dtype, tokens=tokens) as generation:
+    with serve(options.vllm, policy, options.work / "vllm.log", dtype="float32", tokens=tokens) as generation:
         yield policy, generation
 
 
@@ -384,6 +385,7 @@ def main() -> None:
         "warm-up": {name: warmed[name] for name in _WARMED},
         "held-out": figures(world, run, outcome.steps),
         "training": curve(run),
+        "sampled by": "vLLM, the policy in float32" if options.vllm else "transformers",
         "environment": study.made_by(made),
     }
     record = {**study.recorded(options, "real_training", {}), name: own}

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-#: Largest difference of log-probabilities that two implementations may have, by dtype.
-TOLERANCES = {"float32": 1e-3, "bfloat16": 0.15}
+#: Largest difference of log-probabilities that two implementations may have, by dtype. In bfloat16 SmolLM2 135M is .13
+#: from itself in float32 over 64 tokens, and trainer and engine may each be as far.
+TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3}
+_ARRIVED = 10  # times that an engine must be nearer to the changed head than the unchanged one is
 _NUDGE = 0.5  # standard deviation of the change to the head, as a share of each weight: far above any tolerance
 
 
@@ -36,6 +38,20 @@ def largest_difference(mine: Sequence[float], theirs: Sequence[float]) -> float:
     """Of two lists of the same length; infinite where a value is no number."""
     differences = [abs(one - other) for one, other in zip(mine, theirs, strict=True)]
     return max((math.inf if math.isnan(each) else each for each in differences), default=0.0)
+
+
+def allowed(tolerance: float, changed: Sequence[float], unchanged: Sequence[float]) -> float:
+    """Largest difference that an engine with a changed head may have.
+
+    The change is large, and in bfloat16 so is the rounding of what comes of it (.6 nats of 52): what counts here is
+    that the change arrived. How close both are is seen with the unchanged head.
+
+    Args:
+        tolerance: With the unchanged head.
+        changed: The trainer's log-probabilities with the changed head.
+        unchanged: Of the same tokens with its own.
+    """
+    return max(tolerance, largest_difference(changed, unchanged) / _ARRIVED)
 
 
 @contextmanager

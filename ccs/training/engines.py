@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from ccs.agent import protocol
-from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
+from ccs.training.agreement import TOLERANCES, allowed, largest_difference, log_probabilities, nudged
 from ccs.training.generated import Generated, read_completion
 from ccs.training.processes import Agreed, alone, sharded, together
 from ccs.training.registry import ENGINES
@@ -320,27 +320,34 @@ class TrlVllmEngine:
         if first and not sharded(trainer):
             with nudged(trainer.accelerator.unwrap_model(trainer.model)):
                 trainer.vllm_generation.sync_weights()
-                self._compare()
+                ids, mine, theirs = self._sample()
+            self._judge(mine, theirs, allowed(self._tolerance, mine, self._of_trainer(ids)))
             trainer._last_loaded_step = -1
         if trainer.state.global_step != trainer._last_loaded_step:
             trainer.vllm_generation.sync_weights()
             trainer._last_loaded_step = trainer.state.global_step
         if first:
-            self._compare()
+            self._judge(*self._sample()[1:], self._tolerance)
 
     def agree(self, budgets: Sequence[int]) -> Agreed:
         """See :class:`Engine`."""
         return together(self._trainer.accelerator, budgets)
 
-    def _compare(self) -> None:
+    def _sample(self) -> tuple[list[int], list[float], list[float]]:
+        """Go on from the probe: all token ids, and the log-probabilities of the new ones by the trainer and by vLLM."""
         [turn] = self.generate([self._probe], [SAMPLED], [0], greedy=False, agreed=alone([SAMPLED]))
-        mine = log_probabilities(self._trainer, self._probe + turn.ids, temperature=self._config.temperature)
-        difference = largest_difference(mine[len(self._probe) - 1 :], turn.logprobs or [])
-        if not difference <= self._tolerance:
+        ids = self._probe + turn.ids
+        return ids, self._of_trainer(ids), turn.logprobs or []
+
+    def _of_trainer(self, ids: Sequence[int]) -> list[float]:
+        return log_probabilities(self._trainer, ids, temperature=self._config.temperature)[len(self._probe) - 1 :]
+
+    def _judge(self, mine: Sequence[float], theirs: Sequence[float], most: float) -> None:
+        difference = largest_difference(mine, theirs)
+        if not difference <= most:
             raise FrescoError(
                 f"vLLM holds other weights than the trainer after they were sent: log-probabilities differ by "
-                f"{difference:.2g}, and {self._tolerance:g} is allowed (generation.tolerance). Does it serve this "
-                "model?"
+                f"{difference:.2g}, and {most:.2g} is allowed (generation.tolerance). Does it serve this model?"
             )
 
     def generate(

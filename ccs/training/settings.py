@@ -95,7 +95,7 @@ class GenerationConfig:
         "token_mask, sequence_truncate, sequence_mask",
         "sequence_mask",
     )
-    tolerance: float | None = setting("largest difference of log-probabilities; nothing: 1e-3; 0.15 in bfloat16", None)
+    tolerance: float | None = setting("largest difference of log-probabilities; nothing: 1e-3; 0.3 in bfloat16", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccs.training.agreement import TOLERANCES, largest_difference, log_probabilities, nudged
+from ccs.training.agreement import TOLERANCES, allowed, largest_difference, log_probabilities, nudged
 from ccs.training.engines import SAMPLED, UNBENT
 from ccs.training.generated import read_completion
 from ccs.training.processes import any_of, sharded
@@ -85,9 +85,14 @@ class FolderSync:
         if self._step == trainer.state.global_step:
             return
         self._trainer = trainer
-        if first and not sharded(trainer):
-            self._prove(trainer)
+        proving = first and not sharded(trainer)
+        if proving:
+            plain = log_probabilities(trainer, self._probe)
+            with nudged(trainer.accelerator.unwrap_model(trainer.model)):
+                self._push(trainer, plain)
         self._push(trainer)
+        if proving and trainer.accelerator.is_main_process:
+            self._compare_sampled(trainer)
         self._step = trainer.state.global_step
 
     def sync_weights(self) -> None:
@@ -115,17 +120,19 @@ class FolderSync:
         """End the connections."""
         self._client.close()
 
-    def _push(self, trainer: Any) -> None:
+    def _push(self, trainer: Any, unchanged: Sequence[float] | None = None) -> None:
+        """Send the trainer's weights and compare; ``unchanged`` is of its own head, where it has a changed one now."""
         started = time.perf_counter()
         state, model = whole_state(trainer)
         mine = log_probabilities(trainer, self._probe)
+        most = self._tolerance if unchanged is None else allowed(self._tolerance, mine, unchanged)
         if trainer.accelerator.is_main_process:
             model.save_pretrained(self._folder, state_dict=state, safe_serialization=True)
-            self._push_folder(mine)
+            self._push_folder(mine, most)
         trainer.accelerator.wait_for_everyone()
         self.seconds = time.perf_counter() - started
 
-    def _push_folder(self, mine: Sequence[float]) -> None:
+    def _push_folder(self, mine: Sequence[float], most: float) -> None:
         while True:
             born = self.server_birth()
             for path, body in (
@@ -139,20 +146,13 @@ class FolderSync:
             if self.server_birth() == born:
                 break
             # Each request waits for a server that died, so it came back amid them with the weights of its start.
-        if not self.difference <= self._tolerance:
+        if not self.difference <= most:
             raise FrescoError(
                 f"{self._url} holds other weights than the trainer after they were sent: log-probabilities differ by "
-                f"{self.difference:.2g}, and {self._tolerance:g} is allowed (generation.tolerance). Does it serve this "
+                f"{self.difference:.2g}, and {most:.2g} is allowed (generation.tolerance). Does it serve this "
                 "model, in this dtype, and see the same folder? vLLM does not reload the head of a model with tied "
                 "embeddings: untie it (tie_word_embeddings: false)"
             )
-
-    def _prove(self, trainer: Any) -> None:
-        """Change the head, send it, and see that the server follows, also in what it says of the tokens it samples."""
-        with nudged(trainer.accelerator.unwrap_model(trainer.model)):
-            self._push(trainer)
-            if trainer.accelerator.is_main_process:
-                self._compare_sampled(trainer)
 
     def _compare_sampled(self, trainer: Any) -> None:
         body = {"model": self._model, "prompt": self._probe, "max_tokens": SAMPLED, "temperature": self._temperature}

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs torch: pip install -e '.[test]'")
 import torch
 
 from ccs.agent.protocol import TURN_ENDS
+from ccs.training.agreement import TOLERANCES, allowed, largest_difference
 from ccs.training.config import read_train_config
 from ccs.training.demo.model import make_model, make_tokenizer
 from ccs.training.demo.world import make_world
@@ -113,3 +114,11 @@ def test_processes_wait_longer_for_each_other_than_any_server_or_reward_may_take
     config = read_train_config("demo", ["reward_timeout=4000", "generation.patience=5000"])
     assert longest_wait(config) > 9000
     assert isinstance(longest_wait(config), int)  # whole seconds, as torch wants them
+
+
+def test_what_bfloat16_rounds_is_no_other_weights_and_a_head_that_stayed_is() -> None:
+    """Figures of SmolLM2 135M, which an engine in bfloat16 could not have passed within the tolerance alone."""
+    unchanged, changed, engine = [-8.1, -2.0, -0.3], [-60.5, -1.2, -14.0], [-59.9, -1.2, -14.1]
+    most = allowed(TOLERANCES["bfloat16"], changed, unchanged)
+    assert TOLERANCES["bfloat16"] < largest_difference(changed, engine) < most < largest_difference(changed, unchanged)
+    assert allowed(1e-3, changed, changed) == 1e-3

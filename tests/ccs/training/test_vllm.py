@@ -97,9 +97,9 @@ def test_the_servers_log_probabilities_are_the_trainers_at_every_step(
     before: list[float] = []
     push = FolderSync._push
 
-    def watched(self: FolderSync, trainer: Any) -> None:
+    def watched(self: FolderSync, trainer: Any, *unchanged: Any) -> None:
         before.append(self._compare(log_probabilities(trainer, self._probe)))
-        push(self, trainer)
+        push(self, trainer, *unchanged)
         after.append(self.difference)
 
     monkeypatch.setattr(FolderSync, "_push", watched)
