@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.waiting import PATIENCE
 
@@ -18,9 +19,14 @@ def launch(arguments: Sequence[str | Path], *, count: int = 2, **environment: st
 
     ``accelerate launch --cpu`` would start one process only, whatever its ``--num_processes``.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    started = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    return run([*started, *arguments], seconds=seconds, **environment)
+
+
+def run(arguments: Sequence[str | Path], *, seconds: float, **environment: str) -> str:
+    """Run ``python ...`` for processes on CPUs; gives what it printed."""
     done = subprocess.run(
-        [*command, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env={
             **os.environ,
@@ -35,4 +41,30 @@ def launch(arguments: Sequence[str | Path], *, count: int = 2, **environment: st
         timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[:3500] + done.stderr[-1500:]
-    return done.stdout
+    return done.stdout + done.stderr
+
+
+def fork(count: int, work: Callable[..., None], *arguments: Any) -> bool:
+    """Have the agent of torch.distributed.run start processes of this one, whose imports they share.
+
+    Returns:
+        Whether all of them ended well; the loss of one ends the others.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id="tests",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    try:
+        elastic_launch(config, work)(*arguments)
+    except ChildFailedError:
+        return False
+    return True

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
+from tests.ccs.training import launch
 from tests.ccs.training.worlds import warm_model
 from tests.waiting import PATIENCE, wait_until
 
@@ -96,3 +97,18 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
     for name in ("final", "best"):
         weights = [(out / name / "model.safetensors").read_bytes() for out in (killed, plain)]
         assert weights[0] == weights[1], name
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_is_killed_amid_a_save_end_in_the_same_weights(config: Path, tmp_path: Path) -> None:
+    command = ["train", "--config", config, "--set", "keep.checkpoints=1", "--out"]
+    script = Path(__file__).with_name("killed.py")
+    said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"], seconds=2 * PATIENCE)
+    assert "going on from checkpoint-2" in said
+    launch.launch(["-m", "ccs", *command, tmp_path / "plain"], seconds=2 * PATIENCE)
+    for name in ("steps.jsonl", "evaluations.jsonl"):
+        assert rows(tmp_path / "killed", name) == rows(tmp_path / "plain", name)
+    weights = [(tmp_path / name / "final" / "model.safetensors").read_bytes() for name in ("killed", "plain")]
+    assert weights[0] == weights[1]
+    seen = [json.loads(line) for line in (tmp_path / "rank-1.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in seen] == [2, 4, 4, 6, 8] and {row["world"] for row in seen} == {2}

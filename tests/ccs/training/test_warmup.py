@@ -31,6 +31,7 @@ from ccs.training.traces import replay, select
 from ccs.training.warmup import WarmUpPlan, _Run
 from fresco.errors import FrescoError
 from fresco.terminal.progress import no_progress
+from tests.ccs.training import launch
 from tests.ccs.training.worlds import Long, Scripted, small_world, warm_model
 from tests.waiting import PATIENCE
 
@@ -199,25 +200,10 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(world: Path, tmp_path: Pa
 def test_two_processes_end_in_the_weights_of_one_also_where_one_of_them_is_killed(world: Path, tmp_path: Path) -> None:
     command = ["--config", str(world / "config.yaml"), "--trajectories", str(world / "rollouts.jsonl"), "--epochs", "4"]
     command += ["--learning-rate", "1e-3", "--batch", "6", "--set", "keep.checkpoints=1", "--out"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("warmed_up.py")),
-            str(tmp_path),
-            "5",
-            *command,
-            str(tmp_path / "two"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-    )
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-4000:]
-    assert done.stdout.count("18 traces imitated") == 1, "one process speaks"
-    assert "report it" not in done.stderr, "a process that lost the other took that for a fault of its own"
+    script = Path(__file__).with_name("killed.py")
+    said = launch.run([script, tmp_path, "5", "warmup", *command, tmp_path / "two"], seconds=2 * PATIENCE)
+    assert said.count("18 traces imitated") == 1, "one process speaks"
+    assert "report it" not in said, "a process that lost the other took that for a fault of its own"
     pids = set()
     for rank in range(2):
         rows = [json.loads(line) for line in (tmp_path / f"rank-{rank}.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Run by torch.distributed.run: rollouts of unlike length over TRL's own ``VLLMGeneration``, with a scripted vLLM.
+"""Three processes: rollouts of unlike length over TRL's own ``VLLMGeneration``, with a scripted vLLM.
 
 Only vLLM is scripted here (it is not in this virtualenv); processes, collectives and TRL's side are the real ones.
 """
@@ -24,8 +24,11 @@ from ccs.training.engines import TrlVllmEngine
 from ccs.training.rollout import BatchedRollouts
 from ccs.training.run import leave
 from ccs.training.settings import AgentConfig, GenerationConfig
+from tests.ccs.training.launch import fork
 from tests.ccs.training.worlds import small_world
 
+#: Of the work: searches of each rollout of each process.
+DIVISIONS = ([[0], [3, 1, 2], [2]], [[3, 0, 3], [1], []], [[], [2, 2], [0]], [[0, 0], [], [3]])
 ANSWER = "<answer> plum bread and a good deal more</answer>"
 
 
@@ -106,7 +109,7 @@ def main(folder: Path) -> None:
             agent = AgentConfig(layout="plain", turns=4, top_k=1, turn_tokens=40, context_tokens=900)
             rolling = BatchedRollouts(engine, index, tokenizer, agent, template=PROMPT)
             engine.prepare(trainer)
-            for division in ([[0], [3, 1, 2]], [[3, 0, 3], [1]], [[], [2, 2]], [[0, 0], []]):
+            for division in DIVISIONS:
                 tasks = [(Question(f"{n}", f"after {n}"), 0) for n in division[rank]]
                 rollouts = rolling.roll(tasks)
                 rows = [(len(each.trajectory.searches), each.trajectory.answer) for each in rollouts]
@@ -117,4 +120,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    assert fork(3, main, Path(sys.argv[1]))
