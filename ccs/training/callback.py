@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
@@ -19,6 +20,20 @@ from fresco.terminal.progress import Progress, progress_bars
 if TYPE_CHECKING:
     from ccs.training.evaluate import Evaluator
     from ccs.training.trainer import SearchTraining
+
+
+class AlreadyMadeError(Exception):
+    """All steps of a run were made before; its weights are loaded."""
+
+
+def go_on(trainer: Any, resumed: Path | None) -> None:
+    """Train from a checkpoint, or from the beginning; collective.
+
+    Transformers makes one step more where all are made already, except at the end of an epoch: so a run that was killed
+    after its last checkpoint would end in other weights.
+    """
+    with suppress(AlreadyMadeError):
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
 
 
 class Sealing(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
@@ -40,6 +55,11 @@ class Sealing(TrainerCallback):  # type: ignore[misc]  # transformers is not typ
         trainer.remove_callback(ProgressCallback)
         for callback in (*others, self):
             trainer.add_callback(callback)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Nothing is begun where all steps are made."""
+        if state.global_step >= state.max_steps:
+            raise AlreadyMadeError
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole as soon as every process has written its part of it."""
@@ -64,6 +84,7 @@ class WarmingUp(Sealing):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The policy before it learns, where it is not known yet."""
+        super().on_train_begin(args, state, control)
         if state.global_step == 0:
             self._before()
 
@@ -97,6 +118,7 @@ class Watcher(Sealing):
         before: Callable[[Any], None] = lambda _: None,
     ) -> None:
         super().__init__(journal, keep.checkpoints)
+        self._deciding = {"collapse": keep.collapse, "dead": keep.dead}
         self._keep, self._evaluator, self._training = keep, evaluator, training
         self._tell, self._before = tell, before
         self._flat = FlatSteps(keep, journal)
@@ -107,6 +129,10 @@ class Watcher(Sealing):
         self._progress: Any = None
         self._steps = 0
         self.stopped = ""
+
+    def stopped_before(self) -> str:
+        """Why an earlier start of the run stopped, where it would do so again; empty where it would not."""
+        return self._journal.stopped(self._deciding)
 
     def attach(self, trainer: Any, others: Sequence[Any] = ()) -> None:
         """See :class:`Sealing`."""
@@ -124,6 +150,9 @@ class Watcher(Sealing):
         """The policy before training, where it is not known yet."""
         self._progress("training", state.global_step, self._steps)
         self._flat.start()
+        if self.stopped:
+            raise AlreadyMadeError
+        super().on_train_begin(args, state, control)
         if state.global_step == 0:
             self._before(self._trainer)
             self._evaluator.evaluate(self._trainer)
@@ -138,8 +167,7 @@ class Watcher(Sealing):
         if state.global_step % self._keep.evaluate_every == 0 or state.global_step == args.max_steps:
             self._evaluator.evaluate(self._trainer)
             if self._evaluator.collapsed:
-                self.stopped = self._evaluator.collapsed
-                control.should_training_stop = control.should_save = True
+                self._stop(self._evaluator.collapsed, state, control)
         if self._keep.save_minutes and any_of(
             self._trainer.accelerator, time.monotonic() - self._saved > 60 * self._keep.save_minutes
         ):
@@ -150,10 +178,9 @@ class Watcher(Sealing):
         if "loss" not in logs:
             return  # the summary at the end
         # By every process: figures are means over all of them, so that they agree.
-        dead = self._flat.see(logs.get("agent/flat groups"))
+        dead = self._flat.see(logs.get("agent/flat groups"), state.global_step, state.max_steps)
         if dead:
-            self.stopped = dead
-            control.should_training_stop = control.should_save = True
+            self._stop(dead, state, control)
         if not state.is_world_process_zero:
             return
         # TRL takes a stream that ends with </answer> for a truncated one; "contexts cut" says what was cut.
@@ -165,10 +192,22 @@ class Watcher(Sealing):
         shown += [f"{short} {logs[f'agent/{name}']:.2f}" for name, short in _SHOWN.items() if f"agent/{name}" in logs]
         self._progress(", ".join(shown), state.global_step, self._steps)
 
+    def _stop(self, why: str, state: Any, control: Any) -> None:
+        self.stopped = why
+        control.should_training_stop = control.should_save = True
+        if state.is_world_process_zero:
+            self._journal.stop(state.global_step, why, self._deciding)
+
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """See :class:`Sealing`."""
         self._saved = time.monotonic()
         super().on_save(args, state, control)
 
 
-_SHOWN = {"exact match": "EM", "searches": "searches", "query overlap": "overlap"}
+_SHOWN = {
+    "reward spread": "spread",
+    "exact match": "EM",
+    "searches": "searches",
+    "malformed turns": "malformed",
+    "query overlap": "overlap",
+}

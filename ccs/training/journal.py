@@ -1,6 +1,7 @@
 """The output folder: what is kept of a training run, and where it goes on.
 
     config.yaml            what was asked for; a run with another configuration is refused
+    stopped.json           why training stopped early, where it did
     steps.jsonl            a line a step: the questions, everything watched, seconds
     evaluations.jsonl      a line an evaluation on the held-out questions
     held-out/step-N.jsonl  its trajectories
@@ -28,6 +29,8 @@ from fresco.io.secrets import redacted
 from fresco.io.state import read_state, write_state
 
 _WHOLE = "whole.json"  # written last into a checkpoint
+_STOPPED = "stopped.json"
+_MEND = "give another --out, or remove this folder"
 
 
 class Journal:
@@ -51,7 +54,7 @@ class Journal:
         mine = redacted(json.loads(json.dumps(config.fingerprint_fields)))
         if not path.exists():
             write_state(path, mine)
-        elif (found := read_state(path, {}, "give another --out, or remove this folder")) != mine:
+        elif (found := read_state(path, {}, _MEND)) != mine:
             changed = ", ".join(_changed(found, mine))
             raise FrescoError(
                 f"--out {self.folder}: holds a run with another {changed}; give another folder, or remove this one"
@@ -64,13 +67,34 @@ class Journal:
         for path in list(self.checkpoints.glob("checkpoint-*")):
             if path not in whole:
                 shutil.rmtree(path)
-        newest = max(whole, key=_step, default=None)
-        last = _step(newest) if newest else 0
+        newest = max(whole, key=_order, default=None)
+        last = step_of(newest) or 0
         for name in ("steps.jsonl", "evaluations.jsonl"):
             kept = [row for row in self.rows(name) if newest and row["step"] <= last]
             if (self.folder / name).exists():
                 write_atomically(self.folder / name, "".join(f"{json.dumps(row)}\n" for row in kept))
+        stopped = self.folder / _STOPPED
+        if stopped.exists() and read_state(stopped, {"step": int}, _MEND)["step"] > last:
+            stopped.unlink()
         return newest
+
+    def stop(self, step: int, why: str, settings: Mapping[str, Any]) -> None:
+        """Keep that training stopped early.
+
+        Args:
+            step: After which.
+            why: In words.
+            settings: That decided so.
+        """
+        write_state(self.folder / _STOPPED, {"step": step, "why": why, "settings": dict(settings)})
+
+    def stopped(self, settings: Mapping[str, Any]) -> str:
+        """Why training stopped early; empty where it did not, or other settings decide now."""
+        path = self.folder / _STOPPED
+        if not path.exists():
+            return ""
+        found = read_state(path, {"step": int, "why": str, "settings": dict}, _MEND)
+        return str(found["why"]) if found["settings"] == dict(settings) else ""
 
     def seal(self, step: int, keep: int | None = None) -> None:
         """Say that the checkpoint of a step is whole, and only then remove those that it replaces.
@@ -83,7 +107,7 @@ class Journal:
         sync(*(path for path in folder.rglob("*") if path.is_file()))
         write_atomically(folder / _WHOLE, f'{{"step": {step}}}\n')
         if keep is not None:
-            for old in sorted(self._whole(), key=_step)[:-keep]:
+            for old in sorted(self._whole(), key=_order)[:-keep]:
                 (old / _WHOLE).unlink()  # first: what is half removed is not whole
                 shutil.rmtree(old)
 
@@ -109,8 +133,13 @@ class Journal:
             stream.write(json.dumps(clean, ensure_ascii=False) + "\n")
 
 
-def _step(path: Path) -> int:
-    return int(path.name.rpartition("-")[2])
+def step_of(checkpoint: Path | None) -> int | None:
+    """The step that a checkpoint was made after; None of none."""
+    return None if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+
+
+def _order(checkpoint: Path) -> int:
+    return step_of(checkpoint) or 0
 
 
 def _changed(found: Mapping[str, Any], mine: Mapping[str, Any], path: str = "") -> Iterator[str]:

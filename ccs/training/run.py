@@ -17,7 +17,7 @@ from ccs.rewards.base import Reward
 from ccs.training.config import TrainConfig
 from ccs.training.engines import Engine, SoloEngine
 from ccs.training.evaluate import Evaluator
-from ccs.training.journal import Journal
+from ccs.training.journal import Journal, step_of
 from ccs.training.outcome import Outcome
 from ccs.training.processes import on_main, peers_lost
 from ccs.training.registry import ENGINES
@@ -144,22 +144,21 @@ def _train(
         engine, _open_retriever(config), tokenizer, config.agent, seed=config.optimization.seed, template=template
     )
     training = SearchTraining(roller, mix, known, config.optimization.group)
-    from ccs.training.callback import Watcher  # transformers, whose import takes seconds
+    from ccs.training.callback import Watcher, go_on  # transformers, whose import takes seconds
 
     trainer = build_trainer(config, journal.checkpoints, training, [each.id for each in questions], tokenizer)
     if sync is not None:
         correct_for_server(trainer, sync)
-    resumed = on_main(process, journal.resume)
-    if resumed is not None:
-        tell(f"going on from {resumed.name}")
+    resumed = _begin_or_go_on(trainer, config, journal, tell)
     judged = [mixed(terms), *([mixed([(1.0, unseen)])] if unseen else [])]
     evaluator = Evaluator(config, journal, roller, judged, held_out, tell)
     first = partial(preflight, roller, tried, questions, config, tell)
     watcher = Watcher(config.keep, journal, evaluator, training, tell, first)
+    watcher.stopped = on_main(process, watcher.stopped_before)
     watcher.attach(trainer, callbacks)
     try:
         with watcher.bar(config.optimization.steps):
-            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            go_on(trainer, resumed)
             evaluator.evaluate(trainer)
             sampled = evaluator.sample(trainer, config.keep.audited, _AUDITED)
     finally:
@@ -176,6 +175,17 @@ def _train(
     greedy, varied = ([each.trajectory for each in rollouts] for rollouts in (evaluator.last, sampled))
     write_card(config, journal, outcome, greedy, varied, held_out, terms, unseen)
     return outcome
+
+
+def _begin_or_go_on(trainer: Any, config: TrainConfig, journal: Journal, tell: Tell) -> Path | None:
+    """The checkpoint to go on from, and curves that go on from it, too."""
+    from ccs.training.curves import add_curves
+
+    resumed = on_main(trainer.accelerator, journal.resume)
+    if resumed is not None:
+        tell(f"going on from {resumed.name}")
+    add_curves(trainer, config.keep.report_to, journal.folder, step_of(resumed))
+    return resumed
 
 
 def _checked(

@@ -63,17 +63,19 @@ class FlatSteps:
                 break
             self._row += 1
 
-    def see(self, flat: float | None) -> str:
+    def see(self, flat: float | None, step: int, steps: int) -> str:
         """Take note of a step.
 
         Args:
             flat: Share of its groups that were flat.
+            step: Its number.
+            steps: Of the whole run, which may be too short for so many in a row.
 
         Returns:
             Why training should stop; empty while it should not.
         """
         self._row = self._row + 1 if _is_flat(flat) else 0
-        if not self._most or self._row < self._most:
+        if not self._most or self._row < (self._most if step < steps else min(self._most, steps)):
             return ""
         return (
             f"in {self._row} steps in a row no group's rewards differed, so there was nothing to learn from; {_REMEDY}"

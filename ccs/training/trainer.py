@@ -155,6 +155,8 @@ def build_trainer(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from ccs.training.curves import backends
+
     chosen, model = config.optimization, config.model
     accumulation = _accumulation(config, int(os.environ.get("WORLD_SIZE", "1")))
     engine = config.generation.engine
@@ -200,7 +202,7 @@ def build_trainer(
         save_strategy="steps",
         save_steps=config.keep.save_every,
         logging_steps=1,
-        report_to=list(config.keep.report_to) or "none",
+        report_to=backends(config.keep.report_to),
         ddp_timeout=longest_wait(config),
         disable_tqdm=True,
         dataloader_num_workers=0,

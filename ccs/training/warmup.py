@@ -29,7 +29,7 @@ from ccs.agent.trajectory import Trajectory
 from ccs.rewards.base import Reward
 from ccs.rewards.reward_file import digest
 from ccs.training.config import TrainConfig
-from ccs.training.journal import Journal
+from ccs.training.journal import Journal, step_of
 from ccs.training.processes import on_main, peers_lost
 from ccs.training.scorer import totals
 from ccs.training.traces import Trace, replay_all, select
@@ -180,7 +180,8 @@ class _Run:
         import torch
         from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer
 
-        from ccs.training.callback import WarmingUp
+        from ccs.training.callback import WarmingUp, go_on
+        from ccs.training.curves import add_curves
         from ccs.training.run import open_tokenizer
         from ccs.training.trainer import adapter, loading
 
@@ -209,8 +210,9 @@ class _Run:
         # Not before the training has begun: a model that accelerate prepared for evaluation alone is never wrapped
         # again, so that several processes would each learn from their own traces.
         first = partial(self._look_first, trainer, looked_at)
+        add_curves(trainer, config.keep.report_to, self._folder, step_of(resumed))
         WarmingUp(self._journal, config.keep.checkpoints, self._progress, first).attach(trainer)
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        go_on(trainer, resumed)
         before = on_main(self._process, self._loss_before)
         after = _loss(trainer, looked_at)
         save_policy(trainer, self._folder / "model", merged=chosen is not None)
@@ -241,6 +243,7 @@ class _Run:
     def _arguments(self, *, micro: int, accumulation: int, steps: int) -> Any:
         from transformers import TrainingArguments
 
+        from ccs.training.curves import backends
         from ccs.training.trainer import has_accelerator, longest_wait
 
         config, plan = self._config, self._plan
@@ -261,7 +264,7 @@ class _Run:
             save_strategy="steps",
             save_steps=max(1, steps // 10),
             logging_steps=1,
-            report_to=list(config.keep.report_to) or "none",
+            report_to=backends(config.keep.report_to),
             ddp_timeout=longest_wait(config),
             disable_tqdm=True,
             remove_unused_columns=False,

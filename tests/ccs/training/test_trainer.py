@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -290,6 +291,35 @@ def test_tensorboard_gets_what_is_watched(run: tuple[TrainConfig, Path], tmp_pat
     assert shown == {row["step"]: pytest.approx(row["reward"], abs=1e-6) for row in rows} and len(rows) > 1
 
 
+def test_tensorboard_has_one_folder_however_often_a_run_is_gone_on_with(
+    run: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(run[0], keep=replace(run[0].keep, report_to=("tensorboard",)))
+    out = tmp_path / "out"
+    train(config, out, rewards=[(1.0, Length())])
+    shutil.rmtree(out / "checkpoints" / "checkpoint-3")  # as after a kill: step 3 is made again
+    train(config, out, rewards=[(1.0, Length())])
+    assert {path.parent for path in out.rglob("events.out.tfevents.*")} == {out / "tensorboard"}
+    accumulator = EventAccumulator(str(out / "tensorboard"))
+    accumulator.Reload()
+    assert [event.step for event in accumulator.Scalars("train/reward")] == [1, 2, 3]
+
+
+def test_a_run_whose_steps_are_all_made_makes_no_other(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    """As after a kill between the last checkpoint and the card; three steps are no whole pass over the questions."""
+    out = tmp_path / "out"
+    outcome = train(run[0], out, rewards=[(1.0, Length())])
+    weights = (out / "final" / "model.safetensors").read_bytes()
+    shutil.rmtree(out / "final")
+    (out / "card.md").unlink()
+    assert train(run[0], out, rewards=[(1.0, Length())]) == outcome
+    assert (out / "final" / "model.safetensors").read_bytes() == weights
+    assert (out / "card.md").exists() and len((out / "steps.jsonl").read_text().splitlines()) == 3
+
+
 def test_minutes_save_between_the_steps_that_do(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     keep = replace(run[0].keep, save_every=10**6, save_minutes=1e-9, checkpoints=9)
     train(replace(run[0], keep=keep), tmp_path / "out", rewards=[(1.0, Length())])
@@ -358,8 +388,12 @@ def test_a_signal_that_is_dead_ends_the_run_and_says_so(
     outcome = train(config, tmp_path / "out", rewards=[(1.0, Flat())])
     assert outcome.steps == 2
     assert "in 2 steps in a row no group's rewards differed" in outcome.stopped
-    # The count goes on over a restart, so that a run begun again and again does not go on for ever.
-    assert train(config, tmp_path / "out", rewards=[(1.0, Flat())]).steps == 3
+    # Begun again it stays where it stopped; with the stop taken away it goes on.
+    assert train(config, tmp_path / "out", rewards=[(1.0, Flat())]) == outcome
+    assert train(replace(config, keep=replace(keep, dead=0)), tmp_path / "out", rewards=[(1.0, Flat())]).steps == 9
+    # A run that is shorter than that is no success either.
+    short = replace(config, optimization=replace(config.optimization, steps=1))
+    assert "in 1 steps in a row" in train(short, tmp_path / "short", rewards=[(1.0, Flat())]).stopped
     import ccs
     from ccs.commands.train import run_train
 
