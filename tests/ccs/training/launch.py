@@ -20,10 +20,10 @@ def launch(arguments: Sequence[str | Path], *, count: int = 2, **environment: st
     ``accelerate launch --cpu`` would start one process only, whatever its ``--num_processes``.
     """
     started = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
-    return run([*started, *arguments], seconds=seconds, **environment)
+    return run([*started, *arguments], **environment)
 
 
-def run(arguments: Sequence[str | Path], *, seconds: float, **environment: str) -> str:
+def run(arguments: Sequence[str | Path], **environment: str) -> str:
     """Run ``python ...`` for processes on CPUs; gives what it printed."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],

@@ -103,9 +103,9 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
 def test_two_processes_of_which_one_is_killed_amid_a_save_end_in_the_same_weights(config: Path, tmp_path: Path) -> None:
     command = ["train", "--config", config, "--set", "keep.checkpoints=1", "--out"]
     script = Path(__file__).with_name("killed.py")
-    said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"], seconds=2 * PATIENCE)
+    said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"])
     assert "going on from checkpoint-2" in said
-    launch.launch(["-m", "ccs", *command, tmp_path / "plain"], seconds=2 * PATIENCE)
+    launch.launch(["-m", "ccs", *command, tmp_path / "plain"])
     for name in ("steps.jsonl", "evaluations.jsonl"):
         assert rows(tmp_path / "killed", name) == rows(tmp_path / "plain", name)
     weights = [(tmp_path / name / "final" / "model.safetensors").read_bytes() for name in ("killed", "plain")]

@@ -10,11 +10,10 @@ import pytest
 pytest.importorskip("trl", reason="needs TRL: pip install -e '.[train]'")
 
 from tests.ccs.training.launch import run
-from tests.waiting import PATIENCE
 
 
 def test_processes_of_unlike_turns_end_together(tmp_path: Path) -> None:
-    run([Path(__file__).with_name("uneven_turns.py"), tmp_path], seconds=PATIENCE)
+    run([Path(__file__).with_name("uneven_turns.py"), tmp_path])
     ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(3)]
     wanted = [[[0], [3, 1, 2], [2]], [[3, 0, 3], [1], []], [[], [2, 2], [0]], [[0, 0], [], [3]]]
     for number, rank in enumerate(ranks):

@@ -33,7 +33,6 @@ from fresco.errors import FrescoError
 from fresco.terminal.progress import no_progress
 from tests.ccs.training import launch
 from tests.ccs.training.worlds import Long, Scripted, small_world, warm_model
-from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 AGENT = AgentConfig(layout="plain", turns=2, top_k=1, turn_tokens=40, context_tokens=320)
@@ -201,7 +200,7 @@ def test_two_processes_end_in_the_weights_of_one_also_where_one_of_them_is_kille
     command = ["--config", str(world / "config.yaml"), "--trajectories", str(world / "rollouts.jsonl"), "--epochs", "4"]
     command += ["--learning-rate", "1e-3", "--batch", "6", "--set", "keep.checkpoints=1", "--out"]
     script = Path(__file__).with_name("killed.py")
-    said = launch.run([script, tmp_path, "5", "warmup", *command, tmp_path / "two"], seconds=2 * PATIENCE)
+    said = launch.run([script, tmp_path, "5", "warmup", *command, tmp_path / "two"])
     assert said.count("18 traces imitated") == 1, "one process speaks"
     assert "report it" not in said, "a process that lost the other took that for a fault of its own"
     pids = set()
