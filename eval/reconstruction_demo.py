@@ -44,7 +44,8 @@ from ccs.training.journal import Journal
 from ccs.training.run import train
 from fresco.io.files import write_atomically
 
-_SMOKE = ("demo.warm_up_steps=5", "demo.people=40", "demo.held_out=6", "optimization.steps=2", "keep.preflight=0")
+_SMOKE = ("demo.warm_up_steps=5", "demo.people=40", "demo.held_out=6", "optimization.steps=1")
+_SMOKE += ("optimization.questions_per_step=2", "optimization.micro_batch=16", "keep.preflight=0", "keep.audited=0")
 #: Rewards that teach nothing are among the controls: they, too, go to the end.
 _UNGUARDED = ("keep.collapse=0", "keep.dead=0", "keep.preflight=0")
 _SHOWN = ("exact match", "reward", "unseen reward", "answered", "searches", "query overlap", "malformed turns")
@@ -272,7 +273,7 @@ def main() -> None:
     options = parser.parse_args()
     made = study.begin(options)
     if options.smoke:
-        options.seeds, options.set = 1, [*options.set, *_SMOKE]
+        options.seeds, options.variants, options.set = 1, options.variants[:2], [*options.set, *_SMOKE]
     torch.set_num_threads(options.threads)
     apart = [told_apart(options.work, seed, options.set) for seed in range(options.seeds)]
     results = [run(options.work, name, seed, options.set) for name in options.variants for seed in range(options.seeds)]
