@@ -299,8 +299,8 @@ def curve(run: Journal) -> dict[str, Any]:
     """Of the training rollouts: the reward in the first and the last fifth of the steps, and seconds of a step."""
     rows = run.rows("steps.jsonl")
     fifth = max(1, len(rows) // 5)
-    names = ("reward", "searches", "answered", "flat groups", "exact match", "query overlap")
-    names += tuple(name for name in APART if name in rows[0])
+    told = [name for name in APART if name in rows[0]]
+    names = ("reward", "searches", "answered", "flat groups", "exact match", "query overlap", *told)
     return {
         "first": {name: _mean(rows[:fifth], name) for name in names},
         "last": {name: _mean(rows[-fifth:], name) for name in names},
