@@ -44,8 +44,10 @@ from ccs.training.journal import Journal
 from ccs.training.run import train
 from fresco.io.files import write_atomically
 
-_SMOKE = ("demo.warm_up_steps=5", "demo.people=40", "demo.held_out=6", "optimization.steps=1")
-_SMOKE += ("optimization.questions_per_step=2", "optimization.micro_batch=16", "keep.preflight=0", "keep.audited=0")
+_SMOKE = (
+    *("demo.warm_up_steps=5", "demo.people=40", "demo.held_out=6", "keep.preflight=0", "keep.audited=0"),
+    *("optimization.steps=1", "optimization.questions_per_step=2", "optimization.micro_batch=16"),
+)
 #: Rewards that teach nothing are among the controls: they, too, go to the end.
 _UNGUARDED = ("keep.collapse=0", "keep.dead=0", "keep.preflight=0")
 _SHOWN = ("exact match", "reward", "unseen reward", "answered", "searches", "query overlap", "malformed turns")

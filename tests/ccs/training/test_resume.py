@@ -101,7 +101,7 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_amid_a_save_end_in_the_same_weights(config: Path, tmp_path: Path) -> None:
-    command = ["train", "--config", config, "--set", "keep.checkpoints=1", "--out"]
+    command = ["train", "--config", str(config), "--set", "keep.checkpoints=1", "--out"]
     script = Path(__file__).with_name("killed.py")
     said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"])
     assert "going on from checkpoint-2" in said

@@ -65,7 +65,7 @@ def test_tokens_stay_as_generated(made: Made) -> None:
 
     class Odd(Scripted):
         def generate(self, contexts: Any, budgets: Any, seeds: Any, *, greedy: bool, agreed: Any) -> Any:
-            from ccs.training.engines import Generated
+            from ccs.training.generated import Generated
 
             turns = super().generate(contexts, budgets, seeds, greedy=greedy, agreed=agreed)
             return [Generated(odd)] if self.turn == 1 else turns
