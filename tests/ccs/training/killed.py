@@ -1,7 +1,7 @@
 """``ccs COMMAND`` in two processes, one of which is killed: ``killed.py FOLDER DIES COMMAND ...``.
 
-The second process is killed while the checkpoint of the step DIES is written, and then both are started again. What
-each of them was at each checkpoint is written into FOLDER.
+The second process is killed while the checkpoint of the step DIES is written, then both are started again, and at last
+with another seed, which is refused. What each of them was at each checkpoint is written into FOLDER.
 """
 
 from __future__ import annotations
@@ -45,3 +45,5 @@ if __name__ == "__main__":
     first = fork(2, work, *chosen)
     assert not first, "nobody was killed"
     assert fork(2, work, *chosen), "it did not go on"
+    refused = not fork(2, work, chosen[0], 0, [*chosen[2], "--set", "optimization.seed=9"])
+    assert refused, "another run was gone on with"

@@ -105,6 +105,7 @@ def test_two_processes_of_which_one_is_killed_amid_a_save_end_in_the_same_weight
     script = Path(__file__).with_name("killed.py")
     said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"])
     assert "going on from checkpoint-2" in said
+    assert said.count("holds a run with another optimization.seed") == 1, "each process says the same"
     launch.launch(["-m", "ccs", *command, tmp_path / "plain"])
     for name in ("steps.jsonl", "evaluations.jsonl"):
         assert rows(tmp_path / "killed", name) == rows(tmp_path / "plain", name)

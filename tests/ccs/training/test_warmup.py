@@ -202,6 +202,7 @@ def test_two_processes_end_in_the_weights_of_one_also_where_one_of_them_is_kille
     script = Path(__file__).with_name("killed.py")
     said = launch.run([script, tmp_path, "5", "warmup", *command, tmp_path / "two"])
     assert said.count("18 traces imitated") == 1, "one process speaks"
+    assert said.count("holds a warm-up with another optimization") == 1
     assert "report it" not in said, "a process that lost the other took that for a fault of its own"
     pids = set()
     for rank in range(2):
