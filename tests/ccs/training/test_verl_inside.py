@@ -200,6 +200,20 @@ def test_the_configuration_passes_verls_validation(configure: Callable[..., Any]
     assert rollout.prompt_length + rollout.response_length == rollout.max_model_len
 
 
+def test_a_token_that_vllm_samples_otherwise_weighs_at_most_twice(configure: Callable[..., Any]) -> None:
+    """By verl's own correction under our configuration; the environment's tokens count nothing."""
+    from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_add_to_batch
+
+    ratios = torch.tensor([[1.0, 1.5, 5.0, 0.5, 1.0]])
+    sampled = torch.tensor([[-1.0, -2.0, -3.0, -1.0, 0.0]])
+    mask = torch.tensor([[1, 1, 1, 1, 0]])
+    tensors = {"old_log_probs": sampled + ratios.log(), "rollout_log_probs": sampled, "response_mask": mask}
+    chosen = configure().algorithm.rollout_correction
+    made, _ = compute_rollout_correction_and_add_to_batch(DataProto.from_dict(tensors), chosen)
+    assert torch.allclose(made.batch["rollout_is_weights"], torch.tensor([[1.0, 1.5, 2.0, 0.5, 0.0]]))
+    assert torch.equal(made.batch["response_mask"], mask)
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
