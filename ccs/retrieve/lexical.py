@@ -29,7 +29,7 @@ from ccs.retrieve.passages import Passages
 from fresco.errors import FrescoError
 from fresco.io.files import replacing, write_atomically
 from fresco.io.state import read_array
-from fresco.stats.words import words
+from fresco.stats.words import cut_whole, words
 
 K1, B, EPSILON = 1.5, 0.75, 0.25  # rank-bm25's defaults
 _SHARD = 20_000  # passages
@@ -149,6 +149,10 @@ class Bm25Index:
 
         self._starts, self._documents, self._counts, lengths = map(mapped, _ARRAYS)
         vocabulary = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
+        if (odd := next(filter(cut_whole, vocabulary), None)) is not None:
+            raise FrescoError(
+                f"{folder}: holds {odd[:40]!r} as one word, as an earlier version read it; run `ccs index` again"
+            )
         self._place = {word: number for number, word in enumerate(vocabulary)}
         self._idf = _idf(np.diff(self._starts), len(lengths))
         self._norm = _norm(lengths)

@@ -194,7 +194,8 @@ def _refuse_unread(config: RewardConfig, settings: list[str], where: str) -> Non
         if not any(path == each or path.startswith(f"{each}.") for each in read):
             what = config.reward if narrow is None else f"{config.reward} as it is set here"
             raise FrescoError(
-                f"{where}: the reward {what} does not read {path}; take it out (it reads {', '.join(sorted(read))})"
+                f"{where}: the reward {what} does not read {path}; take it out "
+                f"(it reads {', '.join(sorted(filter(None, read)))})"
             )
 
 

@@ -41,7 +41,7 @@ class Bm25:
 
         # Where no passage has a word no query can find one: all weights are zero.
         self._corpus = word_statistics(texts()) or WordStatistics({}, 1.0)
-        self.fingerprint = f"bm25:okapi:words=2:k1={K1}:b={B}:corpus={digest.hexdigest()}"
+        self.fingerprint = f"bm25:okapi:words=3:k1={K1}:b={B}:corpus={digest.hexdigest()}"
 
     def score(self, query: Query, passages: Sequence[Passage], instruction: str | None = None) -> list[float]:
         """Score one pool; see :class:`fresco.rerank.base.Reranker`."""

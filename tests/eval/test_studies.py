@@ -61,6 +61,7 @@ PARTS = {
 #: Covered otherwise: below, or by the test of what they make.
 ELSEWHERE = {
     "gain_audit",
+    "formed_turns",
     "language_model",
     "train_instructed_reranker",
     "instruction_search",

@@ -66,6 +66,21 @@ def test_no_words_nothing_to_search_by(tmp_path: Path) -> None:
         indexed(tmp_path / "i", [Document("a", "?!"), Document("b", "...")])
 
 
+def test_text_without_blanks_is_searched_by_its_parts(tmp_path: Path) -> None:
+    made = [
+        Document("zh", "中国的首都是北京。"),
+        Document("th", "กรุงเทพเป็นเมืองหลวงของประเทศไทย"),
+        Document("en", "Rome"),
+    ]
+    index = indexed(tmp_path / "i", made)
+    found = index.search(["首都", "ประเทศไทย", "北京在哪里", "東京"], 2)
+    assert [[number for number, _ in each] for each in found] == [[0], [1], [0], []]
+    vocabulary = tmp_path / "i" / "bm25" / "words.json"
+    vocabulary.write_text(vocabulary.read_text(encoding="utf-8").replace('"首都"', '"中国的首都"'), encoding="utf-8")
+    with pytest.raises(FrescoError, match="an earlier version read it; run `ccs index` again"):
+        Bm25Index(tmp_path / "i" / "bm25")
+
+
 def zipf(count: int, seed: int) -> list[Document]:
     """Passages of words as unevenly frequent as a language has them: some in nearly all passages, most in one."""
     draw = np.random.default_rng(seed)

@@ -121,7 +121,7 @@ LLM = {"reconstruct": {"kind": "llm", **SERVER}, "similarity": "token-f1"}
 def test_a_setting_that_the_reward_does_not_read_is_refused(content, path):
     with pytest.raises(FrescoError, match=rf"x\.yaml: the reward .* does not read {path}; take it out") as caught:
         parse_config(content, "x.yaml")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "reads ," not in str(caught.value)
 
 
 def test_every_setting_is_read_by_some_reward_and_the_defaults_by_all():
