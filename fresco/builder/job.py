@@ -45,6 +45,8 @@ class Built:
         moved: What has moved since the earlier edition; None where there is none.
         read: Contents that were read from the repository; None for other sources.
         plan: What a build would take, where nothing else was asked for.
+        changed: Pages of a wiki that were listed again, for they have changed since the earlier edition; None where
+            the wiki did not tell, and all were.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Built:
     moved: Moved | None = None
     read: int | None = None
     plan: Plan | None = None
+    changed: int | None = 0
 
     def open(self) -> Benchmark:
         """The benchmark."""
@@ -185,6 +188,7 @@ def run_build(
     from fresco.builder.manifest import hydrate
     from fresco.builder.own_rows import SUFFIXES
     from fresco.builder.pipeline import build
+    from fresco.builder.reader import window
 
     chosen = {name: value for name, value in options.items() if value is not None}
     drafts_to = chosen.pop("draft_relations", None)
@@ -223,10 +227,12 @@ def run_build(
             drafted = draft_relations(config, opened, folder, progress)
             keys = config.relations or tuple(path.stem for path in drafted)
             config = replace(config, relation_folders=(folder,), relations=keys)
+        changed = opened.renew(window(config)[1]) if earlier is not None and source.wiki else 0
         funnel = build(config, opened, progress)
         moved = compare(earlier, out) if earlier is not None else None
         lost = dict(opened.report.counts())
-        return Built(out, funnel, None, lost, moved=moved, read=opened.read if source.is_git else None)
+        read = opened.read if source.is_git else None
+        return Built(out, funnel, None, lost, moved=moved, read=read, changed=changed)
 
 
 def _read_of_dump(progress: Progress, done: int, size: int) -> None:
@@ -234,13 +240,13 @@ def _read_of_dump(progress: Progress, done: int, size: int) -> None:
 
 
 def _go_on_from(earlier: Path, out: Path, source: Source, chosen: Mapping[str, Any]) -> None:
-    from fresco.builder.living import take_over
+    from fresco.builder.living import CONTENTS, REVISIONS, take_over
 
-    if not source.is_git or "edition" not in chosen:
-        raise FrescoError("--earlier goes on from an edition of files under git: --mirror git:PATH --edition NAME")
+    if source.documents or "edition" not in chosen:
+        raise FrescoError("--earlier goes on from an edition of a wiki, a dump or files under git: --edition NAME, too")
     if earlier.resolve() == out.resolve():
         raise FrescoError(f"--earlier {earlier}: is the folder of --out; each edition has one of its own")
-    take_over(earlier, out)
+    take_over(earlier, out, CONTENTS if source.is_git else None if source.cache else REVISIONS)
 
 
 def _drafted(config: BuildConfig, source: Any, folder: Path, progress: Progress) -> Built:

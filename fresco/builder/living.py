@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fresco.builder.tables import as_json, read_tables
 from fresco.errors import FrescoError
-from fresco.io.files import replacing, write_atomically
+from fresco.io.files import write_atomically
 
 #: What an edition keeps below ``stages/``: contents of files by their objects' ids, and parsed pages by their texts.
-#: Both are right whatever else has changed, so a build that takes them over has the bytes of one from nothing.
-CONTENTS, PARSED = "git.sqlite", "parsed.sqlite"
+#: Both are right whatever else has changed, so a build that takes them over has the bytes of one from nothing. So are
+#: the texts of a wiki or a dump by their hashes; which listings of a wiki stand it is asked (:meth:`Wiki.renew`).
+CONTENTS, PARSED, REVISIONS = "git.sqlite", "parsed.sqlite", "revisions.sqlite"
 MOVED = "moved.json"
 
 
@@ -48,23 +50,37 @@ class Moved:
         yield f"                            {len(self.new)} queries are new, {len(self.gone)} are gone"
 
 
-def take_over(earlier: Path, out: Path) -> None:
+def take_over(earlier: Path, out: Path, kept: str | None) -> None:
     """Copy what an earlier edition has read, unless the build has begun with files of its own.
 
+    Args:
+        earlier: Its folder.
+        out: That of the build.
+        kept: What an edition of this source keeps (:data:`CONTENTS`, :data:`REVISIONS`); None: it lies elsewhere.
+
     Raises:
-        FrescoError: there is no such edition, or it kept nothing.
+        FrescoError: there is no such edition, it kept nothing, or what it kept is damaged.
     """
-    kept = earlier / "stages" / CONTENTS
-    if not kept.is_file():
-        raise FrescoError(
-            f"--earlier {earlier}: has no {Path('stages', CONTENTS)}; only a build with --edition keeps it"
-        )
-    for name in (CONTENTS, PARSED):
+    if kept is not None and not (earlier / "stages" / kept).is_file():
+        why = "; only a build with --edition keeps it" if kept == CONTENTS else ""
+        raise FrescoError(f"--earlier {earlier}: has no {Path('stages', kept)}{why}")
+    for name in filter(None, (kept, PARSED)):
         source, target = earlier / "stages" / name, out / "stages" / name
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with source.open("rb") as stream, replacing(target) as copy:
-                shutil.copyfileobj(stream, copy)
+            _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a database, with what its last writer has not yet put into the file itself."""
+    begun = target.with_name(f"{target.name}.taken-over")
+    begun.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(begun)) as new:
+            old.backup(new)
+    except sqlite3.Error as error:
+        raise FrescoError(f"--earlier: {source}: cannot be read ({error}); build that edition again") from error
+    begun.replace(target)
 
 
 def compare(earlier: Path, out: Path) -> Moved:

@@ -98,11 +98,10 @@ def add_build(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument(
         "--edition",
         metavar="NAME",
-        help="name of this edition of a corpus that lives on, e.g. 2026-12; what is read of files under git is kept "
-        "for the next",
+        help="name of this edition of a corpus that lives on, e.g. 2026-12; what is read is kept for the next",
     )
     what.add_argument(
-        "--earlier", metavar="DIR", help="an earlier edition: only files that are new since are read; says what moved"
+        "--earlier", metavar="DIR", help="an earlier edition: only what is new since is read; says what moved"
     )
     what.add_argument("--sample-days", type=positive, default=30, metavar="N", help="infobox: one revision in N days")
     what.add_argument("--pool-size", type=positive, default=51, metavar="N", help="candidates of a query at most")
@@ -175,6 +174,12 @@ def run_build(options: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in built.funnel.lines())
     if built.read is not None:
         sys.stdout.write(f"  source                    {built.read} contents read from the repository\n")
+    if built.changed is None:
+        sys.stdout.write(
+            "  source                    the wiki no longer knows what changed: all pages are listed again\n"
+        )
+    elif built.changed:
+        sys.stdout.write(f"  source                    {built.changed} pages have changed since the earlier edition\n")
     if built.moved:
         sys.stdout.writelines(f"{line}\n" for line in built.moved.lines())
     for gone in built.hydrated.gone if built.hydrated else ():

@@ -80,10 +80,17 @@ def test_what_is_no_earlier_edition_is_one_line(docs: Repository, tmp_path: Path
         build(docs, tmp_path / "b", "2024", SECOND, earlier=tmp_path / "none")
     with pytest.raises(FrescoError, match="is the folder of --out"):
         build(docs, tmp_path / "b", "2024", SECOND, earlier=tmp_path / "b")
-    with pytest.raises(FrescoError, match="--earlier goes on from an edition of files under git"):
-        run_build(
-            tmp_path / "b", Source(mirror="dump.xml"), None, lambda *_: None, {"earlier": tmp_path, "edition": "x"}
-        )
+    for source, options, message in (
+        (Source(mirror="dump.xml"), {"edition": "x"}, "has no stages/revisions.sqlite"),
+        (Source(wiki="http://127.0.0.1:9/w/"), {}, "--earlier goes on from an edition of a wiki, a dump or files"),
+        (
+            Source(documents="news.csv"),
+            {"edition": "x"},
+            "--earlier goes on from an edition of a wiki, a dump or files",
+        ),
+    ):
+        with pytest.raises(FrescoError, match=message):
+            run_build(tmp_path / "b", source, None, lambda *_: None, {"earlier": tmp_path, **options})
     build(docs, tmp_path / "b", "2023", FIRST)
     damaged = tmp_path / "b" / "stages" / CONTENTS
     damaged.write_bytes(b"no database, but long enough to be told from an empty one" * 40)

@@ -140,10 +140,11 @@ class Cache(Database):
             row = self.connection.execute("SELECT titles FROM sources WHERE id = ?", (source,)).fetchone()
         return json.loads(row[0]) if row[0] else None
 
-    def put_all_titles(self, source: int, titles: Sequence[str]) -> None:
-        """Keep the titles that a wiki listed."""
+    def put_all_titles(self, source: int, titles: Sequence[str] | None) -> None:
+        """Keep the titles that a wiki listed; None: forget them."""
+        row = (json.dumps(list(titles)) if titles is not None else None, source)
         with self.errors():
-            self.connection.execute("UPDATE sources SET titles = ? WHERE id = ?", (json.dumps(list(titles)), source))
+            self.connection.execute("UPDATE sources SET titles = ? WHERE id = ?", row)
 
     # Listings
 
@@ -294,6 +295,12 @@ class Cache(Database):
             sql = "SELECT target FROM links WHERE source = ? AND title = ?"
             row = self.connection.execute(sql, (source, title)).fetchone()
         return str(row[0]) if row else None
+
+    def links(self, source: int) -> list[str]:
+        """Titles of all links that were asked for, sorted."""
+        with self.errors():
+            sql = "SELECT title FROM links WHERE source = ? ORDER BY title"
+            return [str(title) for (title,) in self.connection.execute(sql, (source,))]
 
     def put_links(self, source: int, links: Mapping[str, str]) -> None:
         """Keep where links lead."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fresco.builder.revisions import Revision, span
 from fresco.builder.wikipedia.cache import FOREVER, Answer, Cache, Listed, Listing, text_sha1
 from fresco.builder.wikipedia.cached import CachedSource, window
+from fresco.builder.wikipedia.changes import RECENT, OldListings, titles_of
 from fresco.builder.wikipedia.login import Login
 from fresco.builder.wikipedia.redirects import is_bare, normal_title
 from fresco.builder.wikipedia.report import Reason, Report
@@ -202,12 +203,46 @@ class Wiki(CachedSource):
                 raise FrescoError(f"{self._client.url}: the wiki continues its answer where it began; report it there")
             more = reply["continue"]
 
+    def renew(self, end: datetime) -> int | None:
+        """Ask what has changed since an earlier edition was read; all other pages are not asked for again.
+
+        What a wiki hides from everybody, its log included (oversight), is not noticed.
+
+        Args:
+            end: Of what will be asked of histories.
+
+        Returns:
+            How many pages are to be listed again; None where the wiki does not tell, because it has forgotten (90 days
+            by default): then every page is.
+        """
+        _, stop = window(None, end)
+        old = OldListings(self.cache, self._source, stop)
+        if old.since is None:
+            return 0
+        self.cache.put_all_titles(self._source, None)
+        self._ask_links(self.cache.links(self._source))
+        now = int(time.time())
+        changed = self._changed_since(old.since)
+        return None if changed is None else old.renew(changed, now)
+
+    def _changed_since(self, start: int) -> set[str] | None:
+        first = self._client.query(**RECENT, rclimit="1")["query"]["recentchanges"]
+        if not first or parse_timestamp(first[0]["timestamp"]).timestamp() > start:
+            return None
+        asked = {**RECENT, "rcstart": _api_time(start), "rclimit": _MOST_ROWS}
+        found = (row for reply in self._pages_of(asked) for row in reply["query"]["recentchanges"])
+        return {title for row in found for title in titles_of(row)}
+
     def resolve(self, titles: Collection[str]) -> Mapping[str, str]:
         """The title of the page that each linked title leads to today; asked once, 50 in one question."""
         found = {title: self.cache.link(self._source, title) for title in titles}
-        missing = [title for title, target in found.items() if target is None and _may_be_asked(title)]
-        for start in range(0, len(missing), _TITLES_PER_REQUEST):
-            batch = missing[start : start + _TITLES_PER_REQUEST]
+        found |= self._ask_links([title for title, target in found.items() if target is None and _may_be_asked(title)])
+        return {title: target or title for title, target in found.items()}
+
+    def _ask_links(self, titles: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for start in range(0, len(titles), _TITLES_PER_REQUEST):
+            batch = titles[start : start + _TITLES_PER_REQUEST]
             links = {title: title for title in batch}
             for reply in self._pages_of({"titles": "|".join(batch), "redirects": "1"}):
                 query = reply.get("query", {})
@@ -218,7 +253,7 @@ class Wiki(CachedSource):
                         links[title] = leads.get(links[title], links[title])
             self.cache.put_links(self._source, links)
             found |= links
-        return {title: target or title for title, target in found.items()}
+        return found
 
     def texts(self, revisions: Sequence[Revision]) -> Iterator[tuple[Revision, str]]:
         """The wikitext of each revision that can be had, in the order asked.
