@@ -37,6 +37,9 @@ def main() -> None:
     steps, warm_up = (3, 5) if options.smoke else (options.steps, 400)
     torch.set_num_threads(options.threads)
     changes = [f"optimization.steps={steps}", "keep.evaluate_every=1000", "keep.preflight=0"]
+    if options.smoke:
+        changes += ["demo.people=12", "demo.held_out=2", "optimization.questions_per_step=2", "optimization.group=4"]
+        changes += ["optimization.micro_batch=8"]
     config = read_train_config("demo", changes)
     assert config.demo is not None
     train(replace(config, demo=replace(config.demo, warm_up_steps=warm_up)), options.folder, tell=print)

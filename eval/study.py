@@ -45,7 +45,8 @@ def begin(options: argparse.Namespace) -> dict[str, Any]:
     """Look at machine and commit before the study changes a file; refuse what could not be recorded in the end.
 
     Args:
-        options: Of :func:`make_parser`.
+        options: Of :func:`make_parser`. A smoke run gets one thread: beside other tests, threads that wait for each
+            other turn seconds of work into minutes.
 
     Returns:
         What :func:`fresco.io.provenance.environment` says; ``git.dirty`` disregards ``eval/results``.
@@ -53,6 +54,8 @@ def begin(options: argparse.Namespace) -> dict[str, Any]:
     data: Path | None = getattr(options, "data", None)
     if data is not None and not data.is_dir():
         sys.exit(f"--data {data}: no such folder; eval/README.md says where the data comes from")
+    if options.smoke and getattr(options, "threads", None):
+        options.threads = 1
     made = environment()
     if made["git"]:
         made["git"]["dirty"] = has_changes()

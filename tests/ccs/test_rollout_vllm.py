@@ -23,7 +23,11 @@ from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL),
+]
 
 
 @pytest.fixture(scope="module")

@@ -408,6 +408,7 @@ def test_a_long_passage_is_cut_around_the_answer() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 @pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)
 def test_the_garbage_of_a_random_model_behind_vllm_is_survived(tmp_path: Path) -> None:
     from tests.tiny_models import CHAT_TEMPLATE, causal_lm

@@ -115,7 +115,7 @@ def test_killed_at_random_points_it_ends_in_the_same_bytes(workplace, tmp_path_f
 
 def test_interrupted_it_says_how_to_go_on(workplace):
     process = start(*SEARCH, cwd=workplace, OBEDIENT_SECONDS="0.5")  # it does not end before
-    wait_for_scores(workplace / "scores.sqlite", 300, process)
+    wait_for_scores(workplace / "scores.sqlite", 1, process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130

@@ -17,6 +17,7 @@ from tests.servers import vllm
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.vllm,
     pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL),
 ]
 

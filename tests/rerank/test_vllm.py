@@ -22,6 +22,7 @@ def test_the_missing_extra_is_named():
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 @pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)
 @pytest.mark.parametrize("name", ["language", "pairs", "decoder", "likelihood", "sorting", "fit"])
 def test_inside(name):

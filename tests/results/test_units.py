@@ -23,8 +23,9 @@ def figure(result: fresco.Result, metric: str) -> pd.Series:
 
 def test_relations_are_the_coarser_unit(tmp_path: Path) -> None:
     store = tmp_path / "s.sqlite"
-    by_subject = fresco.score("bm25", store=store, out=tmp_path / "a", limit=150, **QUICK)
-    by_relation = fresco.score("bm25", store=store, out=tmp_path / "b", unit="relation", limit=150, **QUICK)
+    asked = {"what": ["bm25", "newest"], "baselines": False, "store": store, "limit": 150, **QUICK}
+    by_subject = fresco.score(**asked)
+    by_relation = fresco.score(**asked, out=tmp_path / "b", unit="relation")
     for metric in ("MAP", "stale@1"):
         fine, coarse = figure(by_subject, metric), figure(by_relation, metric)
         assert fine["value"] == coarse["value"]

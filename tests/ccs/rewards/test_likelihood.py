@@ -153,6 +153,7 @@ def test_a_server_without_prompt_logprobs_is_named():
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 @pytest.mark.skipif(not vllm.python(), reason=vllm.HOW_TO_INSTALL)
 def test_real_vllm_equals_transformers(folder, decoder, tmp_path):
     group = [perfect(), trail(("x", [OFF_TOPIC])), trail(("x", [FILM]), ("y", [DIRECTOR]))]

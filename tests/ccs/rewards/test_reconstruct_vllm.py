@@ -23,7 +23,11 @@ from tests.ccs.rewards.trails import trail
 from tests.ccs.taught import teach
 from tests.servers import vllm
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL),
+]
 RIGHT, WRONG = "Who leads the club?", "Where is that blue lake?"
 SAMPLES = 8
 GROUP = [

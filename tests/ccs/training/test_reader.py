@@ -81,7 +81,7 @@ def test_without_a_demo_the_reward_says_what_to_take(tmp_path: Path, capsys: pyt
 
 @pytest.mark.slow
 def test_the_right_page_tells_of_the_question_and_no_other_does(tmp_path: Path) -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     config = prepare(read_train_config("demo-reconstruction", ["demo.warm_up_steps=500"]), tmp_path, print)
     assert config.demo is not None
     world = make_world(config.demo.people, config.demo.held_out, config.demo.seed)

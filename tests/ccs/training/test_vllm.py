@@ -33,7 +33,11 @@ from tests.ccs.training.worlds import Long, warm_model
 from tests.servers import vllm
 from tests.waiting import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(vllm.python() is None, reason=vllm.HOW_TO_INSTALL),
+]
 
 # vLLM 0.31 on a CPU dies of a seeded request whose prompt is read in chunks.
 OPTIONS = ["--no-enable-chunked-prefill", "--max-model-len", "512", "--max-num-batched-tokens", "16384"]
