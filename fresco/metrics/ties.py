@@ -101,7 +101,8 @@ class Tiers:
             return dataclasses.replace(
                 self, outdated=self._count(np.asarray(pool.superseded) & ~_labelled(pool, Label.POSITIVE))
             )
-        chosen = np.fromiter((own is Conflict(of) for own in pool.conflicts), np.bool_, len(pool.conflicts))
+        kind = Conflict(of)
+        chosen = np.array([own is kind for own in pool.conflicts], np.bool_)
         return dataclasses.replace(self, outdated=self._count(chosen)) if chosen.any() else None
 
     def with_outdated_as_positive(self) -> Tiers:
