@@ -36,7 +36,7 @@ from fresco.io.workers import Workers, opened
 from fresco.records import format_timestamp
 
 #: Raised when a stage gives other rows for the same input, so that what was kept is made again.
-BUILDER_VERSION = 9
+BUILDER_VERSION = 10
 
 #: Files of the benchmark that the last stage writes.
 OUTPUTS = ("corpus.parquet", "queries.parquet", "pools.parquet", "manifest.jsonl", "attribution.tsv")

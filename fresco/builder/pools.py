@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fresco.builder.facts.values import Value
+from fresco.builder.facts.values import Value, fold
 from fresco.builder.hard_negatives import Ranking
 from fresco.builder.near_duplicates import TwinIndex, shingles
+from fresco.builder.queries import spoken
+from fresco.builder.reading import may_state_another
 from fresco.builder.revisions import Revision
-from fresco.builder.statements import mentions
+from fresco.builder.statements import mentions, name_pattern
 from fresco.builder.templates import Relation
 from fresco.records import Conflict, Label, Passage
 
@@ -149,6 +151,8 @@ def choose(
         elif passages[each].title != question.title:
             if _mentions_any(question, passages[each]):
                 pool.discarded["another page, mentions a value"] += 1
+            elif _may_tell(question, passages[each]):
+                pool.discarded["another page, may state a value of the subject"] += 1
             else:
                 pool.add(each, Known(Label.OUTDATED if limits.snapshot else Label.NEAR_TOPIC))
     members = [Member(each, own.label, scores[each], own.conflict) for each, own in pool.members.items()]
@@ -186,6 +190,14 @@ class _Pool:
 def _mentions_any(question: Question, passage: Passage) -> bool:
     text = f"{passage.title}\n{passage.section}\n{passage.body}"
     return any(mentions(question.relation, question.role, value, text) for value in question.values)
+
+
+def _may_tell(question: Question, passage: Passage) -> bool:
+    """Whether a passage of another page names the subject and may state a value of it that no fact knows."""
+    name = name_pattern((spoken(question.title),))
+    if not name.search(fold(f"{passage.title}\n{passage.body}")):
+        return False
+    return may_state_another(question.relation, question.role, passage.section, passage.body)
 
 
 @lru_cache(maxsize=8192)

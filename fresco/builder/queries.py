@@ -77,21 +77,33 @@ def in_a_question(title: str, lead: str) -> str:
     """A name as it stands within a question, with an article where the page's own first sentence has one.
 
     "The Boston Celtics are ..." gives "the Boston Celtics", "The Goldman Sachs Group is ..." just "Goldman Sachs", "The
-    iPad is ..." of the page "IPad" (titles begin with a capital) "the iPad".
+    iPad is ..." of the page "IPad" (titles begin with a capital) "the iPad". Where the first sentence has a longer
+    name, the rest of the lead decides; where nearly all of the lead does without the article, so do questions.
 
     Args:
         title: Of the page.
         lead: Plain text of its first section.
     """
     name = spoken(title)
-    # Words that only make the name longer may stand before it: "The United States Food and Drug Administration".
     first = f"[{re.escape(name[0].lower())}{re.escape(name[0])}]"
-    named = re.match(rf"\s*(The (?:[A-Z][\w.]* ){{0,2}})?({first}{re.escape(name[1:])})(?!\w)", lead)
-    if named is None:
-        return name
-    longer = re.match(r"-| [A-Z&]", lead[named.end() :])
-    article = named[1] and not longer and not name.startswith("The ")
-    return f"the {named[2]}" if article else named[2]
+    own = f"{first}{re.escape(name[1:])}"
+    # What only makes the name longer may stand before it: "The United States Food and Drug Administration".
+    named = re.match(rf"\s*(The (?:[A-Z][\w.]* ){{0,2}})?({own})(?!\w)", lead)
+    with_article = len(re.findall(rf"\b[Tt]he {own}{_ENDS}", lead))
+    without = len(re.findall(rf"(?<!\w){own}{_ENDS}", lead)) - with_article
+    if named is None or re.match(_LONGER, lead[named.end() :]):
+        # Not first, or as a part of a longer name: what the rest of the lead does, or a shorter form of the name.
+        shorter = re.match(r"\s*The ((?:[A-Z]\w*|of|the|and|for)(?: (?:[A-Z]\w*|of|the|and|for))+)", lead)
+        article = with_article > without or (shorter is not None and name.endswith(f" {shorter[1]}"))
+    else:
+        article = bool(named[1]) and without <= max(2, 2 * with_article)
+    name = named[2] if named else name
+    return f"the {name}" if article and not name.startswith("The ") else name
+
+
+#: What follows a name where it is only a part of a longer one: "The Goldman Sachs Group".
+_LONGER = r"-| [A-Z&]"
+_ENDS = rf"(?!\w)(?!{_LONGER})"
 
 
 def underscored(text: str) -> str:

@@ -242,9 +242,9 @@ def _inside(found: Sequence[Statement], window: Window) -> list[Statement]:
 
 _NAME = re.compile(r"\b[A-Z][\w.'-]+(?: [A-Z][\w.'-]+)+")
 _CAPITAL = re.compile(r"\b[A-Z][\w&'-]+")
-#: "Her second title" says how many there were.
+#: "Her second title", "champion for the first time" say how many there were.
 _NTH = re.compile(
-    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\d+(?:st|nd|rd|th))\b", re.IGNORECASE
+    r"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\d+(?:st|nd|rd|th))\b", re.IGNORECASE
 )
 _REACH = 80
 
@@ -253,6 +253,8 @@ def may_state_another(relation: Relation, role: str, heading: str, text: str) ->
     """Whether a passage may state a value of the relation that no fact names: a coach of 1990, a figure of 2008."""
     folded = fold(text)
     cues = cues_of(relation, role)
+    if role.endswith("s"):  # "stole his 200th base" counts stolen bases
+        cues = (*cues, *cues_of(relation, role[:-1]))
     headed = any(cue.search(fold(heading)) for cue in cues)
     looks = relation.looks is not None and relation.looks.search(folded)
     if looks or (headed and relation.values == "person" and _NAME.search(folded)):

@@ -13,6 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fresco.builder.clauses import (
+    another_counts,
+    another_has_office,
+    gets_another_office,
+    has_lower_office,
+    in_one_cell,
+    is_lower_office,
+    of_another_body,
+    owns_another,
+)
+from fresco.builder.facts.amounts import counts_something_else
 from fresco.builder.facts.values import Amount, Value, amounts, fold, surname, words_of
 from fresco.builder.table_statements import is_row, mentions_in_cells, stating_cells
 from fresco.builder.templates import Relation
@@ -56,21 +67,6 @@ _COMMON = words_of(
 )
 #: "from 2013 to 2016": over.
 _ENDED = re.compile(r"\bfrom (?:\w+ )?(?:1[89]|20)\d\d (?:to|until) |(?:1[89]|20)\d\d\s?-\s?(?:1[89]|20)\d\d\b")
-_OF = re.compile(r"(?:\s+(?:of|at|for)\s+(?:the\s+)?|(?P<comma>,)\s)(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*)*)")
-#: Behind a word for owning, what is owned.
-_OWNED = re.compile(
-    r"(?:(?<!owner)(?<!owners)|(?=\s+of\b))\s+"
-    r"(?:(?:an?|the|its|his|her|their|all|most|half|parts?|stakes?|shares?|interests?|minority|majority|controlling|"
-    r"large|small|more|third|quarter|\d[\d.]*\s?%?|per\s?cent|of|in|for)\s+)*"
-    r"(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*)*)"
-)
-#: Right before the word for an office: a lower one.
-_BELOW = re.compile(
-    r"\b(?:assistant|associate|deputy|vice|youth|women's|reserves?|academy|defensive|offensive|under-?\d+|U-?\d+)"
-    r"(?:\s(?:head|team|to the))?[\s-]$",
-    re.IGNORECASE,
-)
-_VERB = re.compile(r"\b(?:is|was|were|are|has|had|will|became|named|appointed|announced|said|hired|replaced)\b")
 _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 #: Right before a number that counts nothing: an ordinal or an age.
 _ORDINAL = re.compile(r"(?:#|\b(?:No\.|number|week|game|round|chapter|aged?|season|day))\s?$", re.IGNORECASE)
@@ -166,7 +162,7 @@ def statements(
         sentence = text[start:end]
         if is_row(sentence) and not (over or _tells_time(value, sentence)):
             continue
-        places = _places(value, pattern, sentence)
+        places = _places(wanted, pattern, sentence)
         if not places or (value.kind != "date" and _is_past(sentence, section.heading, earliest)):
             continue
         if not over and _is_over(value, sentence, places):
@@ -260,15 +256,11 @@ def _rank(wanted: _Wanted, sentence: str, place: int, length: int) -> int | None
     before = sentence[:place]
     passed = value.amount is None and _PASSED.search(before) is not None and _BEGINS.search(before) is None
     passed = passed and not wanted.over
-    offices = wanted.relation.values == "person" and wanted.subject
-    owned = wanted.relation.values == "organization" and wanted.relation.nested and wanted.subject
+    if wanted.relation.values == "person" and gets_another_office(sentence, end, wanted.cues):
+        return None
     for rank, pattern in enumerate(wanted.cues):
         for cue in pattern.finditer(sentence, max(0, place - reach - 30), end + reach + 30):
-            if offices and _elsewhere(sentence, cue.end(), wanted.subject):
-                continue
-            if owned and _of_another(sentence, cue.end(), wanted.subject, (place, end)):
-                continue
-            if wanted.relation.values == "person" and _BELOW.search(sentence, max(0, cue.start() - 30), cue.start()):
+            if not in_one_cell(sentence, cue.start(), place) or _is_of_another(wanted, sentence, cue, (place, end)):
                 continue
             behind = end <= cue.start() <= end + reach
             if behind or (place - reach <= cue.end() <= place and not passed):
@@ -276,43 +268,35 @@ def _rank(wanted: _Wanted, sentence: str, place: int, length: int) -> int | None
     return None
 
 
-def _elsewhere(sentence: str, at: int, subject: str) -> bool:
-    """Whether the office that ends here is one of something else: "CEO of Virgin Mobile", "CEO, Showtime"."""
-    match = _OF.match(sentence, at)
-    if match is None or (match["comma"] and _VERB.search(sentence)):
-        return False
-    own = {word.casefold() for word in re.findall(r"\w{3,}", fold(subject))}
-    words = {word.casefold() for word in re.findall(r"\w{3,}", match["name"])}
-    initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", fold(subject)))
-    return not own & words and not (len(initials) > 1 and initials in match["name"])
+def _is_of_another(wanted: _Wanted, sentence: str, cue: re.Match[str], value: tuple[int, int]) -> bool:
+    """Whether a cue speaks of another body's or person's office, of a lower one, or of something else that is owned."""
+    if wanted.relation.values == "person":
+        elsewhere = bool(wanted.subject) and of_another_body(sentence, cue.end(), wanted.subject)
+        return elsewhere or is_lower_office(sentence, cue.start()) or another_has_office(sentence, cue.end(), value)
+    if wanted.relation.values == "organization" and wanted.relation.nested and wanted.subject:
+        return owns_another(sentence, cue.end(), wanted.subject, value)
+    return False
 
 
-def _of_another(sentence: str, at: int, subject: str, value: tuple[int, int]) -> bool:
-    """Whether what is owned is something else: "owns a part of Northport", "a stake in Northport"."""
-    match = _OWNED.match(sentence, at)
-    if match is None or (match.start("name") < value[1] and value[0] < match.end("name")):
-        return False
-    own = {word.casefold() for word in re.findall(r"\w{3,}", fold(subject))}
-    words = [word.casefold() for word in re.findall(r"\w{3,}", match["name"])]
-    initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", fold(subject)))
-    # "Easthaven Rope" is not Northport Rope: kinds of bodies share their last words.
-    return bool(words) and words[0] not in own and not (len(initials) > 1 and initials in match["name"])
-
-
-def _places(value: Value, pattern: re.Pattern[str] | None, sentence: str) -> Sequence[tuple[int, int]]:
-    if value.amount is not None:
-        wanted = value.amount
+def _places(wanted: _Wanted, pattern: re.Pattern[str] | None, sentence: str) -> Sequence[tuple[int, int]]:
+    if wanted.value.amount is not None:
+        amount = wanted.value.amount
         return [
             (each.at, each.end - each.at)
             for each in _amounts(sentence)
             if not each.may_be_year
-            and _equal(wanted, each)
-            and each.percent == wanted.percent
+            and _equal(amount, each)
+            and each.percent == amount.percent
             and not _is_part(sentence, each)
             and not (_is_small(each) and _counts_nothing(sentence, each))
+            and not counts_something_else(wanted.relation.words(), sentence, each)
+            and not (wanted.subject and another_counts(sentence, each.at, wanted.subject))
         ]
     assert pattern is not None
-    return [(match.start(), len(match.group())) for match in pattern.finditer(sentence)]
+    found = [(match.start(), len(match.group())) for match in pattern.finditer(sentence)]
+    if wanted.relation.values != "person":
+        return found
+    return [each for each in found if not has_lower_office(sentence, each[0], wanted.cues)]
 
 
 def _counts_nothing(sentence: str, amount: Amount) -> bool:
@@ -376,7 +360,8 @@ def name_pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
     for form in sorted({fold(form) for form in forms if form}, key=lambda each: (-len(each), each)):
         words = [_word_pattern(word) for word in re.split(r"[\s-]+", form)]
         alternatives.append(r"[\s-]*".join(words) if len(words[0]) < 3 else r"[\s-]+".join(words))
-    return re.compile(r"(?<!\w)(?:" + "|".join(alternatives) + r")(?!\w)")
+    # Version 3.1 is not version 3, nor is 2.3.1 version 3.1.
+    return re.compile(r"(?<!\w)(?:(?<!\d\.)|(?=\D))(?:" + "|".join(alternatives) + r")(?!\w|\.\d)")
 
 
 def _word_pattern(word: str) -> str:

@@ -325,3 +325,41 @@ def test_street_and_town_are_one_place() -> None:
     assert found == ["1 North Way, Northport, California", "7 Quay, Northport, California"]
     town = "| headquarters = Northport"
     assert boxes(town, box.format("7 Quay"), kind="organization")[0] == ["Northport"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "count"),
+    [
+        (("US$\u2212608 million (2023)", "US$608 million (2024)"), 0),
+        (("US$3.49 billion (2022)", "US$\u2212608 million (2023)", "US$608 million (2024)"), 0),
+        (("US$-0.35 billion (2021)", "US$1.89 billion (2022)", "US$-352 million (2023)"), 0),
+        (("US$117.2 billion (2022)", "US$117 billion (2023)"), 2),
+        (("US$3.1 billion (2021)", "US$2.9 billion (2022)", "US$3.1 billion (2023)"), 3),
+        (("US$312 million (2021)", "US$290 million (2022)", "US$-298 million (2023)"), 3),
+    ],
+)
+def test_a_sum_that_comes_back_is_a_slip(stated: tuple[str, ...], count: int) -> None:
+    assert len(facts("net_income", *stated, kind="company")) == count
+
+
+def test_two_counts_of_one_year_are_no_change() -> None:
+    assert len(values("num_employees", "6,907 (2023)", "6,908 (2023)", kind="company")) == 1
+    assert len(values("num_employees", "6,907 (2023)", "6,908 (2024)", kind="company")) == 2
+    assert len(values("num_employees", "6,907 (2023)", "7,208 (2023)", kind="company")) == 2
+
+
+def test_a_number_of_people_is_no_other_count() -> None:
+    assert not values("members", "100 million users", "220 million users", kind="company")
+    assert len(values("members", "100 million members", "220 million", kind="company")) == 2
+
+
+def test_parts_of_a_count_are_told_by_what_they_count() -> None:
+    parts = "{{ubl|13,747 Foreign Service employees|10,518 Civil Service employees}}"
+    assert values("employees", parts, "77,880 (total)", kind="government agency") == ["77,880"]
+
+
+def test_an_office_of_another_body_in_brackets_is_another_office() -> None:
+    found = values("key_people", "Ann Ek (CEO)", "Bo Lund (CEO, Easthaven)", kind="company")
+    assert found == ["Ann Ek"]
+    found = values("key_people", "Ann Ek (CEO, President)", "Bo Lund (CEO, May 2024)", kind="company")
+    assert found == ["Ann Ek", "Bo Lund", "Ann Ek"]  # as chief executive, and as president

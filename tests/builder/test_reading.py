@@ -58,8 +58,15 @@ def test_a_number_in_words_may_be_a_count() -> None:
     nine, eight = value("amount", "9"), value("amount", "8")
     titles = Sought(relations()["singles_titles"], "", "Alma Berg", (nine,), (nine,), (eight,))
     stands = "By the sea she won her {} and was glad of it for weeks and months."
-    assert judged(titles, stands.format("second singles title")) == (None, OTHER)
+    for nth in ("second singles title", "12th singles title", "title for the first time"):
+        assert judged(titles, stands.format(nth)) == (None, OTHER)
     assert judged(titles, stands.format("match in the rain")) == (Label.INSUFFICIENT, "")
+
+
+def test_a_plural_role_may_be_counted_in_the_singular() -> None:
+    new, old = value("amount", "212"), value("amount", "206")
+    bases = Sought(relations()["career_statistic"], "Stolen bases", "Alma Berg", (new,), (new,), (old,))
+    assert judged(bases, "In August she had her 200th stolen base and was glad of it for weeks.") == (None, OTHER)
 
 
 def test_the_same_words_bear_the_same_label_in_every_revision() -> None:

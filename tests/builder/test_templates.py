@@ -95,6 +95,15 @@ def test_a_wrong_file_is_named_with_its_fault(old: str, new: str, message: str) 
         ("IPad", "The iPad Air is a tablet.", "iPad"),
         ("Uber", "Ubermensch is a word.", "Uber"),
         ("Dorn", "", "Dorn"),
+        (
+            "Harbour Reserve",
+            "The Harbour Reserve System (short: the Harbour Reserve) is a bank.",
+            "the Harbour Reserve",
+        ),
+        ("Dorn", "The Dorn Group is a bank. Dorn has branches, and the Dorn family none.", "Dorn"),
+        ("Isles Board of Rope", "The Board of Rope (BR) makes rules.", "the Isles Board of Rope"),
+        ("Bank of Rope", "The Rope is a river.", "Bank of Rope"),
+        ("Coast A", "The Coast A is a league. Coast A has clubs; Coast A ends in May. Coast A pays.", "Coast A"),
     ],
 )
 def test_a_name_has_the_article_of_its_own_lead(title: str, lead: str, name: str) -> None:

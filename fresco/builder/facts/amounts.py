@@ -86,3 +86,23 @@ def amounts(text: str) -> list[Amount]:
 def _scale(word: str) -> float:
     words = (each.removesuffix("s") for each in word.lower().split())
     return _SCALES[" ".join(words)] if word else 1.0
+
+
+#: Right behind a number: people, whom many relations count and others do not.
+_PEOPLE = re.compile(
+    r"\s(?:[a-z]+\s)?(?P<noun>people|users|customers|subscribers|viewers|passengers|visitors|employees|members|"
+    r"accounts|households|fans|followers|students|shareholders|voters)\b",
+    re.IGNORECASE,
+)
+
+
+def counts_something_else(words: str, text: str, amount: Amount) -> bool:
+    """Whether a number counts people of whom a relation does not speak: "100 million users" are no units sold.
+
+    Args:
+        words: All words of the relation, in small letters.
+        text: Where the number stands.
+        amount: The number.
+    """
+    match = _PEOPLE.match(text, amount.end)
+    return match is not None and match["noun"].lower().removesuffix("s") not in words

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from fresco.builder.clauses import of_another_body
+from fresco.builder.facts.amounts import counts_something_else
 from fresco.builder.facts.values import Value, fold, read_value, same
 from fresco.builder.templates import FieldRule, Relation
 from fresco.builder.wikitext import Entry, Infobox
@@ -13,7 +15,7 @@ from fresco.builder.wikitext import Entry, Infobox
 _TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
 
 #: What a number counts: "528 commercial aircraft".
-_COUNTED = re.compile(r"\d[\d.,]*\s+(?:(?:thousand|million|billion)\s+)?(?P<things>[a-z]{3,}[a-z ]*)")
+_COUNTED = re.compile(r"\d[\d.,]*\s+(?:(?:thousand|million|billion)\s+)?(?P<things>[a-z]{3,}[a-z ]*)", re.IGNORECASE)
 #: A part of more with its name before it: "Block 1: 6". A year is none: "2023: 50".
 _LABELLED = re.compile(r"(?!(?:19|20)\d\d)[^\W\d_][^:]{0,30}:\s*\S")
 _YEAR = re.compile(r"(?<![\d.,])(?:19|20)\d\d(?![\d.,]\d|\d)")
@@ -93,7 +95,7 @@ def _matches(
             continue
         entries = box.fields[name]
         if rule.role is not None and name not in rule.bare:
-            entries = tuple(entry for entry in entries if _has_role(rule, entry))
+            entries = tuple(entry for entry in entries if _has_role(rule, entry, subject))
         elif rule.not_role is not None:
             entries = tuple(entry for entry in entries if not rule.not_role.search(entry.note))
         role = box.subject or rule.fixed_title
@@ -106,11 +108,14 @@ def _matches(
         yield role, entries, _years(box.fields.get(f"{name} year", ()))
 
 
-def _has_role(rule: FieldRule, entry: Entry) -> bool:
+def _has_role(rule: FieldRule, entry: Entry, subject: str) -> bool:
     assert rule.role is not None
     # "Name, CEO" says it behind a comma instead of in brackets.
     note = entry.note or entry.text.partition(", ")[2]
-    return bool(rule.role.search(note)) and not (rule.not_role and rule.not_role.search(note))
+    role = rule.role.search(note)
+    return role is not None and not (
+        (rule.not_role and rule.not_role.search(note)) or of_another_body(note, role.end(), subject)
+    )
 
 
 def _title(box: Infobox, name: str) -> str:
@@ -150,6 +155,8 @@ def _values(relation: Relation, rule: FieldRule, entries: Sequence[Entry], years
         text = entry.text.partition(", ")[0] if rule.role is not None and not entry.note else entry.text
         value = read_value(relation.values, text, target=entry.target, note=entry.note)
         if value is not None and value.amount is not None:
+            if counts_something_else(relation.words(), text, value.amount):
+                continue
             noted = _years([replace(entry, text=text[value.amount.end :])])
             value = replace(value, years=noted or years)
         if value is not None:

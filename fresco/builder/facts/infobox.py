@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from fresco.builder.facts import Fact
 from fresco.builder.facts.holders import State, read_state
 from fresco.builder.facts.registry import FACT_SOURCES
-from fresco.builder.facts.values import Value, amounts, fold, same, surname
+from fresco.builder.facts.values import Value, amounts, fold, same, same_amount, surname
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext import Infobox
 
@@ -21,6 +21,9 @@ REVERTED_WITHIN = timedelta(days=1)
 
 #: An amount seen once that is so many times its neighbours, or so many times less, is a slip of the hand.
 SLIP = 20.0
+
+#: Sums of money that agree in so many digits are one sum.
+_TELLING_DIGITS = 3
 
 #: Where links lead today: titles to titles.
 Resolve = Callable[[Collection[str]], Mapping[str, str]]
@@ -121,6 +124,9 @@ def _facts_of_role(
         if not (runs and _alike(runs[-1][1], holders)):
             runs.append((each, holders))
     runs = _without_reverted(runs)
+    if _is_copied([value for _, holders in runs for value in holders]):
+        problems["figure that stands for two years, or with either sign"] += 1
+        return
     names = [value for _, holders in confirmed for value in holders]
     open_facts: list[tuple[Value, datetime]] = []
     for each, holders in runs:
@@ -171,6 +177,25 @@ def _is_recount(before: Sequence[Value], behind: Sequence[Value]) -> bool:
         for one in before
         for other in behind
     )
+
+
+def _is_copied(values: Sequence[Value]) -> bool:
+    """Whether a sum of money comes back with another sign, or for another year after one that differs: a slip.
+
+    Neighbouring years may round alike. That a third year's figure is the first's to three digits is no accident.
+    """
+    money = [value for value in values if value.amount is not None and value.amount.money]
+    for place, value in enumerate(money):
+        for further, other in enumerate(money[place + 1 :]):
+            one, two = value.amount, other.amount
+            assert one is not None
+            assert two is not None
+            if one.number == -two.number != 0:
+                return True
+            years = value.years and other.years and max(value.years) != max(other.years)
+            if further and years and max(one.digits, two.digits) >= _TELLING_DIGITS and same_amount(one, two):
+                return True
+    return False
 
 
 def _sightings(value: Value, stated: Sequence[tuple[Dated, tuple[Value, ...]]]) -> int:

@@ -11,7 +11,18 @@ from fresco.builder.facts.amounts import AMOUNT, Amount, amounts
 from fresco.builder.facts.dates import date_of, forms_of
 from fresco.builder.wikipedia.redirects import capitalized, normal_title
 
-__all__ = ["Amount", "Value", "amounts", "bears_name_of", "fold", "read_value", "same", "surname", "words_of"]
+__all__ = [
+    "Amount",
+    "Value",
+    "amounts",
+    "bears_name_of",
+    "fold",
+    "read_value",
+    "same",
+    "same_amount",
+    "surname",
+    "words_of",
+]
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -243,12 +254,11 @@ def same(a: Value, b: Value) -> bool:
 
     What both link to decides (redirects resolved, see :mod:`fresco.builder.facts.infobox`); else the text, in which
     doubtful cases are the same, so that no change is seen where there may be none: people of one surname and one
-    initial, organizations that differ in words for kinds of bodies only, amounts within half a unit of the coarser.
+    initial, organizations that differ in words for kinds of bodies only, amounts within half a unit of the coarser, or
+    of one year and a thousandth apart.
     """
     if a.amount is not None and b.amount is not None:
-        # Two years' figures that round alike are two.
-        years = bool(a.years and b.years) and max(a.years) != max(b.years)
-        return a.amount.number == b.amount.number if years else _same_amount(a.amount, b.amount)
+        return _same_figure(a.amount, b.amount, max(a.years, default=0), max(b.years, default=0))
     if a.kind in ("version", "date"):
         return _bare_version(a.label) == _bare_version(b.label)
     if a.target and b.target:
@@ -260,7 +270,17 @@ def same(a: Value, b: Value) -> bool:
     return any(_same_name(one, other, a.kind) for one in a.forms for other in b.forms)
 
 
-def _same_amount(a: Amount, b: Amount) -> bool:
+def _same_figure(a: Amount, b: Amount, year: int, other: int) -> bool:
+    """Whether two numbers are one figure, given the years they are of (0: not known)."""
+    if year and other and year != other:
+        return a.number == b.number  # two years' figures that round alike are two
+    # Of one year they may differ as two counts of the same do, and not as a change would.
+    recounted = year == other != 0 and abs(a.number - b.number) <= _RECOUNT * abs(a.number)
+    return recounted or same_amount(a, b)
+
+
+def same_amount(a: Amount, b: Amount) -> bool:
+    """Whether two numbers may be one, rounded differently."""
     unit = max(a.unit, b.unit)
     rounded = 0.51 * unit if unit < 0.2 * abs(a.number) else 0
     return abs(a.number - b.number) <= max(rounded, 1e-9 * abs(a.number))
@@ -303,6 +323,9 @@ def _squeezed(name: str) -> str:
         plain = plain.replace(two, one)
     return re.sub(r"[\W_]+", "", plain) or name
 
+
+#: Figures of one year that differ by less were counted, or rounded, twice.
+_RECOUNT = 0.001
 
 #: Letters that are written as one or as two: "Müller", "Mueller"; "Straße", "Strasse".
 _DIGRAPHS = (("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("þ", "th"), ("ae", "a"), ("oe", "o"), ("ue", "u"))

@@ -118,6 +118,10 @@ class Relation:
     named_roles: bool = False
     looks: re.Pattern[str] | None = None
 
+    def words(self) -> str:
+        """What its name, cues and templates say, in small letters."""
+        return " ".join((self.name, *self.cues, *self.explicit, *self.implicit)).lower()
+
     def cue_patterns(self, role: str = "") -> tuple[re.Pattern[str], ...]:
         """The cues as regular expressions, with the words of a role in place of ``{role}``."""
         return tuple(re.compile(cue.replace("{role}", _role_pattern(role)), re.IGNORECASE) for cue in self.cues)
