@@ -52,8 +52,23 @@ _GIVEN = re.compile(
     r"(?:\s(?:is|was|has been|had been|being|been))?\s(?:re)?(?:appointed|named|hired|promoted|introduced|installed)"
     r"\s(?:as|to be)\s(?P<office>[^,.;]{3,60})"
 )
-#: A clause that says something of what stands before it.
-_RELATIVE = re.compile(rf"(?P<name>{_NAME}),?\s(?:who|which|whose)\b[^,;]*$")
+#: Right behind a name: a new office follows.
+_PROMOTED = re.compile(
+    r"\s(?:as|to)\b|(?:\s(?:is|was|has been|had been|being|been))?\s(?:re)?(?:appointed|named|hired|promoted|"
+    r"introduced|installed|made|became)\b"
+)
+#: A clause that says something of the people before it; what "which has" speaks of is a thing, such as a stadium.
+_RELATIVE = re.compile(rf"(?P<name>{_NAME}),?\s(?:who|whose|which (?:have|are|were))\b[^,;]*$")
+#: Right before a name: nothing has come of it.
+_DOUBTED = re.compile(
+    r"\b(?:speculat\w+|rumou?r\w*|possib(?:le|ly)|alleged\w*|(?:would|will|did) not|denied|reported desire|reported "
+    r"interest|linked with|refus\w+|reject\w+|turned down)\b[^.;]{0,50}$",
+    re.IGNORECASE,
+)
+#: Who does this to something, and what it may be called where it is the subject.
+_BUYS = re.compile(r"\b(?:acquire[sd]?|bought|purchase[sd]|owns)$", re.IGNORECASE)
+_IT = re.compile(r"\b(?:it|them|(?:the|this) (?:company|club|team|franchise|brand|group|firm|network|platform|site))\b")
+_OBJECT = 90
 #: Words by which a page means its own subject.
 _GENERIC = words_of("the company group team club bank franchise organization organisation agency corporation firm")
 #: A title of honour is no office: "coach of the season".
@@ -79,6 +94,9 @@ def owns_another(sentence: str, at: int, subject: str, value: tuple[int, int]) -
         subject: Of which the owner is asked.
         value: Where the owner's name stands.
     """
+    what = sentence[at : at + _OBJECT]
+    if value[1] <= at and _BUYS.search(sentence, 0, at) and not (_is_own(what, subject) or _IT.search(what)):
+        return True
     match = _OWNED.match(sentence, at)
     if match is None or (match.start("name") < value[1] and value[0] < match.end("name")):
         return False
@@ -94,30 +112,41 @@ def is_lower_office(sentence: str, at: int) -> bool:
     return _BELOW.search(sentence, max(0, at - 30), at) is not None
 
 
-def has_lower_office(sentence: str, place: int, cues: Sequence[re.Pattern[str]]) -> bool:
-    """Whether a lower office stands right before a name: "the reserve driver Ann Ek, as no driver was there"."""
-    return any(
+def has_lower_office(sentence: str, value: tuple[int, int], cues: Sequence[re.Pattern[str]]) -> bool:
+    """Whether a lower office stands right before a name: "the reserve driver Ann Ek, as no driver was there".
+
+    "The assistant coach Ann Ek was named head coach" gives her another one.
+    """
+    place, end = value
+    return _PROMOTED.match(sentence, end) is None and any(
         place - 2 <= cue.end() <= place and is_lower_office(sentence, cue.start())
         for pattern in cues
         for cue in pattern.finditer(sentence, max(0, place - 60), place)
     )
 
 
-def another_has_office(sentence: str, at: int, value: tuple[int, int]) -> bool:
+def another_has_office(sentence: str, at: int, subject: str, value: tuple[int, int]) -> bool:
     """Whether the office that ends here is another person's: "Berg was hit by the Easthaven driver, Otto Lind".
 
     Args:
         sentence: The sentence.
         at: Behind the word for the office.
+        subject: Whose office it is: "CEO, Northport Bank" names no holder.
         value: Where the name stands that is looked for; only one before the office can be another's.
     """
-    return value[1] <= at and _HOLDER.match(sentence, at) is not None
+    match = _HOLDER.match(sentence, at) if value[1] <= at else None
+    return match is not None and not _is_own(match["name"], subject)
 
 
 def gets_another_office(sentence: str, end: int, cues: Sequence[re.Pattern[str]]) -> bool:
     """Whether the person whose name ends here is given another office: "Berg being named as technical director"."""
     match = _GIVEN.match(sentence, end)
     return match is not None and not any(cue.search(match["office"]) for cue in cues)
+
+
+def is_doubted(sentence: str, place: int) -> bool:
+    """Whether what is said of the name that begins here has not come about: "speculations of a transfer to"."""
+    return _DOUBTED.search(sentence, max(0, place - 70), place) is not None
 
 
 def another_counts(sentence: str, at: int, subject: str) -> bool:

@@ -1,9 +1,10 @@
 """From windows to candidates: texts that say the same are one, and no two labels share a text.
 
-One text usually stands in several revisions. It becomes one candidate, with the date of one of them: SHA-256 picks
-which, so that a date tells as little of the label as the wiki allows. Only a text with a former value that the newest
-revision holds takes the newest date: that is the harder conflict (*history*), and no keeping of latest revisions cures
-it. It is history, too, where the newest revision has moved the sentence to another window or section.
+One text usually stands in several revisions. It becomes one candidate, with the date of one of them, so that a date
+tells as little of the label as the wiki allows: a text that states the current value takes the first revision of its
+time that holds it, one that states a former value the last; of others SHA-256 picks which. A former value in the newest
+revision is the harder conflict (*history*): no keeping of latest revisions cures it. It is history, too, where the
+newest revision has moved the sentence to another window or section.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from fresco.builder.near_duplicates import TwinIndex, shingles
 from fresco.builder.reading import Reading
@@ -94,13 +96,16 @@ def fold_windows(sources: Sequence[Source], subject: str, discarded: Counter[str
         discarded: Counts what becomes no candidate, by reason.
     """
     telling = [source for source in sources if source.reading.states_something]
-    best, size = -1.0, SIZES[0]
+    best, late, size = -1.0, False, SIZES[0]
     for each in SIZES:
         kept, _ = _told_apart(_groups(telling, each, Counter()), subject)
-        outdated = sum(group.label is Label.OUTDATED for group in kept)
+        outdated = [group for group in kept if group.label is Label.OUTDATED]
         has_positive = any(group.label is Label.POSITIVE for group in kept)
-        if has_positive and outdated >= max(1.0, _WORTH * best if best > 0 else 0.0):
-            best, size = float(outdated), each
+        # What no date tells apart is worth a smaller window, too: rows of one table, each a year's.
+        has_late = any(source.newest for group in outdated for source, _ in group.members)
+        more = len(outdated) >= max(1.0, _WORTH * best if best > 0 else 0.0) and has_late >= late
+        if has_positive and (more or has_late > late):
+            best, late, size = float(len(outdated)), has_late, each
     kept, lost = _told_apart(_groups(sources, size, discarded), subject)
     if lost:
         discarded[TWIN] += lost
@@ -199,10 +204,13 @@ def _candidate(group: _Group, subject: str, still: frozenset[str]) -> Candidate:
     members = group.members
     conflict = None
     if group.label is Label.OUTDATED:
-        newest = [member for member in members if member[0].newest]
-        members = newest or members
-        history = newest or any(_still_stands(member, still) for member in members)
+        history = any(member[0].newest or _still_stands(member, still) for member in members)
         conflict = Conflict.ANNOUNCED if group.announced else Conflict.HISTORY if history else Conflict.VERSION
+        last = max(_saved(member) for member in members)
+        members = [member for member in members if _saved(member) == last]
+    elif group.label is Label.POSITIVE:
+        first = min(_saved(member) for member in members)
+        members = [member for member in members if _saved(member) == first]
     source, window = min(members, key=_draw(subject, _text(group.members[0])))
     return Candidate(
         source.revision,
@@ -214,6 +222,10 @@ def _candidate(group: _Group, subject: str, still: frozenset[str]) -> Candidate:
         group.states,
         conflict,
     )
+
+
+def _saved(member: tuple[Source, Window]) -> datetime:
+    return member[0].revision.timestamp
 
 
 def _draw(subject: str, text: str) -> Callable[[tuple[Source, Window]], tuple[bytes, int, int]]:

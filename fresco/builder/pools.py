@@ -132,6 +132,8 @@ def choose(
     positives = sorted((each for each, own in known.items() if own.label is Label.POSITIVE), key=_digest)
     outdated = [each for each, own in known.items() if own.label is Label.OUTDATED]
     outdated.sort(key=lambda each: (-ranking.own[each], each))
+    if not limits.snapshot:
+        outdated = _late_first(outdated, positives, passages)
     size = limits.of(len(outdated))
     pool = _Pool(passages)
     for each in positives[: min(MOST_POSITIVES, max(1, size // 4))]:
@@ -158,6 +160,18 @@ def choose(
     members = [Member(each, own.label, scores[each], own.conflict) for each, own in pool.members.items()]
     members.sort(key=lambda each: (each.label is not Label.POSITIVE, -each.score, each.passage_id))
     return members, pool.discarded
+
+
+def _late_first(outdated: Sequence[str], positives: Sequence[str], passages: Mapping[str, Passage]) -> list[str]:
+    """Outdated passages, those first that are not older than every positive, and few of the others where there are any.
+
+    A pool in which every outdated passage is older than every positive is decided by the date. Where the page (or
+    another one) still states a former value later, the pool is about that, and superseded revisions are the fewer.
+    """
+    first = min((passages[each].timestamp for each in positives), default=None)
+    late = [each for each in outdated if first is not None and passages[each].timestamp >= first]
+    others = [each for each in outdated if each not in late]
+    return [*late, *others[: max(1, len(late) // 2)]] if late else others
 
 
 class _Pool:

@@ -19,6 +19,7 @@ from fresco.builder.clauses import (
     gets_another_office,
     has_lower_office,
     in_one_cell,
+    is_doubted,
     is_lower_office,
     of_another_body,
     owns_another,
@@ -272,7 +273,11 @@ def _is_of_another(wanted: _Wanted, sentence: str, cue: re.Match[str], value: tu
     """Whether a cue speaks of another body's or person's office, of a lower one, or of something else that is owned."""
     if wanted.relation.values == "person":
         elsewhere = bool(wanted.subject) and of_another_body(sentence, cue.end(), wanted.subject)
-        return elsewhere or is_lower_office(sentence, cue.start()) or another_has_office(sentence, cue.end(), value)
+        return (
+            elsewhere
+            or is_lower_office(sentence, cue.start())
+            or another_has_office(sentence, cue.end(), wanted.subject, value)
+        )
     if wanted.relation.values == "organization" and wanted.relation.nested and wanted.subject:
         return owns_another(sentence, cue.end(), wanted.subject, value)
     return False
@@ -294,9 +299,10 @@ def _places(wanted: _Wanted, pattern: re.Pattern[str] | None, sentence: str) -> 
         ]
     assert pattern is not None
     found = [(match.start(), len(match.group())) for match in pattern.finditer(sentence)]
+    found = [each for each in found if not is_doubted(sentence, each[0])]
     if wanted.relation.values != "person":
         return found
-    return [each for each in found if not has_lower_office(sentence, each[0], wanted.cues)]
+    return [(at, length) for at, length in found if not has_lower_office(sentence, (at, at + length), wanted.cues)]
 
 
 def _counts_nothing(sentence: str, amount: Amount) -> bool:

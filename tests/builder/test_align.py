@@ -65,8 +65,9 @@ def test_one_text_is_one_candidate_of_its_label_with_one_of_its_dates() -> None:
     (positive,), (outdated,), (other,) = (
         found.labelled(label) for label in (Label.POSITIVE, Label.OUTDATED, Label.INSUFFICIENT)
     )
-    assert positive.revision.timestamp.year in (2022, 2023, 2024)
-    assert outdated.revision.timestamp.year in (2020, 2021)
+    # The current value as early as may be, a former one as late: a date says the less.
+    assert positive.revision.timestamp.year == 2022
+    assert outdated.revision.timestamp.year == 2021
     assert (outdated.states, outdated.conflict) == ("Carl Dorn", Conflict.VERSION)
     assert other.text == GROUND
     assert found.discarded["near-duplicate of another of its label"] == 7
@@ -90,6 +91,26 @@ def test_a_former_value_in_the_newest_revision_is_history_and_has_its_date() -> 
     kinds = {each.conflict: each.revision.timestamp.year for each in found.labelled(Label.OUTDATED)}
     assert kinds[Conflict.HISTORY] == 2024
     assert kinds[Conflict.VERSION] < 2022
+
+
+def test_a_text_that_outlives_its_value_has_the_date_of_its_last_revision() -> None:
+    stale = f"== Past ==\n{STAFF.format(coach='Carl Dorn')}"
+    new = f"== Staff ==\n{STAFF.format(coach='Alma Berg')}"
+    (outdated,) = aligned(stale, stale, f"{stale}\n{new}", f"{stale}\n{new}", new).labelled(Label.OUTDATED)
+    assert (outdated.conflict, outdated.revision.timestamp.year) == (Conflict.VERSION, 2023)
+
+
+def test_rows_of_one_table_part_where_a_former_row_would_stand_beside_the_current_one() -> None:
+    head = "{| class=wikitable\n! Year !! Head coach !! What else there was to tell of the year by the harbour"
+    rows = [
+        f"|-\n| {year} || {coach} || {'the wind and the waves and the rain of a long and cold winter ' * 3}"
+        for year, coach in ((2021, "Carl Dorn"), (2024, "Alma Berg (present)"))
+    ]
+    old, new = ("\n".join([head, *own, "|}"]) for own in (rows[:1], rows))
+    found = aligned(old, old, new, new, new)
+    late = [each for each in found.labelled(Label.OUTDATED) if each.conflict is Conflict.HISTORY]
+    assert late
+    assert not any("Alma Berg" in each.text for each in late)
 
 
 def test_a_stale_sentence_of_the_newest_revision_is_history_too() -> None:

@@ -96,6 +96,10 @@ _PEOPLE = re.compile(
 )
 
 
+#: So many letters of a word are its own: a cue may say "subscri" for "subscribers" and "subscriptions".
+_STEM = 6
+
+
 def counts_something_else(words: str, text: str, amount: Amount) -> bool:
     """Whether a number counts people of whom a relation does not speak: "100 million users" are no units sold.
 
@@ -105,4 +109,4 @@ def counts_something_else(words: str, text: str, amount: Amount) -> bool:
         amount: The number.
     """
     match = _PEOPLE.match(text, amount.end)
-    return match is not None and match["noun"].lower().removesuffix("s") not in words
+    return match is not None and match["noun"].lower().removesuffix("s")[:_STEM] not in words

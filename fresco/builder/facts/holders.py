@@ -103,7 +103,7 @@ def _matches(
             number = match.group(1) if match.re.groups else ""
             title = rule.title.replace("{n}", number)
             role = _role(_title(box, title), subject) or rule.fixed_title
-            if not role:
+            if not role or (rule.not_title and rule.not_title.search(role)):
                 continue
         yield role, entries, _years(box.fields.get(f"{name} year", ()))
 

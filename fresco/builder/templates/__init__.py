@@ -20,10 +20,10 @@ A file says:
 - ``[[fields]]``: where infoboxes state it: ``infoboxes`` (kinds, without the word infobox), ``names`` (regular
   expressions over field names), and if needed ``role`` / ``not_role`` (what must / must not stand in brackets behind a
   name), ``bare`` (names of fields that need no role), ``title`` / ``fixed_title`` (the field, or the words, that name
-  the role), ``renamed`` (the field that may give this one another label, ``{name}`` for its own name: where the first
-  cue does not stand in it, it is another office), ``latest_year`` (of fields whose names carry a year, the last),
-  ``first`` (only the first line counts: a stadium's town stands below it), ``joined`` (the lines together are one
-  value: street and town of an address).
+  the role), ``not_title`` (what must not stand in that title: another relation reads it), ``renamed`` (the field that
+  may give this one another label, ``{name}`` for its own name: where the first cue does not stand in it, it is another
+  office), ``latest_year`` (of fields whose names carry a year, the last), ``first`` (only the first line counts: a
+  stadium's town stands below it), ``joined`` (the lines together are one value: street and town of an address).
 
 Queries are asked of names in the singular and the plural ("the Boston Celtics"): a template has no verb that would have
 to agree with ``{subject}`` where subjects may be teams.
@@ -72,6 +72,7 @@ _FIELD_KEYS = {
     "bare",
     "title",
     "fixed_title",
+    "not_title",
     "renamed",
     "latest_year",
     "first",
@@ -90,6 +91,7 @@ class FieldRule:
     bare: tuple[str, ...] = ()
     title: str = ""
     fixed_title: str = ""
+    not_title: re.Pattern[str] | None = None
     renamed: str = ""
     latest_year: bool = False
     first: bool = False
@@ -240,6 +242,7 @@ def _field(place: str, data: Mapping[str, Any]) -> FieldRule:
             bare=tuple(data.get("bare", ())),
             title=data.get("title", ""),
             fixed_title=data.get("fixed_title", ""),
+            not_title=re.compile(data["not_title"], re.IGNORECASE) if "not_title" in data else None,
             renamed=data.get("renamed", ""),
             latest_year=data.get("latest_year", False),
             first=data.get("first", False),
