@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +71,39 @@ def read_state(path: Path, shape: Shape, mend: str) -> dict[str, Any]:
     said = content.pop(_SUM, None)
     if said is not None and said != _checksum(content):
         raise FrescoError(f"{path}: is damaged, or was changed by hand (its checksum is another's); {mend}")
+    check_shape(path, content, shape, mend)
+    return content
+
+
+def check_shape(path: Path, content: Mapping[str, Any], shape: Shape, mend: str) -> None:
+    """Refuse content that lacks a field, or has one of another kind; arguments as of :func:`read_state`.
+
+    Raises:
+        FrescoError: it does.
+    """
     for name, kind in shape.items():
         if name not in content:
             raise FrescoError(f"{path}: is damaged (has no {name}); {mend}")
         if not _is(content[name], kind):
             raise FrescoError(f"{path}: is damaged ({name} is {short(content[name])}); {mend}")
-    return content
+
+
+@contextmanager
+def reading(path: Path, mend: str) -> Iterator[None]:
+    """Make one line of whatever content that is not what it should be runs into, deep inside of what is read from it.
+
+    Args:
+        path: The file or folder that it came from.
+        mend: How to go on without it.
+
+    Raises:
+        FrescoError: instead of the error of a key, a type or a value.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        said = one_line(f"{type(error).__name__}: {error}", 120)
+        raise FrescoError(f"{path}: is damaged ({said}); {mend}") from error
 
 
 def read_array(path: Path, mend: str, *, mapped: bool = False) -> npt.NDArray[Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fresco.io.page.document import render_page
 from fresco.io.secrets import command_line
+from fresco.io.state import reading
 from fresco.metrics.measures.stale import Stale
 from fresco.metrics.staleness import GAP_BINS
 from fresco.reporting.answers import answers_data
@@ -16,6 +18,9 @@ from fresco.reporting.material import AuditFile, Material
 from fresco.reporting.searches import search_data
 from fresco.results.result import Result
 from fresco.results.table import find
+from fresco.tuning.pipeline import TuneResult
+
+_AGAIN = "score again"
 
 
 def render_report(material: Material, *, worst: int = WORST) -> str:
@@ -30,32 +35,39 @@ def render_report(material: Material, *, worst: int = WORST) -> str:
     boards: dict[str, Board] = {}
     failures: dict[str, Failures] = {}
     for place, result in enumerate(material.runs):
-        content = f"{result.record['benchmark']['fingerprint']} {result.unit}"
-        name = result.folder.name if result.folder else result.title
-        boards.setdefault(content, Board(result.title, result.unit)).add(place, name, result)
-        failures.setdefault(content, Failures(result.record)).add(place, result, worst)
-        blocks[f"run-{place}"] = _more(result)
-        runs.append({**_run(result, name), "board": list(boards).index(content)})
+        name = result.folder.name if result.folder else f"run {place + 1}"
+        with reading(result.folder or Path(name), _AGAIN):
+            content = f"{result.record['benchmark']['fingerprint']} {result.unit}"
+            boards.setdefault(content, Board(result.title, result.unit)).add(place, name, result)
+            failures.setdefault(content, Failures(result.record)).add(place, result, worst)
+            blocks[f"run-{place}"] = _more(result)
+            runs.append({**_run(result, name), "board": list(boards).index(content)})
     for at, each in enumerate(failures.values()):
-        blocks |= dict(each.blocks(at))
+        with reading(Path(" and ".join(str(run.folder) for run in each.runs.values())), _AGAIN):
+            blocks |= dict(each.blocks(at))
     searches = []
     for place, search in enumerate(material.searches):
-        data, lineages = search_data(search, f"search-{place}")
+        with reading(search.folder, "search again"):
+            data, lineages = search_data(search, f"search-{place}")
         blocks[f"search-{place}"] = lineages
         searches.append(data)
     answers = []
     for place, own in enumerate(material.answers):
-        data, said = answers_data(own, f"answers-{place}")
+        with reading(own.folder, "run `fresco answer` again"):
+            data, said = answers_data(own, f"answers-{place}")
         blocks[f"answers-{place}"] = said
         answers.append(data)
-    shown = [board.to_json() for board in boards.values()]
+    shown = []
+    for board in boards.values():
+        with reading(Path(" and ".join(runs[place]["name"] for place in board.runs)), _AGAIN):
+            shown.append(board.to_json())
     title = _title(material, runs, shown)
     main = {
         "title": title,
         "command": command_line(),
         "boards": [{**board, "why": own.why} for board, own in zip(shown, failures.values(), strict=True)],
         "runs": runs,
-        "tunings": [tuning_data(each) for each in material.tunings],
+        "tunings": [_tuning(each) for each in material.tunings],
         "answers": answers,
         "searches": searches,
         "audits": [_audit(each) for each in material.audits],
@@ -111,6 +123,11 @@ def _gaps(result: Result) -> dict[str, list[dict[str, Any]]]:
         name = "newer" if row["bin"] == GAP_BINS[0] else row["bin"]
         gaps.setdefault(str(row["reranker"]), []).append({"bin": name, **figures, "n": row["n"]})
     return gaps
+
+
+def _tuning(tuning: TuneResult) -> dict[str, Any]:
+    with reading(tuning.folder, "run `fresco tune` again"):
+        return tuning_data(tuning)
 
 
 def _audit(file: AuditFile) -> dict[str, Any]:

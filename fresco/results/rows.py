@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.io.names import one_line
-from fresco.io.state import Shape, read_state
+from fresco.io.state import Shape, read_state, reading
 from fresco.records import SCHEMA_VERSION
 from fresco.results.writer import RECORD
 
@@ -55,10 +54,8 @@ def read_content(
             raise FrescoError(
                 f"{folder / file}: schema version {own['schema_version']}, this fresco reads {SCHEMA_VERSION}; {mend}"
             )
-    try:
+    with reading(folder / name, mend):
         return content, record, render(content, record)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise FrescoError(f"{folder / name}: is damaged ({one_line(str(error), 120)}); {mend}") from error
 
 
 def bounds(figure: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fresco.errors import FrescoError
+from fresco.io.state import Shape, check_shape, read_state
 from fresco.optimizer.report.console import COLUMNS, GAINS, front_rows, front_table
 from fresco.optimizer.report.folder import FRONT
 from fresco.records import SCHEMA_VERSION
@@ -85,15 +85,24 @@ class SearchResult:
         return result_html(title, [name for name, _ in rows], cells, remarks, list(self.instructions))
 
 
+_AGAIN = "search again"
+_SHAPE: Shape = {
+    "schema_version": int,
+    **dict.fromkeys(("reranker", "benchmark", "base"), dict),
+    **dict.fromkeys(("members", "baselines", "seeds", "warnings"), list),
+}
+
+
 def read_search(folder: Path) -> SearchResult:
     """Open a folder that ``fresco optimize`` wrote.
 
     Raises:
-        FrescoError: it is none, incomplete, or of another schema version.
+        FrescoError: it is none, incomplete, damaged or of another schema version.
     """
     try:
-        front, record = (dict(json.loads((folder / name).read_text(encoding="utf-8"))) for name in (FRONT, RECORD))
-    except (OSError, ValueError, TypeError) as error:
+        front = read_state(folder / FRONT, {}, _AGAIN)
+        record = read_state(folder / RECORD, {}, _AGAIN)
+    except OSError as error:
         raise FrescoError(
             f"{folder} is no complete folder of `fresco optimize`: {' '.join(str(error).split())}"
         ) from error
@@ -102,4 +111,5 @@ def read_search(folder: Path) -> SearchResult:
             f"{folder / FRONT}: schema version {front.get('schema_version')!r}, this fresco reads {SCHEMA_VERSION}; "
             "search again"
         )
+    check_shape(folder / FRONT, front, _SHAPE, _AGAIN)
     return SearchResult(front, record, folder)
