@@ -12,7 +12,8 @@ chance. Writes ``eval/results/racing.{json,md}``.
 
 Which queries come first is drawn, and luck with three draws says little: so the race of each seed is repeated with
 ``--draws`` other orders of the queries, which costs no score. The share of candidates that a stage may drop and its
-level were chosen on these candidates with ten further orders (seeds 100 to 109), on the validation split.
+level were chosen on these candidates with ten further orders (seeds 100 to 109), on the validation split; how few
+subjects a stage may hold, on worlds 1 and 2 of ``clause_reranker.py`` with subsets of about 60 queries.
 
 The re-ranker is a stand-in (see ``train_instructed_reranker.py``) and the pools are cut to ``--passages``: the ratio of
 pairs is one of queries, so it does not depend on how long a pool is.
@@ -39,7 +40,7 @@ from fresco.models.settings import Settings
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.report.console import ConsoleWatcher
 from fresco.optimizer.search.objective import Objective
-from fresco.optimizer.search.racing import DROPPED, LEVEL, SHARES, draw_stages, ek_and_nek, race
+from fresco.optimizer.search.racing import DROPPED, LEAST, LEVEL, SHARES, draw_stages, ek_and_nek, race
 from fresco.optimizer.search.rounds import Search
 from fresco.optimizer.search.selection import hypervolume, non_dominated
 from fresco.optimizer.search.settings import SearchSettings
@@ -274,7 +275,7 @@ def main() -> None:
         "load_average": load,
         "benchmark": mini.name,
         "queries": len(validation),
-        "race": {"shares": SHARES, "level": LEVEL, "dropped": DROPPED},
+        "race": {"shares": SHARES, "level": LEVEL, "dropped": DROPPED, "least": LEAST},
         "reranker": fingerprint(reranker),
         "settings": {
             key: getattr(options, key) for key in ("rounds", "children", "population", "passages", "limit", "draws")

@@ -71,6 +71,7 @@ ELSEWHERE = {
     "precision",
     "answers",
     "real_proposer",
+    "search_dimensions",
     "real_training",
     "wikirev_baselines",
     "endoflife",
@@ -312,7 +313,11 @@ def test_the_studies_of_the_instruction_search_run(tmp_path: Path) -> None:
         run(study, model, "--out", str(out))
     peers = ("--reranker", f"cross-encoder:{model}", "--work", str(tmp_path / "scores"), "--without-gepa")
     run("search_vs_peers", *peers, "--out", str(out))
-    for study in ("instructed_reranker", "racing", "instruction_search", "search_vs_peers_model"):
+    run("search_dimensions", model, "--work", str(tmp_path / "dimensions"), "--out", str(out))
+    for study in (
+        *("instructed_reranker", "racing", "instruction_search"),
+        *("search_vs_peers_model", "search_dimensions"),
+    ):
         check(study, out)
 
 

@@ -37,6 +37,9 @@ SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 LEVEL = 0.25
 #: Largest share of the candidates left that a stage drops, rounded up.
 DROPPED = 0.5
+#: Subjects that a stage needs on each side. Few: a bootstrap over four says little, but a stage drops half at most, the
+#: furthest behind first. With eight, 60 queries left a single stage before the last, and races could spare a quarter.
+LEAST = 4
 _COMPARED = 2_000_000  # comparisons at a time: a byte each, in a handful of arrays
 
 #: Average precision of each candidate (by its key) on the pools of one stage, float64, shape (pools of the stage,).
@@ -70,18 +73,18 @@ class Stages:
 
 
 def draw_stages(
-    pools: Sequence[Pool], *, shares: Sequence[float] = SHARES, seed: int | str = 0, least: int = 8
+    pools: Sequence[Pool], *, shares: Sequence[float] = SHARES, seed: int | str = 0, least: int = LEAST
 ) -> Stages:
     """Nested query sets of whole subjects, the same share of each stratum in each.
 
     A stratum is the subjects that have queries of the same tasks and kinds. A stage in which a task would have fewer
-    than ``least`` subjects is left out, since a bootstrap over fewer says nothing.
+    than ``least`` subjects is left out.
 
     Args:
         pools: Each side has at least one.
         shares: Rising; 1.0 is added where it is missing.
         seed: Of the draw. A subject's place depends on it and its name alone.
-        least: Subjects that a stage needs on each side.
+        least: See :data:`LEAST`.
 
     Raises:
         FrescoError: a side has no pools: then there is no front.

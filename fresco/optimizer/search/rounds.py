@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 #: Another one: a study of an earlier one cannot be gone on with.
-SEARCH_VERSION = 5
+SEARCH_VERSION = 6
 
 _REJECTIONS_KEPT = 100  # a round; what an attribute of a MySQL storage holds
 _LONGEST_WAIT = 1.0  # seconds between two looks at what other workers do
