@@ -9,7 +9,7 @@ the same size and says nothing:
 
 - ``written``: ten sentences that are in no bank, proposed as an LLM's are and then combined by the clauses' model;
   control ``idle sentences``: as many that have nothing to do with ranking.
-- ``examples``: up to two worked examples of the train split; control ``false examples``: the same with the verdicts on
+- ``examples``: a worked example of the train split, one of eight; control ``false examples``: the same with the verdicts on
   the two passages exchanged.
 - ``layouts``: where the dates stand.
 
@@ -64,7 +64,8 @@ CONTROLS: Mapping[str, str | None] = {
     "layouts": None,
 }
 _PROPOSED = 4
-_EXAMPLES = 2
+_EXAMPLES = 1
+_TOKENS = 512  # of the model's input: a worked example takes some 200
 _WRITTEN = (
     "Among passages about the same fact, rank the one that holds at the time of the question first.",
     "A statement that a later passage contradicts is no answer.",
@@ -214,7 +215,9 @@ def main() -> None:
     bank = part_of(read_bank(), ["recency", "evidence", "static_guard"], options.wordings)
     budget = options.evaluations * sum(map(len, parts["validation"]))
     with ScoreStore(options.work / "scores.sqlite") as store:
-        objective = Objective(open_reranker(f"cross-encoder:{options.model}", Settings(device="cpu")), mini, store)
+        objective = Objective(
+            open_reranker(f"cross-encoder:{options.model}", Settings(device="cpu", max_length=_TOKENS)), mini, store
+        )
         rows: dict[str, list[dict[str, Any]]] = {}
         for arm in CONTROLS:
             rows[arm] = []

@@ -33,6 +33,10 @@ def opened(url, identity=IDENTITY, worker=None):
     return SearchStudy(open_storage(url), "s", identity, worker or Worker())
 
 
+#: What a search notes of a trial that has ended.
+ENDED = {"pairs_scored": 9, "pairs_charged": 9, "seconds": 0.5}
+
+
 def add(study, text, number=1, **more):
     study.add(
         ProposedInstruction(text or "", "clauses", **more),
@@ -55,7 +59,7 @@ def test_of_two_trials_of_workers_that_proposed_at_once_the_later_fails(url):
     study = opened(url)
     add(study, "one")
     study.study.add_trial(study.study.trials[0])  # what a worker that looked a moment earlier would add
-    study.complete(study.trials()[0], 0.5, 0.4, {})
+    study.complete(study.trials()[0], 0.5, 0.4, ENDED)
     assert [trial.number for trial in study.trials()] == [0]
     states = [(trial.state.name, trial.user_attrs.get("duplicate_of")) for trial in study.study.trials]
     assert states == [("COMPLETE", None), ("FAIL", 0)]
@@ -65,7 +69,7 @@ def test_a_trial_ends_once(url):
     one, other = opened(url), opened(url)
     add(one, "one")
     trial = one.trials()[0]
-    one.complete(trial, 0.5, 0.4, {"pairs_scored": 9})
+    one.complete(trial, 0.5, 0.4, ENDED)
     other.prune(trial, {"pairs_scored": 1})
     other.complete(trial, 0.1, 0.1, {})
     (ended,) = other.trials()
@@ -78,7 +82,7 @@ def test_the_study_is_plain_optuna(url):
     study = opened(url)
     add(study, "one", params={"a": "x"}, parents=(0,), detail={"critique": "too vague"})
     study.put_values(0, 0, np.array([0.25, 1 / 3]))
-    study.complete(study.trials()[0], 0.5, 0.4, {})
+    study.complete(study.trials()[0], 0.5, 0.4, ENDED)
     plain = optuna.load_study(study_name="s", storage=url)
     assert [direction.name for direction in plain.directions] == ["MAXIMIZE", "MAXIMIZE"]
     assert plain.metric_names == ["EK", "NEK"]
@@ -136,7 +140,67 @@ def test_values_that_are_no_numbers_are_one_line(url):
     study.put_values(0, 0, np.array([0.5]))
     study._set(study._trial_id(0), "ap:0", ["half"])
     with pytest.raises(FrescoError, match=r"damaged: trial 0 has no numbers in 'ap:0'"):
-        study.values([0], 0)
+        study.values([0], 0, 1)
+
+
+@pytest.mark.parametrize("values", [[], [0.5, 0.5, 0.5], [[0.5, 0.5]], [0.5, float("nan")]])
+def test_values_of_other_queries_are_one_line(url, values):
+    study = opened(url)
+    add(study, "one")
+    study._set(study._trial_id(0), "ap:0", values)
+    with pytest.raises(FrescoError, match=r"damaged: trial 0 has not 2 numbers in 'ap:0'"):
+        study.values([0], 0, 2)
+    with pytest.raises(FrescoError, match=r"damaged: trial 0 lacks 'ap:1'"):
+        study.stored(0, 1, 2)
+
+
+DROPPED = {**ENDED, "estimate": [0.5, 0.4], "error": [0.1, 0.1], "stage": 0, "standing": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("parents", value) for value in (["0"], [[0]], [0.5], "0", None)),
+        *(("round", value) for value in (-1, 0.5, "1")),
+        *(("detail", value) for value in ("x", None, [1])),
+        *(("pairs_scored", value) for value in ("many", None, -3, [9])),
+        *(("seconds", value) for value in ("long", None, float("inf"))),
+        *((key, value) for key in ("estimate", "error") for value in ([0.1], [None, 1], "x", [0.1, float("nan")])),
+        *(("seed", value) for value in (None, "0")),
+    ],
+)
+def test_whatever_a_trial_holds_instead_is_one_line(url, tmp_path, key, value):
+    study = opened(url)
+    add(study, "one")
+    study.prune(study.trials()[0], DROPPED)
+    assert [trial.state.name for trial in opened(url).trials()] == ["PRUNED"]
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        change = "UPDATE trial_user_attributes SET value_json = ? WHERE key = ?"
+        assert database.execute(change, (json.dumps(value), key)).rowcount == 1
+    with pytest.raises(FrescoError, match=f"damaged: trial 0 lacks '{key}', or holds something else there"):
+        opened(url)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("x", "is none"),
+        ({}, "lacks 'rejected'"),
+        ({"rejected": {"a": "b"}, "rejections": [], "cost": {}}, "lacks 'rejected'"),
+        ({"rejected": {}, "rejections": ["x"], "cost": {}}, "lacks 'rejections'"),
+        ({"rejected": {}, "rejections": [], "cost": {"pairs": None}}, "lacks 'cost'"),
+    ],
+)
+def test_a_damaged_plan_is_one_line(url, plan, said):
+    study = opened(url)
+    study.study.set_user_attr("planned:1", plan)
+    with pytest.raises(FrescoError, match=f"damaged: the plan of round 1 {said}"):
+        study.planned(1)
+
+
+@pytest.mark.parametrize("lease", ["x", 7, [], ["x"], ["x", "y"], ["host", 1e12], [None, 1e12], {"a": 1}])
+def test_what_is_no_lease_holds_nobody_up(lease):
+    assert Worker().may_take(lease)
 
 
 def test_no_attribute_of_a_study_holds_a_password(url):
@@ -239,4 +303,4 @@ def test_what_is_stored_is_what_is_read(url):
     study = opened(url)
     add(study, "one")
     stored = study.put_values(0, 0, np.array([1 / 3, 0.25]))
-    np.testing.assert_array_equal(stored, opened(url).values([0], 0)[0])
+    np.testing.assert_array_equal(stored, opened(url).values([0], 0, 2)[0])

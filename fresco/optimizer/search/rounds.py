@@ -316,7 +316,7 @@ class Search:
     def _evaluate(self, texts: Mapping[int, str | None], stage: int, number: int) -> dict[int, FloatArray]:
         """Values of a stage, scored here as far as no other worker scores them."""
         pools = self.stages(number).added(stage)
-        known = self.study.values(list(texts), stage)
+        known = self.study.values(list(texts), stage, len(pools))
         for place, key in enumerate(texts, start=1):
             if key in known or (lease := self.study.take(key, stage)) is None:
                 continue
@@ -330,7 +330,7 @@ class Search:
             for writing in self._writing.values():
                 writing.serve(self.objective.scores)
         if missing := [key for key in texts if key not in known]:
-            known |= self.study.values(missing, stage)  # others may have come to an end meanwhile
+            known |= self.study.values(missing, stage, len(pools))  # others may have come to an end meanwhile
         if any(key not in known for key in texts):
             raise _BusyError
         return known
@@ -339,7 +339,7 @@ class Search:
         """Average precisions of a trial that was scored on all queries, in the order of :attr:`pools`."""
         if number not in self._values:
             stages = self.stages(self.study.round_of(number))
-            parts = [self.study.values([number], stage)[number] for stage in range(len(stages.ends))]
+            parts = [self.study.stored(number, k, len(stages.added(k))) for k in range(len(stages.ends))]
             values = np.empty(len(self.pools))
             values[[self._place[pool.query.id] for pool in stages.pools]] = np.concatenate(parts)
             self._values[number] = values

@@ -23,6 +23,7 @@ from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
 from fresco.metrics.aggregate import rounded
 from fresco.optimizer.proposers.base import ProposedInstruction
+from fresco.optimizer.search.soundness import flaw_of_plan, flaw_of_trial
 from fresco.optimizer.search.storage import failures, import_optuna
 from fresco.optimizer.search.worker import Worker
 from fresco.stats.arrays import FloatArray
@@ -39,15 +40,6 @@ _SECONDS = "seconds:{}"
 _LEASE = "lease"
 _PLANNED = "planned:{}"
 _PLANNING = "planning:{}"
-
-#: What every trial of a search has, with its type.
-_KEPT: dict[str, tuple[type, ...]] = {
-    "text": (str, type(None)),
-    _SHA: (str,),
-    "operator": (str,),
-    "parents": (list,),
-    "round": (int,),
-}
 
 
 def text_digest(text: str | None) -> str:
@@ -72,6 +64,7 @@ class SearchStudy:
         optuna = import_optuna()
         self.name, self._worker = name, worker
         self._plans: dict[int, Mapping[str, Any]] = {}
+        self._sound: set[int] = set()
         # The study's own sampler is never asked; a random one does nothing when a trial is told.
         self.study: Study = optuna.create_study(
             study_name=name,
@@ -108,8 +101,11 @@ class SearchStudy:
         """Every trial that stands for its instruction, in order of number; duplicates end here as FAIL."""
         first: dict[str, FrozenTrial] = {}
         for trial in self.study.get_trials(deepcopy=False):
-            if missing := [key for key, kind in _KEPT.items() if not isinstance(trial.user_attrs.get(key), kind)]:
-                raise self._damaged(f"trial {trial.number} lacks {missing[0]!r}")
+            if trial.number not in self._sound:
+                if flaw := flaw_of_trial(trial.state.name, trial.user_attrs):
+                    raise self._damaged(f"trial {trial.number} lacks {flaw!r}, or holds something else there")
+                if trial.state.is_finished():  # it will not change, and a search asks often
+                    self._sound.add(trial.number)
             own = first.setdefault(trial.user_attrs[_SHA], trial)
             if own is not trial and not trial.state.is_finished():
                 self._end(trial, "FAIL", None, {"duplicate_of": own.number})
@@ -163,6 +159,8 @@ class SearchStudy:
             plan = self.study.user_attrs.get(_PLANNED.format(number))
             if plan is None:
                 return None
+            if (flaw := flaw_of_plan(plan)) is not None:
+                raise self._damaged(f"the plan of round {number} {f'lacks {flaw!r}' if flaw else 'is none'}")
             self._plans[number] = plan
         return self._plans[number]
 
@@ -180,8 +178,8 @@ class SearchStudy:
         """Say that every instruction of a round has its trial."""
         self.study.set_user_attr(_PLANNED.format(number), dict(plan))
 
-    def values(self, trials: Sequence[int], stage: int) -> dict[int, FloatArray]:
-        """The average precisions of a stage, of those of these trials that have them."""
+    def values(self, trials: Sequence[int], stage: int, count: int) -> dict[int, FloatArray]:
+        """The average precisions of a stage, each of shape (``count``,), of those of these trials that have them."""
         # One by one: a list of all trials reads every running one again, for each candidate that was scored.
         key = _VALUES.format(stage)
         attributes = {number: self._storage.get_trial(self._trial_id(number)).user_attrs for number in trials}
@@ -193,7 +191,16 @@ class SearchStudy:
                 found[number] = np.array(own[key], np.float64)
             except (TypeError, ValueError):
                 raise self._damaged(f"trial {number} has no numbers in {key!r}") from None
+            if found[number].shape != (count,) or not np.isfinite(found[number]).all():
+                raise self._damaged(f"trial {number} has not {count} numbers in {key!r}")
         return found
+
+    def stored(self, number: int, stage: int, count: int) -> FloatArray:
+        """The average precisions of a trial that has been scored."""
+        found = self.values([number], stage, count)
+        if number not in found:
+            raise self._damaged(f"trial {number} lacks {_VALUES.format(stage)!r}")
+        return found[number]
 
     def _damaged(self, how: str) -> FrescoError:
         return FrescoError(

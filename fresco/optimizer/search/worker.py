@@ -27,11 +27,16 @@ class Worker:
         return [self.id, time.time() + self.seconds]
 
     def may_take(self, lease: Any) -> bool:
-        """Whether nobody else holds it: none, our own, run out, or of a process of this host that has ended."""
-        if not lease or lease[0] == self.id or lease[1] < time.time():
+        """Whether nobody else holds it: none, our own, run out, or of a process of this host that has ended.
+
+        What is no lease is none: leases are hints, and nothing but time is lost without one.
+        """
+        try:
+            holder, until = lease
+            host, pid, _ = holder.rsplit(":", 2)
+            return bool(holder == self.id or until < time.time() or (host == self._host and not lives(int(pid))))
+        except (AttributeError, OverflowError, TypeError, ValueError):
             return True
-        host, pid, _ = str(lease[0]).rsplit(":", 2)
-        return host == self._host and not lives(int(pid))
 
 
 def lives(pid: int) -> bool:
