@@ -9,8 +9,8 @@ the same size and says nothing:
 
 - ``written``: ten sentences that are in no bank, proposed as an LLM's are and then combined by the clauses' model;
   control ``idle sentences``: as many that have nothing to do with ranking.
-- ``examples``: a worked example of the train split, one of eight; control ``false examples``: the same with the verdicts on
-  the two passages exchanged.
+- ``examples``: a worked example of the train split, one of eight; control ``false examples``: the same with the
+  verdicts on the two passages exchanged.
 - ``layouts``: where the dates stand.
 
 A dimension is worth its budget where its arm is ahead of ``clauses``, and it is the dimension that did it where it is
