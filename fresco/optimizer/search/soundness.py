@@ -52,7 +52,10 @@ _TRIAL: Mapping[str, _Check] = {
 }
 _ENDED: Mapping[str, _Check] = {"pairs_scored": _is_count, "pairs_charged": _is_count, "seconds": _is_number}
 _DROPPED: Mapping[str, _Check] = {**_ENDED, "estimate": _is_pair, "error": _is_pair}
-_BY_STATE: Mapping[str, Mapping[str, _Check]] = {"COMPLETE": _TRIAL | _ENDED, "PRUNED": _TRIAL | _DROPPED}
+_BY_STATE: Mapping[str, Mapping[str, _Check]] = {
+    "COMPLETE": {**_TRIAL, **_ENDED},
+    "PRUNED": {**_TRIAL, **_DROPPED},
+}
 _PLAN: Mapping[str, _Check] = {"rejected": _has_counts, "rejections": _are_rejections, "cost": _has_numbers}
 
 
