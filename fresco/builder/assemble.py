@@ -20,7 +20,7 @@ from fresco.builder.tables import corpus_row
 from fresco.builder.templates import Relation
 from fresco.builder.wikitext.parsed import Parser
 from fresco.errors import FrescoError
-from fresco.io.workers import Workers
+from fresco.io.workers import Workers, opened_for_models
 from fresco.records import Conflict, Label, Passage
 
 Tick = Callable[[int, int], None]
@@ -244,5 +244,7 @@ def _corpus(config: BuildConfig, revisions: Sequence[Row], own: set[str], parser
 
 def _hardness(config: BuildConfig, corpus: _Corpus, queries: Sequence[str]) -> Hardness:
     if config.embedder:
-        return DenseHardness(config.embedder, corpus.passages, corpus.near, device=config.device)
+        with opened_for_models(config.ray, config.device) as workers:
+            elsewhere = workers if config.ray else None
+            return DenseHardness(config.embedder, corpus.passages, corpus.near, device=config.device, workers=elsewhere)
     return LexicalHardness(corpus.passages, corpus.near, queries)

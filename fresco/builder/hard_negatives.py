@@ -10,8 +10,9 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from fresco.benchmarks.bm25 import CorpusRanking
 from fresco.errors import FrescoError
+from fresco.io.workers import Workers
 from fresco.records import Passage
 from fresco.stats.bm25 import word_statistics
 from fresco.stats.words import words
@@ -144,6 +146,55 @@ class LexicalHardness:
         return self._statistics.scores(query, counts, np.array([len(each) for each in tokens], np.int64))
 
 
+class Embedder:
+    """A model that embeds passages and queries; what workers make of their own.
+
+    Args:
+        model: Folder or Hugging Face id of a sentence-transformers model.
+        device: Where it runs.
+
+    Raises:
+        FrescoError: the extra is missing or the model cannot be loaded.
+    """
+
+    def __init__(self, model: str, device: str | None = None) -> None:
+        try:
+            import faiss  # noqa: F401 - said before the model is loaded
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise FrescoError(
+                f"--embedder needs {error.name}; pip install 'fresco-ccs[build,models]', or leave it out for BM25"
+            ) from None
+        try:
+            self._model = SentenceTransformer(model, device=device, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise FrescoError(f"--embedder {model}: cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Normalized vectors of passages, one a row; which texts come together decides the last bits."""
+        found = self._model.encode_document(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, np.float32)
+
+    def of_query(self, query: str) -> npt.NDArray[np.float32]:
+        """That of a query, as the only row."""
+        found = self._model.encode_query([query], normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, np.float32)
+
+
+def _mapped(parts: Iterable[npt.NDArray[np.float32]], count: int) -> npt.NDArray[np.float32]:
+    """So many vectors in a file that goes with the process, read where they are needed."""
+    found: npt.NDArray[np.float32] | None = None
+    done = 0
+    for part in parts:
+        if found is None:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - the map keeps it
+            found = np.memmap(file, np.float32, "w+", shape=(count, part.shape[1]))
+        found[done : done + len(part)] = part
+        done += len(part)
+    assert found is not None
+    return found
+
+
 class DenseHardness:
     """Inner products of normalized embeddings, searched exactly by faiss.
 
@@ -152,6 +203,8 @@ class DenseHardness:
         passages: By id.
         near: Ids of those that may be near-topic: they alone are indexed.
         device: Where the model runs.
+        workers: They embed the passages, those of a cluster; None: this process does. On one machine its model uses all
+            cores already, and embedding is all but the whole of the work.
 
     Raises:
         FrescoError: the extra is missing or the model cannot be loaded.
@@ -164,44 +217,24 @@ class DenseHardness:
         near: Collection[str],
         *,
         device: str | None = None,
+        workers: Workers | None = None,
     ) -> None:
-        try:
-            import faiss
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise FrescoError(
-                f"--embedder needs {error.name}; pip install 'fresco-ccs[build,models]', or leave it out for BM25"
-            ) from None
-        try:
-            self._model = SentenceTransformer(model, device=device, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise FrescoError(f"--embedder {model}: cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+        self._embedder = Embedder(model, device)
+        import faiss
+
         self._ids = sorted(near)
         self._places = {key: place for place, key in enumerate(sorted(passages))}
-        self._vectors = self._encoded([passages[key].content for key in self._places])
+        texts = [passages[key].content for key in self._places]
+        batches = (texts[start : start + _ENCODED_AT_ONCE] for start in range(0, len(texts), _ENCODED_AT_ONCE))
+        parts = workers.map(partial(Embedder, model, device), batches) if workers else map(self._embedder, batches)
+        self._vectors = _mapped(parts, len(texts))
         own = self._vectors[[self._places[key] for key in self._ids]]
         self._index = faiss.IndexFlatIP(self._vectors.shape[1])
         self._index.add(own)
 
-    def _encoded(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Vectors of texts, in a file that goes with the process: float32, read where they are needed."""
-        found: npt.NDArray[np.float32] | None = None
-        for start in range(0, len(texts), _ENCODED_AT_ONCE):
-            part = self._model.encode_document(
-                list(texts[start : start + _ENCODED_AT_ONCE]), normalize_embeddings=True, show_progress_bar=False
-            )
-            if found is None:
-                file = tempfile.TemporaryFile()  # noqa: SIM115 - the map keeps it
-                found = np.memmap(file, np.float32, "w+", shape=(len(texts), part.shape[1]))
-            found[start : start + len(part)] = part
-        assert found is not None
-        return found
-
     def scores(self, query: str, own: Collection[str]) -> NearScores:
         """See :class:`Hardness`; they are cosine similarities."""
-        vector = np.asarray(
-            self._model.encode_query([query], normalize_embeddings=True, show_progress_bar=False), np.float32
-        )
+        vector = self._embedder.of_query(query)
         near = np.empty(len(self._ids), dtype=np.float32)
         if self._ids:
             values, places = self._index.search(vector, len(self._ids))

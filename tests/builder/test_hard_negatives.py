@@ -15,6 +15,7 @@ from fresco.builder.config import BuildConfig
 from fresco.builder.hard_negatives import DenseHardness, Exhaustive, LexicalHardness
 from fresco.builder.pipeline import OUTPUTS, build
 from fresco.builder.wikipedia import Mirror
+from fresco.io.workers import ProcessWorker, Workers
 from fresco.records import Passage, parse_timestamp
 from tests.builder.own_pages import club_rows, write
 
@@ -74,3 +75,22 @@ def test_embeddings_rank_by_cosine_similarity() -> None:
     assert dict(walked) == pytest.approx(expected, abs=1e-5)  # batches of other sizes round differently
     assert found.own == pytest.approx({key: expected[key] for key in own}, abs=1e-5)
     assert not list(DenseHardness(path, corpus, ()).scores("team", ()).ranking(()).hardest)
+
+
+def test_passages_that_workers_embed_have_the_same_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers", reason="pip install 'fresco-ccs[models]'")
+    pytest.importorskip("faiss", reason="needs faiss-cpu")
+    from tests import tiny_models
+
+    monkeypatch.setattr("fresco.io.workers.ALONE", 0.0)  # none is embedded here first
+    monkeypatch.setattr("fresco.builder.hard_negatives._ENCODED_AT_ONCE", 7)
+    path = str(tiny_models.masked_lm(tmp_path / "model"))
+    corpus = passages([[word, other, "of"] for word in WORDS for other in WORDS])
+    near = sorted(corpus)[::2]
+    here = DenseHardness(path, corpus, near, device="cpu")
+    there = DenseHardness(path, corpus, near, device="cpu", workers=Workers(1, ProcessWorker))
+    assert np.array_equal(here._vectors, there._vectors) and len(here._vectors) == len(corpus)
+    assert np.linalg.norm(here._vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    for own in ([], sorted(corpus)[:3]):
+        ours, theirs = (each.scores("who coaches the team", own).ranking(near) for each in (here, there))
+        assert list(ours.hardest) == list(theirs.hardest) and ours.own == theirs.own
