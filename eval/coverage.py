@@ -1,18 +1,20 @@
 """How often the 95 % intervals hold the truth, by simulation: rare events, few subjects, queries of a subject alike.
 
     pip install -e ".[test]" && python eval/coverage.py
+    python eval/coverage.py --kind "one over rank"      # this part anew, the others as they were recorded
 
 draws samples whose mean is known, asks the code behind every table for its interval, and counts; writes
 ``eval/results/coverage.json`` and ``.md``. A cell is a number of subjects, of queries a subject, how alike these are
-(intraclass correlation), and a true mean. Three kinds of values: yes or no (``stale@1``), the share of four pairs won
-(``current>obsolete``), one over a rank (``MRR``). Rates above one half are those below it turned around. The choices
-in :mod:`fresco.stats.shares` were made on other draws of the same kind, never on these.
+(intraclass correlation), and a true mean. Four kinds of values: yes or no (``stale@1``), the share of four pairs won
+(``current>obsolete``), one over a rank (``MRR``, whose intervals are by layers), average precision of two relevant
+passages among twenty. Rates above one half are those below it turned around. The choices in
+:mod:`fresco.stats.shares` were made on other draws of the same kind, never on these.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +29,11 @@ _SUBJECTS = (20, 50, 86, 200, 500)
 _LAYOUTS = {"1": (1,), "2": (2,), "4": (4,), "1 to 3": (1, 2, 3), "1, 1, 1, 10": (1, 1, 1, 10)}
 _ALIKE = (0.0, 0.2, 0.5, 0.9)
 _RATES = (0.0, 0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 0.5, 0.9, 0.98, 1.0)
-_METHODS = ("bootstrap", "share", "layered", "wider of both")
+_METHODS = ("bootstrap", "share", "wider of both")
+#: Kinds whose values lie near a floor with rare large ones; intervals by layers are simulated for these alone.
+_SKEWED = ("one over rank", "average precision")
 _WANTED = 0.93
+_NAMES = ("kind", "subjects", "layout", "alike", "rate")
 
 
 @dataclass(frozen=True)
@@ -63,21 +68,27 @@ def _over_rank(rng: np.random.Generator, chances: FloatArray) -> FloatArray:
     return 1 / (1 + rng.binomial(19, 1 - chances))
 
 
+def _average_precision(rng: np.random.Generator, chances: FloatArray) -> FloatArray:
+    above = np.sort(rng.binomial(18, 1 - chances, size=(2, *chances.shape)), axis=0)
+    return (1 / (1 + above[0]) + 2 / (2 + above[1])) / 2
+
+
 _KINDS: dict[str, Callable[[np.random.Generator, FloatArray], FloatArray]] = {
     "yes or no": _yes_or_no,
     "share of pairs": _pairs_won,
     "one over rank": _over_rank,
+    "average precision": _average_precision,
 }
 
 
 def _truth(rng: np.random.Generator, cell: _Cell) -> float:
-    if cell.kind != "one over rank":
+    if cell.kind not in _SKEWED:
         return cell.rate
-    return float(_over_rank(rng, _chances(rng, cell, (1000, 1000))).mean())
+    return float(_KINDS[cell.kind](rng, _chances(rng, cell, (1000, 1000))).mean())
 
 
-def _cells(smoke: bool) -> Iterator[_Cell]:
-    for kind, n, layout, alike, rate in itertools.product(_KINDS, _SUBJECTS, _LAYOUTS, _ALIKE, _RATES):
+def _cells(smoke: bool, kinds: Sequence[str]) -> Iterator[_Cell]:
+    for kind, n, layout, alike, rate in itertools.product(kinds, _SUBJECTS, _LAYOUTS, _ALIKE, _RATES):
         if layout == "1" and alike:
             continue
         if kind != "yes or no" and (n not in (20, 86, 500) or layout not in ("1", "4") or rate in (0, 1)):
@@ -98,13 +109,14 @@ def _measure(cell: _Cell, seed: int, samples: int, resamples: int) -> dict[str, 
     bootstrap = SubjectBootstrap([f"{place:04}" for place in owner], resamples=resamples, seed=seed)
     ones = np.ones_like(values)
     by_draws, by_share = bootstrap.ratio(values, ones), bootstrap.share(values, ones)
-    by_layers = bootstrap.layered(values, ones)
     bounds = {
         "bootstrap": (by_draws.low, by_draws.high),
         "share": (by_share.low, by_share.high),
-        "layered": (by_layers.low, by_layers.high),
         "wider of both": (np.minimum(by_draws.low, by_share.low), np.maximum(by_draws.high, by_share.high)),
     }
+    if cell.kind in _SKEWED:
+        by_layers = bootstrap.layered(values, ones)
+        bounds["layered"] = (by_layers.low, by_layers.high)
     # An exact bound may miss a truth of 0 or 1 by its last bit.
     return {
         name: {
@@ -115,66 +127,69 @@ def _measure(cell: _Cell, seed: int, samples: int, resamples: int) -> dict[str, 
     }
 
 
-def _table(found: list[tuple[_Cell, dict[str, dict[str, float]]]]) -> list[str]:
-    lines = []
-    for kind in _KINDS:
-        own = [(cell, each) for cell, each in found if cell.kind == kind]
-        lines += ["", f"## {kind.capitalize()}: {len(own)} cells", ""]
-        lines += [
-            f"| interval | lowest coverage | where | cells below {_WANTED} | mean width |",
-            "|---|---|---|---|---|",
-        ]
-        for method in _METHODS:
-            covers = [each[method]["covers"] for _, each in own]
-            lowest = int(np.argmin(covers))
-            width = np.mean([each[method]["width"] for _, each in own])
-            below = sum(each < _WANTED for each in covers)
-            lines.append(f"| {method} | {covers[lowest]:.3f} | {own[lowest][0]} | {below} | {width:.3f} |")
-        lines += [
-            "",
-            "| true mean | " + " | ".join(f"{m}: lowest, width" for m in _METHODS) + " |",
-            "|---|---|---|---|---|",
-        ]
-        for rate in _RATES:
-            here = [each for cell, each in own if cell.rate == rate]
-            if here:
-                cells = (
-                    f"{min(e[m]['covers'] for e in here):.3f}, {np.mean([e[m]['width'] for e in here]):.3f}"
-                    for m in _METHODS
-                )
-                lines.append(f"| {rate} | " + " | ".join(cells) + " |")
+def _table(kind: str, found: Sequence[Mapping[str, Any]], made: str) -> list[str]:
+    """The section of one kind."""
+    methods = [*_METHODS, *(["layered"] if "layered" in found[0] else [])]
+    lines = ["", f"## {kind.capitalize()}: {len(found)} cells", "", f"{made}.", ""]
+    lines += [f"| interval | lowest coverage | where | cells below {_WANTED} | mean width |", "|---|---|---|---|---|"]
+    for method in methods:
+        covers = [each[method]["covers"] for each in found]
+        lowest = int(np.argmin(covers))
+        where = _Cell(**{name: found[lowest][name] for name in _NAMES})
+        width = np.mean([each[method]["width"] for each in found])
+        below = sum(each < _WANTED for each in covers)
+        lines.append(f"| {method} | {covers[lowest]:.3f} | {where} | {below} | {width:.3f} |")
+    lines += [
+        "",
+        "| rate | " + " | ".join(f"{m}: lowest, width" for m in methods) + " |",
+        "|---" * (1 + len(methods)) + "|",
+    ]
+    for rate in _RATES:
+        here = [each for each in found if each["rate"] == rate]
+        if here:
+            cells = (
+                f"{min(e[m]['covers'] for e in here):.3f}, {np.mean([e[m]['width'] for e in here]):.3f}"
+                for m in methods
+            )
+            lines.append(f"| {rate} | " + " | ".join(cells) + " |")
     return lines
 
 
 def main() -> None:
-    """Simulate every cell and write the table."""
-    options = study.make_parser(__doc__).parse_args()
-    made = study.begin(options)
+    """Simulate the cells of the kinds that are asked for and write the table of all."""
+    parser = study.make_parser(__doc__)
+    parser.add_argument("--kind", choices=_KINDS, action="append", help="only this one anew; repeatable (default: all)")
+    options = parser.parse_args()
+    made = study.made_by(study.begin(options))
     samples, resamples = (100, 100) if options.smoke else (1000, 400)
-    cells = list(_cells(options.smoke))
-    found = []
+    kinds = options.kind or list(_KINDS)
+    earlier = study.recorded(options, "coverage", {"made": {}, "cells": []})
+    cells = list(_cells(options.smoke, kinds))
+    figures: list[dict[str, Any]] = [each for each in earlier["cells"] if each["kind"] not in kinds]
     for place, cell in enumerate(cells):
-        found.append((cell, _measure(cell, place, samples, resamples)))
+        figures.append({**vars_of(cell), **_measure(cell, place, samples, resamples)})
         if place % 100 == 99:
             print(f"{place + 1} of {len(cells)} cells", flush=True)
+    made_of = {**earlier["made"], **dict.fromkeys(kinds, made)}
     lines = [
         "# Coverage of the 95 % intervals",
         "",
-        f"Made by `python eval/coverage.py`: {study.made_by(made)}; {samples} samples a cell, so a coverage of 0.95 is "
-        f"seen with an error of {np.sqrt(0.95 * 0.05 / samples):.3f}; {resamples} resamples.",
+        f"Made by `python eval/coverage.py`; {samples} samples a cell, so a coverage of 0.95 is seen with an error of "
+        f"{np.sqrt(0.95 * 0.05 / samples):.3f}; {resamples} resamples.",
         "",
-        "The unit is the subject: its queries come and go together. For `one over rank` the rate is the chance behind "
-        "the rank, not the mean.",
-        *_table(found),
-        "",
+        "The unit is the subject: its queries come and go together. For `one over rank` and `average precision` the "
+        "rate is the chance behind the ranks, not the mean. MRR takes `layered`; every other mean between 0 and 1, MAP "
+        "among them, takes `share`, which is too short where all but a few values lie at their floor.",
     ]
-    figures: list[dict[str, Any]] = [{**vars_of(cell), **each} for cell, each in found]
-    study.record(options, "coverage", {"made": study.made_by(made), "cells": figures}, "\n".join(lines))
+    for kind in _KINDS:
+        if own := [each for each in figures if each["kind"] == kind]:
+            lines += _table(kind, own, made_of[kind])
+    study.record(options, "coverage", {"made": made_of, "cells": figures}, "\n".join(lines))
 
 
 def vars_of(cell: _Cell) -> dict[str, Any]:
     """The cell's own columns."""
-    return {name: getattr(cell, name) for name in ("kind", "subjects", "layout", "alike", "rate")}
+    return {name: getattr(cell, name) for name in _NAMES}
 
 
 if __name__ == "__main__":
