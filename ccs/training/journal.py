@@ -24,7 +24,7 @@ from typing import Any
 
 from ccs.training.config import TrainConfig, dump_train_config
 from fresco.errors import FrescoError
-from fresco.io.files import sync, write_atomically
+from fresco.io.files import recover, sync, write_atomically
 from fresco.io.secrets import redacted
 from fresco.io.state import read_state, write_state
 
@@ -62,7 +62,9 @@ class Journal:
         write_atomically(self.folder / "config.yaml", dump_train_config(config))
 
     def resume(self) -> Path | None:
-        """The newest whole checkpoint; what is later, or torn, is removed."""
+        """The newest whole checkpoint; what is later, or torn, is removed, and what was being published is."""
+        for name in ("best", "final", "model"):
+            recover(self.folder / name)
         whole = self._whole()
         for path in list(self.checkpoints.glob("checkpoint-*")):
             if path not in whole:

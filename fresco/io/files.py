@@ -19,6 +19,7 @@ from fresco.errors import FrescoError
 from fresco.io.secrets import redacted
 
 _LEFT = re.compile(r"\.[0-9a-f]{16}\.tmp$")
+_READY = re.compile(r"\.[0-9a-f]{16}\.ready$")
 
 #: The file by which a process holds a folder; it stays, empty, and belongs to nobody's content.
 LOCK = ".lock"
@@ -139,13 +140,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def fresh_folder(target: Path) -> Path:
     """A new, empty folder beside a target, under a name that nobody can foresee; :func:`publish` puts it in place.
 
-    What killed processes left of earlier ones is removed, so the caller must hold the parent folder.
+    What killed processes left of earlier ones is removed, or put in place by :func:`recover`, so the caller must hold
+    the parent folder.
 
     Raises:
         OSError: it cannot be made.
     """
     prefix = _prefix(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    recover(target)
     for leftover in _leftovers(target.parent, prefix):
         _remove(leftover)
     fresh = _new_name(target.parent, prefix)
@@ -156,16 +159,38 @@ def fresh_folder(target: Path) -> Path:
 def publish(fresh: Path, target: Path) -> None:
     """Put a folder of :func:`fresh_folder` in the place of its target, which is replaced.
 
+    No file system exchanges two folders everywhere, so there is a moment in which the target has no folder. A process
+    that dies in it leaves the new one beside it, whole, under a name that says so: :func:`recover` ends what it began.
+
     Raises:
         OSError: it cannot be.
     """
+    ready = fresh.with_suffix(".ready")
+    fresh.rename(ready)
+    _put(ready, target)
+
+
+def recover(target: Path) -> None:
+    """End what a process that was killed in :func:`publish` began; for the start of whatever reads or writes the target.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    if not target.parent.is_dir():
+        return
+    for ready in _leftovers(target.parent, _prefix(target), _READY):
+        if ready.is_dir() and not ready.is_symlink():
+            _put(ready, target)
+
+
+def _put(ready: Path, target: Path) -> None:
     if target.is_symlink() or target.exists():
         old = _new_name(target.parent, _prefix(target))
         target.rename(old)  # a moment, where removing a large folder takes seconds
-        fresh.rename(target)
+        ready.rename(target)
         _remove(old)
     else:
-        fresh.rename(target)
+        ready.rename(target)
     sync_folder(target.parent)
 
 
@@ -234,9 +259,9 @@ def _clear(folder: Path, prefix: str) -> None:
                 os.close(descriptor)
 
 
-def _leftovers(folder: Path, prefix: str) -> list[Path]:
+def _leftovers(folder: Path, prefix: str, kind: re.Pattern[str] = _LEFT) -> list[Path]:
     with os.scandir(folder) as entries:
-        return [Path(each.path) for each in entries if each.name.startswith(prefix) and _LEFT.search(each.name)]
+        return [Path(each.path) for each in entries if each.name.startswith(prefix) and kind.search(each.name)]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

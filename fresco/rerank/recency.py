@@ -122,8 +122,9 @@ def load_recency(path: str | Path) -> Recency:
     given = content.get(parameter)
     value = math.inf if given == "inf" else _number(given, path, parameter)
     fitted = content.get("fitted", {})
+    gate = _gate(content.get("gate"), path)
     try:
-        return Recency(prior, value, _gate(content.get("gate"), path), fitted if isinstance(fitted, Mapping) else {})
+        return Recency(prior, value, gate, fitted if isinstance(fitted, Mapping) else {})
     except FrescoError as error:
         raise FrescoError(f"{path}: {error}") from None
 

@@ -117,7 +117,7 @@ class FreshReranker:
         self, requests: Sequence[tuple[str, Sequence[Any], Any]], *, top_k: int | None = None
     ) -> list[list[Ranked]]:
         """Several questions at once, each as in :meth:`rerank`: ``(query, documents, asked_at)``."""
-        read = [(query, [as_document(each) for each in documents], asked) for query, documents, asked in requests]
+        read = [(as_text(query), [as_document(each) for each in documents], at) for query, documents, at in requests]
         pools = [self._pool(query, documents, asked) for query, documents, asked in read]
         with self._turn:
             scores = _score(self.reranker, pools)
@@ -145,27 +145,43 @@ def as_document(given: Any) -> Document:
         FrescoError: it has no text, or its date cannot be read.
     """
     if isinstance(given, Document):
-        return dataclasses.replace(given, date=as_time(given.date))
+        as_text(given.title)
+        return dataclasses.replace(given, text=as_text(given.text), date=as_time(given.date))
     if isinstance(given, str):
-        return Document(given)
+        return Document(as_text(given))
     if isinstance(given, Mapping):
         metadata = given.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         text = next((given[key] for key in _TEXTS if isinstance(given.get(key), str)), None)
-        when = next((own[key] for own in (given, metadata) for key in _DATES if own.get(key) is not None), None)
+        when = next((own[key] for own in (given, metadata) for key in _DATES if own.get(key) not in (None, "")), None)
         if text is not None:
             title = given.get("title")
-            return Document(text, as_time(when), title if isinstance(title, str) else "", metadata)
+            return Document(as_text(text), as_time(when), as_text(title) if isinstance(title, str) else "", metadata)
     raise FrescoError(f"{short(given)} is no document; give a text, or a mapping with text and date")
+
+
+def as_text(given: str) -> str:
+    """The same text, if it is one: half of a pair of surrogates is none, and tokenizers fail on it.
+
+    Raises:
+        FrescoError: it is none.
+    """
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise FrescoError(f"{short(given)} is no Unicode text (half a surrogate pair at {error.start + 1})") from None
+    return given
 
 
 def as_time(given: Any) -> datetime | None:
     """An aware time from a date, a time, ISO 8601 text or seconds since 1970; what has no zone is in UTC.
 
+    An empty text is how many stores say that there is no date.
+
     Raises:
         FrescoError: it is none of these.
     """
-    if given is None:
+    if given is None or (isinstance(given, str) and not given.strip()):
         return None
     try:
         if isinstance(given, int | float) and not isinstance(given, bool):

@@ -22,7 +22,7 @@ from fresco.errors import FrescoError
 from fresco.io.http_server import read_body
 from fresco.io.jsonlines import parse_json
 from fresco.io.names import short
-from fresco.serving.fresh import Document, FreshReranker, Ranked, as_document, as_time
+from fresco.serving.fresh import Document, FreshReranker, Ranked, as_document, as_text, as_time
 
 _FIELDS = {"documents": "relevance_score", "texts": "score"}
 
@@ -178,11 +178,13 @@ def _read(body: bytes, limits: Limits) -> _Asked:
     try:
         documents = [as_document(each) for each in content[kind]]
         asked_at = as_time(content.get("asked_at"))
+        query = as_text(content["query"])
     except FrescoError as error:
         raise _refused(str(error)) from None
-    if any(len(text) > limits.characters for text in (content["query"], *(each.text for each in documents))):
+    # A title is read before its text, as part of it.
+    if max(len(query), *(len(each.title) + len(each.text) for each in documents), 0) > limits.characters:
         raise _refused(f"query or document longer than {limits.characters} characters (--max-characters)")
-    return _Asked(content["query"], documents, asked_at, top_n, kind, asyncio.get_running_loop().create_future())
+    return _Asked(query, documents, asked_at, top_n, kind, asyncio.get_running_loop().create_future())
 
 
 def _refused(why: str) -> HTTPException:

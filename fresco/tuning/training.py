@@ -17,7 +17,7 @@ from typing import Any
 
 from fresco.benchmarks.pools import fingerprint
 from fresco.errors import FrescoError
-from fresco.io.files import fresh_folder, publish, write_atomically
+from fresco.io.files import fresh_folder, publish, recover, write_atomically
 from fresco.models.settings import Settings
 from fresco.records import Pool
 from fresco.tuning.examples import list_rows, lists, pair_rows
@@ -93,6 +93,7 @@ def fine_tune(
     """
     target = folder / "models" / name
     identity = _identity(what, plan, loss, seed)
+    recover(target)
     if (target / TRAINING).is_file():
         done = json.loads((target / TRAINING).read_text(encoding="utf-8"))
         if done["identity"] == identity:

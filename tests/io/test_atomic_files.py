@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fresco.errors import FrescoError
 from fresco.io import files
-from fresco.io.files import fresh_folder, publish, replacing, write_atomically
+from fresco.io.files import fresh_folder, publish, recover, replacing, write_atomically
 from tests.waiting import PATIENCE
 
 
@@ -194,6 +195,54 @@ def test_a_folder_takes_anothers_place(tmp_path):
     assert (tmp_path / "best" / "model").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "victim"]
     assert (victim / "precious").exists()
+
+
+class Died(BaseException):
+    """Stands for SIGKILL: nothing of the process that meets it runs any more."""
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_folder_is_whole_wherever_its_publisher_was_killed(at, tmp_path, monkeypatch):
+    """Killed before its n-th operation, the target is the old or, after a recovery, the new folder, and nothing is left."""
+    best = tmp_path / "best"
+    (best / "sub").mkdir(parents=True)
+    (best / "model").write_text("old")
+    fresh = fresh_folder(best)
+    (fresh / "model").write_text("new")
+    done = 0
+
+    def dying(own):
+        def call(*arguments, **options):
+            nonlocal done
+            if done == at:
+                raise Died
+            done += 1
+            return own(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch, suppress(Died):
+        patch.setattr(Path, "rename", dying(Path.rename))
+        patch.setattr(files.shutil, "rmtree", dying(files.shutil.rmtree))
+        publish(fresh, best)
+    assert done == min(at, 4)
+    recover(best)
+    assert (best / "model").read_text() == ("old" if at == 0 else "new")
+    again = fresh_folder(best)
+    (again / "model").write_text("newer")
+    publish(again, best)
+    assert (best / "model").read_text() == "newer"
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_nothing_planted_is_recovered(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (tmp_path / f".best.{'ab' * 8}.ready").symlink_to(victim)
+    (tmp_path / f".best.{'cd' * 8}.ready").write_text("no folder")
+    recover(tmp_path / "best")
+    recover(tmp_path / "nowhere" / "best")
+    assert not (tmp_path / "best").exists()
 
 
 def test_a_folders_name_cannot_be_taken_before(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from fresco.errors import FrescoError
 from fresco.rerank.gate import Gate
 from fresco.rerank.recency import Recency
 from fresco.serving import Document, FreshReranker
-from fresco.serving.fresh import as_time
+from fresco.serving.fresh import as_document, as_time
 
 QUESTION = "Who is the current president of the European Central Bank?"
 OLD = {"text": "The current president of the European Central Bank is Mario Draghi.", "date": "2015-03-01"}
@@ -96,12 +96,31 @@ def test_dates(given):
 
 @pytest.mark.parametrize(
     ("document", "said"),
-    [(5, "is no document"), ({"date": "2024-01-01"}, "is no document"), ({"text": "a", "date": "soon"}, "is no date")],
+    [
+        (5, "is no document"),
+        ("a\ud800", "is no Unicode text"),
+        ({"text": "a", "title": "\udfff"}, "is no Unicode text"),
+        ({"date": "2024-01-01"}, "is no document"),
+        ({"text": "a", "date": "soon"}, "is no date"),
+    ],
 )
 def test_bad_documents_are_one_line(document, said):
     with pytest.raises(FrescoError, match=said) as caught:
         FreshReranker("bm25").rerank("q", [document])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("date", [None, "", "  "])
+def test_an_empty_date_is_a_missing_one(date):
+    given = {"text": "a", "date": date, "metadata": {"timestamp": "2024-05-01"}}
+    assert as_document({"text": "a", "date": date}).date is None
+    assert as_document({**given, "date": None}).date == as_time("2024-05-01")
+    assert FreshReranker("bm25").rerank("a", [{"text": "a", "date": date}])[0].document.date is None
+
+
+def test_a_query_that_is_no_text_is_refused_before_a_model_sees_it():
+    with pytest.raises(FrescoError, match="is no Unicode text"):
+        FreshReranker(lambda q, p: [1.0]).rerank("\ud800", ["a"])
 
 
 def test_a_base_that_gives_no_score_for_a_document_is_refused():

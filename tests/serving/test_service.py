@@ -101,6 +101,7 @@ def test_thirty_two_clients_lose_and_mix_nothing(url):
         ({"query": "q", "documents": ["a"] * 51}, "51 of them; 50 are the most (--max-documents)"),
         ({"query": "q", "documents": [5]}, "is no document"),
         ({"query": "q", "documents": [{"text": "a", "date": "soon"}]}, "is no date"),
+        ({"query": "q", "documents": [{"text": "a", "title": "t" * 100_000}]}, "longer than 100000 characters"),
         ({"query": "q", "documents": ["a"], "top_n": 0}, "top_n: 0; a whole number from 1 up"),
     ],
 )
@@ -108,6 +109,13 @@ def test_bad_requests_are_one_line(url, body, said):
     answer = ask(url, **body)
     assert answer.status_code == 422
     assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", ['{"query": "\\ud800", "documents": ["a"]}', '{"query": "q", "texts": ["\\udfff"]}'])
+def test_half_a_character_is_refused(url, body):
+    answer = httpx.post(f"{url}/rerank", content=body, timeout=PATIENCE)
+    assert answer.status_code == 422
+    assert "is no Unicode text" in answer.json()["detail"]
 
 
 class Counting:

@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import shutil
 import subprocess
 import tempfile
@@ -122,19 +123,26 @@ def _unpacked(raw: BinaryIO, head: bytes) -> io.BufferedReader:
 
 
 def _through(programs: Sequence[str], options: Sequence[str], package: str, path: Path) -> Iterator[bytes]:
-    """Unpack with a program, the first of those that is installed."""
+    """Unpack with a program, the first of those that is installed.
+
+    How much of the file the program has read is its own affair, so growth is measured against the whole of it.
+    """
     command = next(filter(None, map(shutil.which, programs)), None)
     if command is None:
         raise FrescoError(f"{path}: needs {programs[0]} to be unpacked; apt-get install {package}, or unpack it first")
     with (
         tempfile.TemporaryFile() as errors,
+        path.open("rb") as packed,
         subprocess.Popen(  # noqa: S603 - a fixed program, no shell, the path behind "--"
             [command, *options, "--", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         ) as process,
     ):
         assert process.stdout is not None
+        packed.seek(0, os.SEEK_END)
+        expansion = Expansion(path, packed)
         try:
             while chunk := cast(io.BufferedReader, process.stdout).read1(CHUNK):
+                expansion.add(len(chunk))
                 yield chunk
             process.wait()
         finally:
