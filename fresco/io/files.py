@@ -171,7 +171,7 @@ def publish(fresh: Path, target: Path) -> None:
 
 
 def recover(target: Path) -> None:
-    """End what a process that was killed in :func:`publish` began; for the start of whatever reads or writes the target.
+    """End what a process that was killed in :func:`publish` began; for the start of whatever uses the target.
 
     Raises:
         OSError: it cannot be.

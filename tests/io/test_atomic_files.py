@@ -203,7 +203,7 @@ class Died(BaseException):
 
 @pytest.mark.parametrize("at", range(5))
 def test_a_folder_is_whole_wherever_its_publisher_was_killed(at, tmp_path, monkeypatch):
-    """Killed before its n-th operation, the target is the old or, after a recovery, the new folder, and nothing is left."""
+    """Killed before its n-th operation, the target is the old folder or, after a recovery, the new one."""
     best = tmp_path / "best"
     (best / "sub").mkdir(parents=True)
     (best / "model").write_text("old")

@@ -34,7 +34,7 @@ def test_a_dump_that_only_grows_is_refused_while_it_is_read(
     path = tmp_path / "dump"
     path.write_bytes(pack(bytes(96 * _MIB)))
     read = 0
-    with pytest.raises(FrescoError, match="unpacks to over 50 times its size .* FRESCO_MAX_RATIO"):
+    with pytest.raises(FrescoError, match=r"unpacks to over 50 times its size .* FRESCO_MAX_RATIO"):
         for chunk in chunks(path):
             read += len(chunk)
     assert read < 66 * _MIB  # and not all of it
