@@ -70,7 +70,8 @@ def _over_rank(rng: np.random.Generator, chances: FloatArray) -> FloatArray:
 
 def _average_precision(rng: np.random.Generator, chances: FloatArray) -> FloatArray:
     above = np.sort(rng.binomial(18, 1 - chances, size=(2, *chances.shape)), axis=0)
-    return (1 / (1 + above[0]) + 2 / (2 + above[1])) / 2
+    precision: FloatArray = (1 / (1 + above[0]) + 2 / (2 + above[1])) / 2
+    return precision
 
 
 _KINDS: dict[str, Callable[[np.random.Generator, FloatArray], FloatArray]] = {
