@@ -1,7 +1,8 @@
-"""``ccs COMMAND`` in two processes, one of which is killed: ``killed.py FOLDER DIES COMMAND ...``.
+"""``ccs COMMAND`` in two processes, one of which is killed: ``killed.py FOLDER DIES COMMAND ... --out OUT``.
 
 The second process is killed while the checkpoint of the step DIES is written, then both are started again, and at last
-with another seed, which is refused. What each of them was at each checkpoint is written into FOLDER.
+with another seed, which is refused. What each of them was at each checkpoint is written into FOLDER. Where the command
+is ``train``, the same is done undisturbed into ``OUT-plain``.
 """
 
 from __future__ import annotations
@@ -47,3 +48,6 @@ if __name__ == "__main__":
     assert fork(2, work, *chosen), "it did not go on"
     refused = not fork(2, work, chosen[0], 0, [*chosen[2], "--set", "optimization.seed=9"])
     assert refused, "another run was gone on with"
+    if chosen[2][0] == "train":
+        (chosen[0] / "undisturbed").mkdir()
+        assert fork(2, work, chosen[0] / "undisturbed", 0, [*chosen[2][:-1], f"{chosen[2][-1]}-plain"])

@@ -81,15 +81,15 @@ def test_killed_and_gone_on_is_the_same_as_undisturbed(config: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_amid_a_save_end_in_the_same_weights(config: Path, tmp_path: Path) -> None:
-    command = ["train", "--config", str(config), "--set", "keep.checkpoints=1", "--out"]
+    few = ("keep.checkpoints=1", "keep.preflight=0", "keep.audited=0", "optimization.steps=4")
+    command = ["train", "--config", str(config), *(word for each in few for word in ("--set", each)), "--out"]
     script = Path(__file__).with_name("killed.py")
     said = launch.run([script, tmp_path, "4", *command, tmp_path / "killed"])
     assert "going on from checkpoint-2" in said
     assert said.count("holds a run with another optimization.seed") == 1, "each process says the same"
-    launch.launch(["-m", "ccs", *command, tmp_path / "plain"])
     for name in ("steps.jsonl", "evaluations.jsonl"):
-        assert rows(tmp_path / "killed", name) == rows(tmp_path / "plain", name)
-    weights = [(tmp_path / name / "final" / "model.safetensors").read_bytes() for name in ("killed", "plain")]
+        assert rows(tmp_path / "killed", name) == rows(tmp_path / "killed-plain", name)
+    weights = [(tmp_path / name / "final" / "model.safetensors").read_bytes() for name in ("killed", "killed-plain")]
     assert weights[0] == weights[1]
     seen = [json.loads(line) for line in (tmp_path / "rank-1.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in seen] == [2, 4, 4, 6, 8] and {row["world"] for row in seen} == {2}
+    assert [row["step"] for row in seen] == [2, 4, 4] and {row["world"] for row in seen} == {2}
