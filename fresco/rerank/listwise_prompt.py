@@ -13,9 +13,9 @@ from dataclasses import dataclass
 Message = dict[str, str]
 
 _NUMBER = re.compile(r"\[(\d+)\]")
-_BRACKETED = re.compile(r"\[\s*(\d+)\s*\]")
+_BRACKETED = re.compile(r"\[\s*(?:(?:passage|document|doc)\s*)?(\d+)\s*\]", re.IGNORECASE)
 _CHAIN = re.compile(r"\d+(?:\s*[>,]\s*\d+)+")
-_THOUGHT = re.compile(r".*</think>", re.DOTALL)
+_THOUGHT = re.compile(r".*</think>|<think>.*", re.DOTALL)
 
 
 def rankgpt(query: str, passages: Sequence[str]) -> list[Message]:
@@ -112,7 +112,7 @@ def read_ranking(answer: str, count: int) -> Reading:
     """Read ``[4] > [2]``, or ``4 > 2`` where there are no brackets, whatever stands around it.
 
     Args:
-        answer: Of the model; a thought before it is left out.
+        answer: Of the model; a thought before it is left out, and so is one that was cut off before it answered.
         count: Passages of the window.
     """
     answer = _THOUGHT.sub("", answer)

@@ -132,6 +132,9 @@ def test_options_that_do_not_fit():
         ("3 > 2 > 1", (2, 1, 0)),
         ("2, 3, 1.", (1, 2, 0)),
         ("<think>[1] is old</think>[2]", (1, 0, 2)),
+        ("<think>[3] > [2], or rather", (0, 1, 2)),  # it ran out of tokens before it answered
+        ("[Passage 3] > [Passage 1]", (2, 0, 1)),
+        ("[doc2] > [Doc 1]", (1, 0, 2)),
         ("In 2024 there were 3 of them", (0, 1, 2)),
         ("", (0, 1, 2)),
     ],
