@@ -49,14 +49,13 @@ def pack(model: Any, score: Callable[[], torch.Tensor]) -> bool:
         return False
     heads = {id(each) for each in heads_of(model)}
     before: list[tuple[Any, str, Any]] = []
-    with torch.inference_mode():
+    same = False
+    with torch.inference_mode(), suppress(RuntimeError, AttributeError, TypeError, LookupError, ValueError):
         expected = score()
-        same = False
-        with suppress(RuntimeError, AttributeError, TypeError, NotImplementedError):
-            for parent, name, new in _replacements(model, heads):
-                before.append((parent, name, getattr(parent, name)))
-                setattr(parent, name, new)
-            same = torch.allclose(score(), expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+        for parent, name, new in _replacements(model, heads):
+            before.append((parent, name, getattr(parent, name)))
+            setattr(parent, name, new)
+        same = torch.allclose(score(), expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
     if not same:
         for parent, name, old in reversed(before):
             setattr(parent, name, old)
