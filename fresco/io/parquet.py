@@ -14,6 +14,7 @@ from typing import Any
 from fresco.errors import FrescoError
 from fresco.io.names import one_line
 from fresco.io.packed import Expansion
+from fresco.io.parquet_pages import unpacked_sizes
 
 _ROWS = 8192  # of a batch
 _FEW_ROWS = 16  # of a batch whose lists may hold long texts
@@ -89,6 +90,9 @@ def _batches(path: Path, columns: Sequence[str] | None) -> Iterator[tuple[Any, i
         Expansion(path, raw).add(
             sum(stated.row_group(number).total_byte_size for number in range(stated.num_row_groups))
         )
+        pages = Expansion(path, raw)
+        for size in unpacked_sizes(path, raw, stated):
+            pages.add(size)
         expansion = Expansion(path, raw)
         flat, rows = _texts(stated)
         with pyarrow.parquet.ParquetFile(path, read_dictionary=flat) as file:

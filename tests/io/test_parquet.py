@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from fresco.errors import FrescoError
 from fresco.io import parquet
 from fresco.io.parquet import read_parquet, read_parquet_table
+from fresco.io.parquet_pages import unpacked_sizes
 
 ROWS = [
     {"id": number, "text": f"text {number % 7}", "tags": ["a", f"{number}"] if number % 3 else None,
@@ -104,3 +106,65 @@ def test_a_text_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": spoilt}), tmp_path / "t.parquet")
     with pytest.raises(FrescoError, match=r"row 1, field .text.: byte 1 is not UTF-8"):
         list(read_parquet(tmp_path / "t.parquet"))
+
+
+def lying(path: Path, mib: int) -> Path:
+    """A file of zeros in one page, whose footer says that it unpacks to next to nothing."""
+    table = pa.table({"n": pa.array(np.zeros(mib << 17))})
+    size = 1 << 40
+    options = {"use_dictionary": False, "write_statistics": False, "write_batch_size": size, "max_rows_per_page": size}
+    pq.write_table(table, path, compression="zstd", data_page_size=1 << 30, row_group_size=size, **options)
+    group = pq.read_metadata(path).row_group(0)
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    pages, footer = content[: -8 - length], content[-8 - length : -8]
+    for number in {group.total_byte_size, group.column(0).total_uncompressed_size}:
+        assert varint(2 * number) in footer  # zigzag
+        footer = footer.replace(varint(2 * number), varint(2 * 100, len(varint(2 * number))))
+    path.write_bytes(pages + footer + content[-8:])
+    return path
+
+
+def varint(number: int, width: int = 0) -> bytes:
+    """A Thrift number, filled up with zeros to a width."""
+    digits = [number & 0x7F]
+    while number := number >> 7:
+        digits.append(number & 0x7F)
+    digits += [0] * (width - len(digits))
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+
+
+def test_a_footer_that_lies_about_its_pages_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESCO_MAX_RATIO", "50")
+    path = lying(tmp_path / "t.parquet", 96)
+    assert pq.read_metadata(path).row_group(0).total_byte_size == 100
+    assert path.stat().st_size < 1 << 20
+    for reader in (read_parquet_table, lambda file: list(read_parquet(file))):
+        with pytest.raises(FrescoError, match="unpacks to over 50 times its size"):
+            reader(path)
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_the_pages_of_a_true_file_add_up_to_what_it_says(compression: str, version: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    options = {"row_group_size": 700, "data_page_size": 500, "data_page_version": version}
+    pq.write_table(pa.Table.from_pylist(ROWS), path, compression=compression, **options)
+    stated = pq.read_metadata(path)
+    with path.open("rb") as raw:
+        sizes = list(unpacked_sizes(path, raw, stated))
+    said = sum(stated.row_group(number).total_byte_size for number in range(stated.num_row_groups))
+    assert len(sizes) > stated.num_row_groups * stated.num_columns
+    assert 0.9 * said - 64 * len(sizes) < sum(sizes) <= said  # which counts the headers, too
+
+
+@pytest.mark.parametrize("page", [b"", b"\x00", b"\xff" * 99, b"\x15\x00", b"\x1c" * 99, b"\x19\xf3" + b"\xff" * 9])
+def test_what_is_no_page_is_one_line(page: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": ["x"] * 200}), path)
+    content = bytearray(path.read_bytes())
+    content[4 : 4 + max(len(page), 1)] = page or b"\x0d"
+    path.write_bytes(content)
+    with pytest.raises(FrescoError, match=str(path)) as caught:
+        list(read_parquet(path))
+    assert "\n" not in str(caught.value)
