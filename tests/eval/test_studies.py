@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builder.servers import mediawiki
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ STUDIES = [
     ("guards", ["--work", "{work}/guards"], False),
     ("report_scale", [], False),
     ("dump_memory", [], False),
+    ("build_plan", [], True),
 ]
 #: What is no study of its own: parts that studies share.
 PARTS = {
@@ -302,6 +304,8 @@ def test_a_study_says_what_it_does_and_takes_the_common_options(study: str) -> N
 def test_a_study_runs(study: str, arguments: list[str], shared: bool, tmp_path: Path) -> None:
     if shared and not SHARED.is_dir():
         pytest.skip("needs the folder ../shared/data beside the project")
+    if study == "build_plan" and not mediawiki.is_installed():
+        pytest.skip(f"needs MediaWiki: {mediawiki.HOW_TO_INSTALL}")
     run(study, *(each.format(work=tmp_path) for each in arguments), "--out", str(tmp_path / "out"))
     check(study, tmp_path / "out")
 

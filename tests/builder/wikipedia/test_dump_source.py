@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shlex
+import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -209,6 +211,53 @@ def test_a_reading_that_is_cut_off_goes_on_with_the_pages_that_are_left(
         build(config(tmp_path / "cut" / "b"), source)
         assert len(passed_again) == source.count() - passed
     assert files(tmp_path / "cut" / "b") == files(tmp_path / "whole" / "b")
+
+
+#: A build that is killed before the call of a method that its arguments name and number.
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fresco.builder.config import BuildConfig
+from fresco.builder.pipeline import build
+from fresco.builder.wikipedia import Cache, Dump, dump_titles
+from fresco.records import parse_timestamp
+dump, out, owner, name, left = sys.argv[1:]
+owner, left = {"Cache": Cache, "Title": dump_titles.Title, "DumpTitles": dump_titles.DumpTitles}[owner], int(left)
+whole = getattr(owner, name)
+def counted(*given):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*given)
+setattr(owner, name, counted)
+with Dump(Path(dump), Path(out).parent / "c.sqlite") as source:
+    reference = parse_timestamp("2025-01-01T23:59:59Z")
+    build(BuildConfig(Path(out), "own pages", reference=reference, workers=1), source)
+"""
+
+
+@pytest.mark.parametrize(
+    "killed_at",
+    [
+        (("Title", "add", "20"), ("DumpTitles", "mark", "2"), ("DumpTitles", "note", "6")),
+        (("Cache", "complete", "1"), ("Cache", "put_dump", "2"), ("Cache", "drop", "3"), ("DumpTitles", "note", "3")),
+    ],
+)
+def test_killed_at_any_point_it_ends_in_the_same_bytes(
+    killed_at: Sequence[tuple[str, str, str]], dump: Path, tmp_path: Path
+) -> None:
+    with Dump(dump, tmp_path / "whole.sqlite") as source:
+        build(config(tmp_path / "whole" / "b"), source)
+    out = tmp_path / "killed" / "b"
+    for each in killed_at:  # one after the other, on what the one before has left
+        done = subprocess.run([sys.executable, "-c", _KILLED, str(dump), str(out), *each], check=False)
+        assert done.returncode == -signal.SIGKILL
+    with Dump(dump, out.parent / "c.sqlite") as source:
+        build(config(out), source)
+    assert files(out) == files(tmp_path / "whole" / "b")
+    assert kept_pages(out.parent / "c.sqlite") == kept_pages(tmp_path / "whole.sqlite")
+    assert kept_texts(out.parent / "c.sqlite") == kept_texts(tmp_path / "whole.sqlite")
 
 
 def python(code: str) -> Command:
