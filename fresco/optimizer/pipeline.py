@@ -23,6 +23,7 @@ from fresco.optimizer.options import SearchOptions
 from fresco.optimizer.proposers.base import Proposer, is_slow
 from fresco.optimizer.proposers.clauses import ClausesProposer, read_bank
 from fresco.optimizer.proposers.climb import Climbing
+from fresco.optimizer.proposers.file import check_instruction
 from fresco.optimizer.proposers.history import reader_of
 from fresco.optimizer.proposers.llm import DEFAULT_INSTRUCTION
 from fresco.optimizer.proposers.registry import PROPOSERS
@@ -215,7 +216,7 @@ def _one_line(instruction: str | None) -> str | None:
         return None
     if not instruction.strip():
         raise FrescoError("--instruction is empty; leave it out for the model's default")
-    return " ".join(instruction.split())
+    return check_instruction("--instruction", instruction)
 
 
 def _identity(

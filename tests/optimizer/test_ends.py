@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import json
+import lzma
 import math
 
 import numpy as np
@@ -11,12 +14,13 @@ import pytest
 from fresco.benchmarks.part import Part
 from fresco.clients.chat_answer import ChatAnswer
 from fresco.errors import FrescoError
-from fresco.optimizer.pipeline import _lasting
+from fresco.optimizer.pipeline import _lasting, _one_line
 from fresco.optimizer.proposers.llm_answers import Request, _rejection, _unfinished
 from fresco.optimizer.report.proof import Split, gains_without_loss, over_seeds
 from fresco.optimizer.search import racing
 from fresco.optimizer.search.racing import standings
 from fresco.optimizer.seen import digests, refuse_seen
+from fresco.optimizer.transfer import Transfer
 from fresco.records import Task
 from fresco.stats.intervals import SubjectBootstrap
 from tests.optimizer.instruction_reader import make_pools
@@ -119,6 +123,33 @@ def test_timeouts_and_ports_make_no_other_search():
         for port, thinks in ((1, "true"), (2, "true"), (2, "false"))
     )
     assert one == moved != other
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("front.json", lambda text: text.encode()),
+        ("front.json", lambda text: b"\xef\xbb\xbf" + text.encode()),
+        ("front.json.gz", lambda text: gzip.compress(text.encode())),
+        ("front.json.xz", lambda text: lzma.compress(text.encode())),
+    ],
+)
+def test_a_front_is_known_by_its_queries_however_it_is_packed(tmp_path, name, pack):
+    front = {"members": [{"id": "i1", "text": "Newest first."}], "benchmark": {"seen": digests(POOLS[:10])}}
+    path = tmp_path / name
+    path.write_bytes(pack(json.dumps(front)))
+    transfer = Transfer(path)
+    assert transfer.texts == ["Newest first."]
+    transfer.check_unseen(POOLS[10:])
+    with pytest.raises(FrescoError, match="chosen by 1 of these 51 queries"):
+        transfer.check_unseen(POOLS[9:])
+
+
+@pytest.mark.parametrize("text", ["smile \ud83d", "caf\udcff", "bell \x07 rings", "turn \u202e around"])
+def test_an_instruction_that_no_database_takes_is_refused_before_anything_is_scored(text):
+    with pytest.raises(FrescoError, match="--instruction: holds characters that cannot be printed"):
+        _one_line(text)
+    assert _one_line(" Two\n lines ") == "Two lines"
 
 
 def test_cut_answers_are_unfinished_and_half_a_surrogate_can_be_written():

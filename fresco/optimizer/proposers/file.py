@@ -55,11 +55,13 @@ def read_instructions(path: Path) -> list[NamedInstruction]:
 def read_seen(path: Path) -> list[str]:
     """Digests of the queries that chose the instructions of a file, see :mod:`fresco.optimizer.seen`.
 
-    A ``front.json`` holds them; other files, and fronts of versions that did not write them yet, say nothing.
+    A ``front.json`` holds them; other files, and fronts of versions that did not write them yet, say nothing. The file
+    is read as :func:`read_instructions` reads it, packed or in whatever encoding: a guard that reads less would let
+    through what it is there for.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # a list of lines; what cannot be read was refused before
+        content = parse_json(read_text(path))
+    except (FrescoError, ValueError):  # a list of lines; what cannot be read was refused before
         return []
     benchmark = content.get("benchmark") if isinstance(content, dict) else None
     seen = benchmark.get("seen") if isinstance(benchmark, dict) else None
@@ -78,10 +80,30 @@ def check_instructions(texts: Sequence[str]) -> list[NamedInstruction]:
     return found
 
 
+def check_instruction(where: str, text: Any) -> str:
+    """A text as one line that a model, a database and a terminal can take.
+
+    Args:
+        where: It comes from, for the message.
+        text: Whatever stands there.
+
+    Raises:
+        FrescoError: it is no instruction.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise FrescoError(f"{where}: {short(text)} is no instruction; it must be a text that is not empty")
+    cleaned = " ".join(text.split())
+    if not cleaned.isprintable():
+        raise FrescoError(f"{where}: holds characters that cannot be printed; write plain text")
+    if len(cleaned) > MOST_CHARACTERS:
+        raise FrescoError(f"{where}: {len(cleaned)} characters are no instruction; at most {MOST_CHARACTERS} are read")
+    return cleaned
+
+
 def _distinct(source: str, rows: Iterable[tuple[str, str, Any]]) -> list[NamedInstruction]:
     found: dict[str, NamedInstruction] = {}
     for where, name, text in rows:
-        cleaned = _checked(f"{source}, {where}", text)
+        cleaned = check_instruction(f"{source}, {where}", text)
         found.setdefault(cleaned, NamedInstruction(name or f"i{len(found) + 1}", cleaned))
     return list(found.values())
 
@@ -111,17 +133,6 @@ def _from_json(path: Path, content: str) -> Iterator[tuple[str, str, Any]]:
     else:
         for number, text in enumerate(read, start=1):
             yield f"item {number}", "", text
-
-
-def _checked(where: str, text: Any) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise FrescoError(f"{where}: {short(text)} is no instruction; it must be a text that is not empty")
-    cleaned = " ".join(text.split())
-    if not cleaned.isprintable():
-        raise FrescoError(f"{where}: holds characters that cannot be printed; write plain text")
-    if len(cleaned) > MOST_CHARACTERS:
-        raise FrescoError(f"{where}: {len(cleaned)} characters are no instruction; at most {MOST_CHARACTERS} are read")
-    return cleaned
 
 
 class FileProposer:
