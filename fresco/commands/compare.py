@@ -64,7 +64,9 @@ def run_compare(options: argparse.Namespace) -> int:
     if (pairs["units"] < FEWEST_SUBJECTS).any():
         console.print(f"[yellow]no verdict[/] (-) where there are fewer than {FEWEST_SUBJECTS} {options.unit}s")
     if options.json:
-        sys.stdout.writelines(f"{line}\n" for line in pairs.to_json(orient="records", lines=True).splitlines())
+        told = pairs.copy()
+        told.loc[told["units"] < FEWEST_SUBJECTS, ["p", "p_holm"]] = float("nan")  # null, as the table's dash
+        sys.stdout.writelines(f"{line}\n" for line in told.to_json(orient="records", lines=True).splitlines())
     return 0
 
 

@@ -80,5 +80,11 @@ def test_the_command_prints_json_and_withholds_verdicts(
     assert {"length", "length (b)", "newest"} <= {row[side] for row in rows for side in ("a", "b")}
     assert "3 runs" in said.err
     assert "no verdict" not in said.err
-    assert main(["compare", *map(str, folders[:2]), "--unit", "relation"]) == 0
-    assert f"fewer than {FEWEST_SUBJECTS} relations" in capsys.readouterr().out
+    assert all(0 < row["p"] <= row["p_holm"] <= 1 for row in rows if row["units"] >= FEWEST_SUBJECTS)
+    assert main(["compare", *map(str, folders[:2]), "--unit", "relation", "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"fewer than {FEWEST_SUBJECTS} relations" in said.err
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    few = [row for row in rows if row["units"] < FEWEST_SUBJECTS]
+    assert few
+    assert all(row["p"] is None and row["p_holm"] is None and row["difference"] is not None for row in few)
