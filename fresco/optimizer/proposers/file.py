@@ -56,8 +56,7 @@ def read_seen(path: Path) -> list[str]:
     """Digests of the queries that chose the instructions of a file, see :mod:`fresco.optimizer.seen`.
 
     A ``front.json`` holds them; other files, and fronts of versions that did not write them yet, say nothing. The file
-    is read as :func:`read_instructions` reads it, packed or in whatever encoding: a guard that reads less would let
-    through what it is there for.
+    is read as :func:`read_instructions` reads it: a guard that reads less would let through what it is there for.
     """
     try:
         content = parse_json(read_text(path))
