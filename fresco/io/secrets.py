@@ -24,6 +24,7 @@ _QUERY = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*\?)(?P<query>
 _KEY = re.compile(r"(?P<name>[#&,]key=)(?P<value>[^&,\s'\"]+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST = 4  # a shorter value, masked wherever it stands, would blot out half of a message
+_OURS = re.compile(r"^(FRESCO|CCS)_.*(API_?KEY|PASSW|SECRET)")
 _SECRET_VARIABLE = re.compile(r"(?i)(api_?key|token|passw|secret)")
 
 _known: set[str] = set()
@@ -58,11 +59,12 @@ def remember(arguments: Iterable[str]) -> None:
                 name, equals, secret = part.partition("=")
                 _learn(secret if equals else name)
         for match in _KEY.finditer(argument):
-            if not _VARIABLE.fullmatch(match["value"]):
-                _learn(match["value"])
+            named = _VARIABLE.fullmatch(match["value"])
+            _learn(os.environ.get(match["value"], "") if named else match["value"])
     for name, value in os.environ.items():
-        if _SECRET_VARIABLE.search(name) and len(value) > 2 * _SHORTEST:
-            _known.add(value)
+        # Variables of such names hold settings, too: TOKENIZERS_PARALLELISM is "false".
+        if _OURS.search(name) or (_SECRET_VARIABLE.search(name) and len(value) > 2 * _SHORTEST):
+            _learn(value)
 
 
 def hide(text: str) -> str:

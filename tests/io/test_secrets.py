@@ -46,3 +46,13 @@ def test_what_was_given_is_hidden_wherever_a_library_repeats_it(monkeypatch):
     remember(["--storage", "mysql://me:s3cret%21@h/x", "http://h/?token=tok-9876"])
     said = hide("cannot connect as me with s3cret! or s3cret%21 and tok-9876, sk-environment-value")
     assert said == "cannot connect as me with *** or *** and ***, ***"
+
+
+def test_short_ones_of_our_own_variables_and_those_that_an_address_names_are_hidden(monkeypatch):
+    monkeypatch.setattr(secrets, "_known", set())
+    monkeypatch.setenv("FRESCO_WIKI_PASSWORD", "hunter2")
+    monkeypatch.setenv("MY_VARIABLE", "named-by-me")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setenv("FRESCO_MAX_TOKENS", "1024")
+    remember(["http:http://h/rerank,key=MY_VARIABLE"])
+    assert hide("wrong: hunter2, named-by-me; false 1024") == "wrong: ***, ***; false 1024"
