@@ -2,7 +2,7 @@
 
 A command of a test works for a second and would load for longer. What it sees is a process like any other: its
 arguments, working folder, environment, two streams and exit code. The start of the interpreter is left out, and so is
-what libraries read of the environment when they load: whoever tests those starts ``python -m`` itself.
+what libraries read of the environment when they load: whoever tests those takes :func:`run_afresh`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ def run(
             raise subprocess.TimeoutExpired(words, seconds)
         out, err = (stream.read_text(encoding="utf-8") if stream.exists() else "" for stream in streams)
         return subprocess.CompletedProcess(words, process.exitcode, out, err)
+
+
+def run_afresh(command: str, *arguments: object, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The same by an interpreter of its own, where libraries read the environment as they load (parts of measures)."""
+    words = [sys.executable, "-m", command, *map(str, arguments)]
+    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def _become(words: Sequence[str], cwd: str, environment: Mapping[str, str], out: str, err: str) -> None:

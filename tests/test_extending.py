@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import commands
 from tests.builder.own_pages import club_rows, write
 
 ROOT = Path(__file__).parents[1]
@@ -50,15 +51,15 @@ class Worst(Relevance):
 QUICK = ("score", "--limit", "12", "--resamples", "20", "--no-baselines")
 
 
-def fresco(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def fresco(folder: Path, *arguments: str, run: Any = commands.run) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "FRESCO_PARTS": str(folder / "parts"),
         "PYTHONPATH": str(ROOT),
         "FRESCO_STORE": str(folder / "scores.sqlite"),
     }
-    command = [sys.executable, "-m", "fresco", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    found: subprocess.CompletedProcess[str] = run("fresco", *arguments, cwd=folder, env=environment)
+    return found
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_file_of_parts_that_fails_takes_nothing_else_down(folder: Path) -> Non
 
 def test_a_measure_is_one_file(folder: Path) -> None:
     (folder / "parts" / "worst.py").write_text(MEASURE)
-    done = fresco(folder, *QUICK, "--reranker", "bm25", "--measure", "worst", "--out", "run")
+    done = fresco(folder, *QUICK, "--reranker", "bm25", "--measure", "worst", "--out", "run", run=commands.run_afresh)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / "run" / "metrics.json").read_text())["rows"]
     assert {row["metric"] for row in rows} >= {"worst", "MAP"}
