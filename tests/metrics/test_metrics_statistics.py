@@ -153,6 +153,18 @@ def test_a_share_covers_rare_events_where_the_bootstrap_does_not(subjects, rate)
     assert covers["draws"] < 0.92
 
 
+@pytest.mark.parametrize("value", [0.0, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("subjects", [2, 20, 86])
+def test_values_that_are_all_alike_do_not_make_an_interval_of_one_point(value, subjects):
+    """Of what none of n subjects showed, up to about 3 / n of all may: [.00 .00] would be a lie."""
+    values = np.full((2 * subjects, 1), value)
+    bootstrap = SubjectBootstrap([f"{place // 2}" for place in range(2 * subjects)])
+    for found in (bootstrap.share(values, np.ones_like(values)), bootstrap.layered(values, np.ones_like(values))):
+        assert found.low[0] <= value <= found.high[0]
+        assert found.high[0] - found.low[0] > 2 / subjects / 2
+        assert value in (0.0, 1.0) or found.low[0] < value < found.high[0]
+
+
 def test_a_share_says_nothing_about_one_subject():
     alone = SubjectBootstrap(["s"] * 4).share(np.ones((4, 1)), np.ones((4, 1)))
     assert alone.value[0] == 1.0
