@@ -36,8 +36,8 @@ from typing import Any
 import study
 
 GIGABYTES, SMOKE = (0.05, 0.2, 1.0, 4.0), (0.002, 0.004)
-#: MB by which the largest size may exceed the smallest.
-_FLAT = 50
+#: MB by which a figure may grow in all, which is noise; or else with each GB.
+_NOISE, _FLAT = 10, 1
 _REVISIONS, _LINE, _LINES = 50, "Line {line} of revision {number} says little that the last one did not say.\n", 500
 _CLUBS, _NEAR = 20, 10
 _YEARS = ("2020", "2021", "2022")
@@ -218,10 +218,13 @@ def table(made: dict[str, Any], rows: Sequence[dict[str, Any]], what: str) -> st
             f"{row['processor']:.1f} | {row['seconds']:.1f} ({row['load']:.1f}) | {row['most']:,.1f} MB | "
             f"{row['left']:,.1f} MB |"
         )
-    for key, name in (("peak", "memory"), ("most", "disk")):
-        values = [row[key] for row in rows]
-        verdict = "flat" if max(values) - min(values) <= _FLAT else "NOT flat"
-        shown += ["", f"{name} is {verdict}: {max(values) - min(values):.1f} MB between the least and the most."]
+    least, most = rows[0], rows[-1]
+    larger = most["gigabytes"] - least["gigabytes"]
+    for key, name in (("peak", "memory"), ("most", "disk while it builds"), ("left", "disk afterwards")):
+        grown = most[key] - least[key]
+        slope = grown / larger if larger else 0.0
+        verdict = "flat" if grown <= _NOISE or slope <= _FLAT else "NOT flat"
+        shown += ["", f"{name}: {verdict}, {slope:+,.1f} MB for each GB more, from the smallest to the largest."]
     return "\n".join(shown)
 
 
