@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +37,12 @@ def _cut(pool: Pool, passages: int) -> Pool:
 
 def main(model: str, out: str, losses: str) -> None:
     """Tune, and print each step, so that a test may choose where to kill: the next begins with a line that it sends."""
+    # What a model's library prints goes to standard error, and so would what is told while it is at work.
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
 
     def tell(what: str, done: int, total: int | None = None, /) -> None:
-        sys.stdout.write(f"{what} {done} {total}\n")
-        sys.stdout.flush()
+        told.write(f"{what} {done} {total}\n")
+        told.flush()
         sys.stdin.readline()
 
     plan = replace(PLAN, losses=tuple(losses.split(",")))
