@@ -101,10 +101,20 @@ def _rows(path: Path) -> Iterable[tuple[str, Sequence[Mapping[str, Any]]]]:
         if "facts" not in row.fields or "_id" not in row.fields:
             continue  # a manifest holds other rows, too
         facts = row.fields["facts"]
-        good = isinstance(facts, list) and all(isinstance(each, dict) and each.get("value") for each in facts)
-        if not good:
-            raise FrescoError(f"{row.place}: facts must be a list of objects with a value")
+        if not isinstance(facts, list) or not all(map(_is_fact, facts)):
+            raise FrescoError(
+                f"{row.place}: facts must be a list of objects with a value, and where they have them aliases (texts), "
+                "start and end (dates)"
+            )
         yield str(row.fields["_id"]), facts
+
+
+def _is_fact(found: object) -> bool:
+    if not isinstance(found, dict) or not found.get("value"):
+        return False
+    aliases = found.get("aliases") or []
+    named = isinstance(aliases, list) and all(isinstance(each, str) for each in aliases)
+    return named and all(isinstance(found.get(key) or "", str) for key in ("start", "end"))
 
 
 def _values(query: Query, facts: Sequence[Mapping[str, Any]]) -> Values:

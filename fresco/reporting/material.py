@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,9 @@ from fresco.answering.pipeline import AnswerResult
 from fresco.auditing import Audit
 from fresco.auditing.shown import figure_rows, rule_rows
 from fresco.errors import FrescoError
+from fresco.io.jsonlines import parse_json
 from fresco.io.names import one_line
+from fresco.io.packed import read_text
 from fresco.optimizer.report.result import SearchResult
 from fresco.reporting.opening import READERS, kind_of, load
 from fresco.results.reader import read_run
@@ -85,7 +86,7 @@ def _read(folders: Sequence[Path]) -> Iterator[Result]:
 
 def _audit(path: Path) -> AuditFile:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
         audit = Audit(**{part: content[part] for part in _PARTS})
         header, rows = rule_rows(audit)
         shown = {

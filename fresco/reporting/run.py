@@ -25,6 +25,6 @@ def report(*runs: str | Path, out: str | Path = "report.html", worst: int = WORS
     """
     if not runs:
         raise FrescoError("no run to report: name folders of `fresco score`")
-    require_whole("--worst", worst)
+    require_whole("worst", worst)
     write_atomically(Path(out), render_report(read_material([Path(run) for run in runs]), worst=worst))
     return Path(out)

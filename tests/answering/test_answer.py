@@ -271,3 +271,18 @@ def test_a_model_in_this_process_reads_and_goes_on(chat_model, few, tmp_path, mo
     for method in ("ask", "likelihoods"):
         monkeypatch.setattr(LocalChat, method, lambda *_: pytest.fail("asked again"))
     assert go().content == found.content
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        *(None, "a", {}, {"value": ""}, {"value": "a", "aliases": 3}, {"value": "a", "aliases": [None]}),
+        *({"value": "a", "start": 5}, {"value": "a", "end": ["2020"]}),
+    ],
+)
+def test_facts_that_are_none_are_one_line(fact, mini, tmp_path):
+    query = next(pool.query for pool in mini.pools if pool.query.task is Task.EK)
+    path = tmp_path / "facts.jsonl"
+    path.write_text(json.dumps({"_id": query.id, "facts": [fact]}) + "\n")
+    with pytest.raises(FrescoError, match="line 1: facts must be a list of objects with a value"):
+        read_values(mini, path)

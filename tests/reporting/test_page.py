@@ -114,6 +114,15 @@ def test_letters_over_all_runs_are_those_of_compare(folder: Path, tmp_path: Path
     assert any(own.values())
 
 
+def test_a_file_far_longer_than_an_audit_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRESCO_MAX_FILE_MB", "1")
+    (tmp_path / "audit.json").write_bytes(b" " * (2 << 20))
+    assert main(["report", str(tmp_path / "audit.json"), "--out", str(tmp_path / "page.html")]) == 2
+    assert "longer than 1 MiB" in capsys.readouterr().err
+
+
 def test_no_run_is_refused() -> None:
     with pytest.raises(FrescoError, match="no run"):
         fresco.report()
