@@ -90,8 +90,10 @@ class Evaluator:
         self.last = rollouts
         better = False
         if process.is_main_process:
+            known = any(row["step"] == step for row in self._journal.rows(_FILE))
             better = self._record(step, rollouts, rewarded)
-            self._report(trainer, step)
+            if not known:
+                self._report(trainer, step)
         if self._any(better, process):
             self._save_best(trainer)
 

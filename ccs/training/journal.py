@@ -6,6 +6,7 @@
     evaluations.jsonl      a line an evaluation on the held-out questions
     held-out/step-N.jsonl  its trajectories
     checkpoints/           to go on from; those that were torn by a kill are removed
+    tensorboard/           where keep.report_to names it: curves, one folder over all starts
     best/, final/          the policy with the best held-out metric, and the last one
     card.md, curves.png    written at the end
 

@@ -301,11 +301,14 @@ def test_tensorboard_has_one_folder_however_often_a_run_is_gone_on_with(
     out = tmp_path / "out"
     train(config, out, rewards=[(1.0, Length())])
     shutil.rmtree(out / "checkpoints" / "checkpoint-3")  # as after a kill: step 3 is made again
-    train(config, out, rewards=[(1.0, Length())])
+    for _ in range(2):  # goes on, and then only evaluates again
+        train(config, out, rewards=[(1.0, Length())])
     assert {path.parent for path in out.rglob("events.out.tfevents.*")} == {out / "tensorboard"}
     accumulator = EventAccumulator(str(out / "tensorboard"))
     accumulator.Reload()
     assert [event.step for event in accumulator.Scalars("train/reward")] == [1, 2, 3]
+    [held_out] = [tag for tag in accumulator.Tags()["scalars"] if tag.endswith("held-out/reward")]
+    assert [event.step for event in accumulator.Scalars(held_out)] == [0, 2, 3]
 
 
 def test_a_run_whose_steps_are_all_made_makes_no_other(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
