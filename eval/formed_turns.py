@@ -25,6 +25,7 @@ import study
 import ccs
 from ccs.agent.trajectory import Trajectory
 from ccs.auditing.statistics import Statistics
+from ccs.questions import load_questions
 from fresco.terminal.arguments import positive
 
 #: Name of each way to ask, and the options of ``ccs rollout`` that it is.
@@ -118,6 +119,8 @@ def main() -> None:
     made = study.begin(options)
     names = list(ARMS)
     chosen = names if options.arms is None else [names[int(each) - 1] for each in options.arms.split(",")]
+    asked = load_questions(str(options.data / "qa" / "open_questions.jsonl.xz"), limit=questions)
+    own = {question.id for question in asked}
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
@@ -125,11 +128,10 @@ def main() -> None:
         arms = {}
         for arm in chosen:
             rollouts = ccs.rollout(
-                str(options.data / "qa" / "open_questions.jsonl.xz"),
+                asked,
                 options.model,
                 index,
                 out=work / f"{options.name}-{names.index(arm) + 1}.jsonl",
-                limit=questions,
                 max_turns=options.max_turns,
                 max_tokens=options.max_tokens,
                 temperature=options.temperature,
@@ -137,7 +139,8 @@ def main() -> None:
                 progress=False,
                 **ARMS[arm],
             )
-            arms[arm] = measure(list(rollouts))
+            # An earlier run of more questions has left those of others there.
+            arms[arm] = measure([each for each in rollouts if each.question_id in own])
             print(f"{arm}: {arms[arm]}", flush=True)
     record = study.recorded(options, "formed_turns", {})
     record[options.name] = {
