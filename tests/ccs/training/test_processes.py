@@ -35,7 +35,7 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
             "micro_batch": 4,
             "learning_rate": 1e-3,
         },
-        "rewards": [{"reward": "majority-vote"}],
+        "rewards": [{"reward": "tests.ccs.training.worlds:Long"}],
         "keep": {"save_every": 1, "evaluate_every": 1},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(content))
