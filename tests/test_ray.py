@@ -119,7 +119,7 @@ def test_scores_are_those_of_one_process(model: Path, tmp_path: Path, monkeypatc
 
     def deadly(self: Any, item: Any) -> Any:
         with one_at_a_time:  # several threads ask, an actor each
-            if isinstance(item, frozenset) and not killed:
+            if isinstance(item[1], frozenset) and not killed:
                 killed.append(ray.get(self._actor.process.remote()))
                 os.kill(killed[0], signal.SIGKILL)
         return ask(self, item)
@@ -130,6 +130,21 @@ def test_scores_are_those_of_one_process(model: Path, tmp_path: Path, monkeypatc
     assert len(killed) == 1
     own = next(each for each in both.record["rerankers"] if each["name"] == spec)
     assert (own["pairs_from_store"], own["max_length"]) == (0, 512)
+
+
+def test_one_set_of_actors_scores_all_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, texts = f"causal-lm:{tiny_models.causal_lm(tmp_path / 'lm')}", ["Prefer the newest.", "Prefer the oldest."]
+    started: list[Any] = []
+    start = ray_workers.Cluster.start
+    monkeypatch.setattr(
+        ray_workers.Cluster, "start", lambda *given, **named: started.append(start(*given, **named)) or started[-1]
+    )
+    options = {"limit": 4, "progress": False, "resamples": 20, "instructions": texts, "device": "cpu"}
+    fresco.score(spec, store=tmp_path / "1.sqlite", out=tmp_path / "alone", **options)
+    assert not started
+    fresco.score(spec, store=tmp_path / "2.sqlite", out=tmp_path / "both", ray="auto", **options)
+    assert contents(tmp_path / "both") == contents(tmp_path / "alone")
+    assert 1 <= len(started) <= 2  # never more than there are cores
 
 
 def test_families_that_rank_whole_pools_cannot_be_divided(tmp_path: Path) -> None:

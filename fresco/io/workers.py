@@ -9,6 +9,7 @@ Processes are started as ``python -m`` and not by :mod:`multiprocessing`, which 
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import subprocess
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -47,6 +49,35 @@ class WorkerDiedError(Exception):
     """A worker ended without an answer."""
 
 
+class NoRoomError(Exception):
+    """A worker has no machine to run on any more; others have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something large that many items are about: where it travels, it does so once and not with each item.
+
+    Attributes:
+        number: Unlike that of anything else held by this process.
+        value: On this machine the thing itself.
+    """
+
+    number: int
+    value: Any
+
+    def get(self) -> Any:
+        """The thing."""
+        return self.value
+
+
+_NUMBERS = itertools.count()
+
+
+def hold(value: Any) -> Held:
+    """A thing that stays in this process, or is sent with each item to another one of this machine."""
+    return Held(next(_NUMBERS), value)
+
+
 class Worker(Protocol):
     """What computes one item at a time, elsewhere."""
 
@@ -55,6 +86,7 @@ class Worker(Protocol):
 
         Raises:
             WorkerDiedError: the worker is gone; another may be asked.
+            NoRoomError: there is no machine for it any more.
             Exception: what the function raised.
         """
         ...
@@ -118,14 +150,18 @@ class Workers:
         count: Of workers.
         start: Starts one, told how to make its function; None: a process on this machine, or none at all where
             ``count`` is 1.
+        hold: Makes something :class:`Held` by all of them.
 
     Attributes:
         count: See above.
         start: See above.
+        hold: See above.
     """
 
-    def __init__(self, count: int, start: Callable[[Make], Worker] | None = None) -> None:
-        self.count = count
+    def __init__(
+        self, count: int, start: Callable[[Make], Worker] | None = None, hold: Callable[[Any], Held] = hold
+    ) -> None:
+        self.count, self.hold = count, hold
         self.start = start or (ProcessWorker if count > 1 else Here)
 
     def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
@@ -212,6 +248,11 @@ class Team:
             except WorkerDiedError:
                 worker.end()
                 self._local.worker = None
+            except NoRoomError:
+                worker.end()
+                self._local.worker = None
+                # This thread waits until another one has done the item, and then sees whether there is room again.
+                return self._threads.submit(self._ask, item).result()
         raise FrescoError(
             f"{MOST_DEATHS} workers died of the same item; their last words stand above, or in Ray's logs (out of "
             "memory? fewer --workers take less)"
@@ -308,7 +349,7 @@ def opened(count: int | None, ray: str | None = None) -> Iterator[Workers]:
 
     with ray_workers.opened(ray) as cluster:
         # More than there are cores would wait for one that never comes.
-        yield Workers(min(count or cluster.cpus, cluster.cpus), cluster.start)
+        yield Workers(min(count or cluster.cpus, cluster.cpus), cluster.start, cluster.hold)
 
 
 @contextmanager
@@ -329,9 +370,9 @@ def opened_for_models(ray: str | None, device: str | None) -> Iterator[Workers]:
 
     with ray_workers.opened(ray) as cluster:
         if cluster.gpus and (device or "cuda").startswith("cuda"):
-            yield Workers(cluster.gpus, partial(cluster.start, gpus=1))
+            yield Workers(cluster.gpus, partial(cluster.start, gpus=1), cluster.hold)
         else:
-            yield Workers(cluster.cpus, cluster.start)
+            yield Workers(cluster.cpus, cluster.start, cluster.hold)
 
 
 def cores() -> int:

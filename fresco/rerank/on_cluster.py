@@ -12,15 +12,16 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from fresco.io.workers import opened_for_models
+from fresco.io.workers import Held, Team, Workers, opened_for_models
 from fresco.models.settings import Settings
 from fresco.records import Pair
-from fresco.rerank.base import describe
+from fresco.rerank.base import Reranker, describe
 from fresco.rerank.spread import Spread
 
 #: Pairs of a stretch, about; what an actor tokenizes for it is thrown away afterwards, so not too few.
@@ -46,6 +47,11 @@ class OnCluster(Spread):
 
     _plan: Mapping[str, Any] = MappingProxyType({})
 
+    def __init__(self, lead: Reranker, spec: str, settings: Settings) -> None:
+        super().__init__(lead, spec, settings)
+        self._open = ExitStack()
+        self._team: tuple[Workers, Team] | None = None
+
     @property
     def truncated(self) -> int:
         """Inputs of which the passage's end was cut, counted by the one that has read all of them."""
@@ -63,12 +69,32 @@ class OnCluster(Spread):
         kept = frozenset(index for index in range(len(pairs)) if is_done([index]))
         if len(kept) == len(pairs):
             return
-        make = partial(Scorer, self._spec, replace(self._settings, ray=None), list(pairs), instruction)
-        with opened_for_models(self._settings.ray, self._settings.device) as workers, workers.team(make) as team:
-            ((batches, self._plan),) = team.map([Plan(kept)])
-            for scored, who, said in team.map(stretches(batches, workers.count)):
+        whole = False
+        try:
+            workers, team = self._working()
+            run = workers.hold((list(pairs), instruction))
+            ((batches, self._plan),) = team.map([(run, Plan(kept))])
+            for scored, who, said in team.map((run, own) for own in stretches(batches, workers.count)):
                 self._described[who] = said
                 yield from scored
+            whole = True
+        finally:
+            if not whole:
+                self.close()
+
+    def close(self) -> None:
+        """End the actors; the next score starts them again."""
+        self._team = None
+        self._open.close()
+
+    def _working(self) -> tuple[Workers, Team]:
+        """The actors, which hold the model for one instruction after the other."""
+        if self._team is None:
+            settings = replace(self._settings, ray=None)
+            workers = self._open.enter_context(opened_for_models(self._settings.ray, self._settings.device))
+            team = self._open.enter_context(workers.team(partial(Scorer, self._spec, settings)))
+            self._team = workers, team
+        return self._team
 
 
 def stretches(batches: Sequence[Batch], workers: int) -> Iterator[frozenset[Batch]]:
@@ -85,28 +111,32 @@ def stretches(batches: Sequence[Batch], workers: int) -> Iterator[frozenset[Batc
 
 
 class Scorer:
-    """What an actor holds: the model and the pairs of the run.
+    """What an actor holds: the model, and the pairs and instruction of the run that it was last asked about.
 
-    Asked with a :class:`Plan` it gives the batches and what the re-ranker says of itself; asked with some of them, the
-    indices and scores of each, which process did it, and what it says.
+    Asked with a run and a :class:`Plan` it gives the batches and what the re-ranker says of itself; with a run and some
+    of its batches, the indices and scores of each, which process did it, and what it says.
     """
 
-    def __init__(self, spec: str, settings: Settings, pairs: Sequence[Pair], instruction: str | None) -> None:
+    def __init__(self, spec: str, settings: Settings) -> None:
         from fresco.rerank.registry import open_reranker
 
         self._reranker: Any = open_reranker(spec, settings)
-        self._pairs, self._instruction = pairs, instruction
+        self._number: int | None = None
+        self._run: tuple[Sequence[Pair], str | None] = [], None
 
-    def __call__(self, asked: Plan | frozenset[Batch]) -> tuple[Any, ...]:
+    def __call__(self, asked: tuple[Held, Plan | frozenset[Batch]]) -> tuple[Any, ...]:
         """See the class."""
-        if isinstance(asked, Plan):
-            recorder = _Recorder(asked.kept)
-            for _ in self._reranker.score_batches(self._pairs, self._instruction, recorder):
+        held, what = asked
+        if held.number != self._number:
+            self._number, self._run = held.number, held.get()
+        if isinstance(what, Plan):
+            recorder = _Recorder(what.kept)
+            for _ in self._reranker.score_batches(*self._run, recorder):
                 raise AssertionError("a batch was scored that is_done had declined")
             return recorder.batches, dict(describe(self._reranker))
         found = [
             ([int(index) for index in indices], [float(score) for score in scores])
-            for indices, scores in self._reranker.score_batches(self._pairs, self._instruction, _Others(asked))
+            for indices, scores in self._reranker.score_batches(*self._run, _Others(what))
         ]
         return found, f"{platform.node()}, {os.getpid()}", dict(describe(self._reranker))
 
