@@ -78,9 +78,9 @@ def start(*arguments, cwd, **extra):
 
 def results_of(folder):
     """Every file that must be the same bytes after the same command: all but the record and the databases."""
-    left_out = ("run.json", "study.db", "llm.sqlite")
+    left_out = ("run.json", "study.db", "llm.sqlite")  # and the files that SQLite has beside an open database
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name not in left_out
+        if path.is_file() and not path.name.startswith(left_out)
     }
