@@ -20,6 +20,12 @@ _TOLERANCE = {"float32": 1e-4}  # relative to the largest score; of half precisi
 _ROUGH = 0.05
 
 
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens that both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 class ReadModel(BatchModel, Protocol):
     """A decoder whose scores are made of the hidden states at some of a row's tokens."""
 

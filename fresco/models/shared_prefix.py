@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fresco.models.batching import Tokens, forward, on_device
-from fresco.models.reading import ReadModel, Sharing
+from fresco.models.reading import ReadModel, Sharing, alike
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def plan_shared(
         members.setdefault(key, []).append(row)
     groups = []
     for rows in members.values():
-        shared = min(_alike([tokens[row].ids for row in rows]), *(most[row] for row in rows))
+        shared = min(_all_alike([tokens[row].ids for row in rows]), *(most[row] for row in rows))
         groups.append((shared, sorted(rows, key=lambda row: -len(tokens[row]))))
     groups.sort(key=lambda group: -group[0])  # stable: ties in order of appearance
     batches: list[SharedBatch] = []
@@ -99,11 +99,9 @@ def grouped(keys: Sequence[Hashable]) -> list[int]:
     return sorted(range(len(keys)), key=lambda place: first[keys[place]])
 
 
-def _alike(rows: Sequence[Sequence[int]]) -> int:
+def _all_alike(rows: Sequence[Sequence[int]]) -> int:
     """Tokens that all rows begin with: the least and the greatest of them differ first."""
-    low, high = min(map(tuple, rows)), max(map(tuple, rows))
-    pairs = enumerate(zip(low, high, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), min(len(low), len(high)))
+    return alike(min(map(tuple, rows)), max(map(tuple, rows)))
 
 
 class SharedPrefix(Sharing):

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fresco.models.batching import Tokens, padded_batches
-from fresco.models.reading import ReadModel, Sharing
+from fresco.models.reading import ReadModel, Sharing, alike
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ def grow(rows: Sequence[Sequence[int]]) -> Tree:
     path: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
     last: Sequence[int] = ()
     for row in rows:
-        shared, start = _alike(last, row), len(tree.ids)
+        shared, start = alike(last, row), len(tree.ids)
         tree.ids.extend(row[shared:])
         tree.positions.extend(range(shared, len(row)))
         stop = len(tree.ids)
@@ -113,19 +113,13 @@ def plan_trees(tokens: Sequence[Tokens], budget: int) -> list[list[int]]:
     last: Sequence[int] = ()
     for place in sorted(range(len(tokens)), key=lambda place: tuple(tokens[place].ids)):
         row = tokens[place].ids
-        added = len(row) - _alike(last, row)
+        added = len(row) - alike(last, row)
         if not batches or used + added > budget:
             batches.append([])
             used, added = 0, len(row)
         batches[-1].append(place)
         used, last = used + added, row
     return batches
-
-
-def _alike(one: Sequence[int], other: Sequence[int]) -> int:
-    """Tokens that both begin with."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _stretches(places: npt.NDArray[np.int64]) -> tuple[slice, ...]:

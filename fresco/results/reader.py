@@ -15,6 +15,7 @@ from fresco.io.state import read_state
 from fresco.metrics.evaluate import Evaluation
 from fresco.records import SCHEMA_VERSION
 from fresco.results.result import Result
+from fresco.results.rows import are_texts
 from fresco.results.writer import METRICS, PER_QUERY, RECORD
 
 _AGAIN = "score again"
@@ -40,17 +41,13 @@ def read_run(folder: Path) -> Result:
             "score again"
         )
     benchmark = record.get("benchmark") or {}
-    if not isinstance(benchmark, dict) or not _are_texts(benchmark.get("notes", [])):
+    if not isinstance(benchmark, dict) or not are_texts(benchmark.get("notes", [])):
         raise FrescoError(f"{folder / RECORD}: is damaged (benchmark is {short(benchmark)}); {_AGAIN}")
     check_run(benchmark, str(folder))
     try:
         return Result(Evaluation.from_json_dict(metrics, per_query), record, folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FrescoError(f"{folder / METRICS}: is damaged ({one_line(str(error), 120)}); {_AGAIN}") from error
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _check_files(record: Mapping[str, Any], folder: Path) -> None:

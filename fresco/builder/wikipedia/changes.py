@@ -62,7 +62,8 @@ class OldListings:
         Returns:
             How many listings are forgotten.
         """
-        stale = {row for row in self._rows if {row[0], capitalized(row[0]), row[4]} & set(changed)}
+        names = frozenset(changed)
+        stale = {row for row in self._rows if not names.isdisjoint((row[0], capitalized(row[0]), row[4]))}
         with self._cache.errors(), self._cache.transaction():
             database = self._cache.connection
             forgotten = {title for asked, *_, title in stale for title in (asked, title) if title is not None}

@@ -13,7 +13,8 @@ from fresco.builder.wikipedia.cached import CachedSource
 from fresco.builder.wikipedia.redirects import capitalized, is_bare, normal_title
 from fresco.builder.wikipedia.report import Reason
 
-_MOST_HOPS = 5
+#: Redirects that are followed one behind the other.
+MOST_HOPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Lookup(CachedSource):
         missing, or followed, is noted in the report.
         """
         asked = found = normal_title(title)
-        for _ in range(_MOST_HOPS):
+        for _ in range(MOST_HOPS):
             listed = self._listed(found)
             inside = listed[span([row.revision for row in listed], start, end, standing=standing)]
             target = self._target(found, listed, inside)
@@ -82,7 +83,7 @@ class Lookup(CachedSource):
 
     def _resolved(self, title: str) -> str:
         found = title
-        for _ in range(_MOST_HOPS):
+        for _ in range(MOST_HOPS):
             leads = self._leads(found)
             if leads is None:
                 break

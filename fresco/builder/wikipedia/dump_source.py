@@ -18,7 +18,7 @@ from fresco.builder.revisions import Revision
 from fresco.builder.wikipedia.cache import Answer, Cache, Listed
 from fresco.builder.wikipedia.dump import rows
 from fresco.builder.wikipedia.dump_command import Command
-from fresco.builder.wikipedia.dump_lookup import Leads, Lookup, spellings
+from fresco.builder.wikipedia.dump_lookup import MOST_HOPS, Leads, Lookup, spellings
 from fresco.builder.wikipedia.dump_row import DumpRow
 from fresco.builder.wikipedia.dump_stream import DamagedDumpError, Progress
 from fresco.builder.wikipedia.dump_titles import DumpTitles, Kept
@@ -27,7 +27,6 @@ from fresco.builder.wikipedia.redirects import normal_title
 from fresco.builder.wikipedia.report import Reason, Report
 from fresco.errors import FrescoError
 
-_MOST_HOPS = 5
 _WORDS = ""  # stands for no title
 _Entry = tuple[Listed, str | None, Answer | None]
 
@@ -226,7 +225,7 @@ class Dump(_Titled):
 
     def _chain(self, title: str) -> list[str]:
         chain: list[str] = []
-        for _ in range(_MOST_HOPS):
+        for _ in range(MOST_HOPS):
             written = next((each for each in spellings(title) if self._titles.get(each)), None)
             if written is None or written in chain:
                 break
