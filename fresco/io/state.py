@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from fresco.errors import FrescoError
 from fresco.io.files import write_record
@@ -126,6 +127,14 @@ def read_array(path: Path, mend: str, *, mapped: bool = False) -> npt.NDArray[An
     if not isinstance(found, np.ndarray):
         raise FrescoError(f"{path}: is an archive, and an array is wanted; {mend}")
     return found
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether JSON's value is a number that a float can hold: none of 400 digits, no truth value."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 def _is(value: Any, kind: Any) -> bool:

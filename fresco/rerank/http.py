@@ -30,16 +30,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import urlsplit
 
 from fresco.clients.endpoint import Endpoint
 from fresco.clients.json_api import JsonClient
 from fresco.errors import FrescoError
+from fresco.io.state import is_finite
 from fresco.models.settings import Settings
 from fresco.records import Candidates, Kind, Passage, Query, Task
 from fresco.rerank.registry import RERANKERS
@@ -277,19 +277,12 @@ class HttpReranker:
                 raise wrong(f"answered {_shown(index)} as an index into {len(passages)} passages")
             if scores[index] is not None:
                 raise wrong(f"answered index {index} twice")
-            if not _is_finite(score):
+            if not is_finite(score):
                 raise wrong(
                     f"answered {_shown(score)} as the score of passage {passages[index].id!r}, no finite number"
                 )
             scores[index] = float(score)
         return [score for score in scores if score is not None]
-
-
-def _is_finite(value: object) -> TypeGuard[float]:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer beyond the largest float
-        return False
 
 
 def _shown(value: object) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fresco.errors import FrescoError
-from fresco.io.state import Shape, read_state, reading
+from fresco.io.state import Shape, is_finite, read_state, reading
 from fresco.records import SCHEMA_VERSION
 from fresco.results.writer import RECORD
 
@@ -64,8 +63,6 @@ def bounds(figure: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _is_figure(found: object) -> bool:
-    return isinstance(found, dict) and all(_is_number(found.get(key, "")) for key in _BOUNDS)
-
-
-def _is_number(found: object) -> bool:
-    return found is None or (isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found))
+    return isinstance(found, dict) and all(
+        own is None or is_finite(own) for own in (found.get(key, "") for key in _BOUNDS)
+    )

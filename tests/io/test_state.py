@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from fresco.errors import FrescoError
 from fresco.io.jsonlines import parse_json
-from fresco.io.state import read_state, write_state
+from fresco.io.state import is_finite, read_state, write_state
+from fresco.optimizer.search.soundness import flaw_of_trial
+from fresco.results.rows import are_rows
 from fresco.scoring.store import ScoreStore
 
 CONTENT = {"count": 3, "name": "Zoë", "files": {"a": "1"}, "ratio": 0.1, "none": None}
@@ -118,3 +120,33 @@ def test_a_store_of_an_earlier_version_is_read_and_written(tmp_path: Path) -> No
         with ScoreStore(path) as store:
             store.put([(b"new", 0.5)])
             assert store.get([b"old", b"new"]) == {b"old": 0.25, b"new": 0.5}
+
+
+_TRIAL = {
+    "sha256": "",
+    "operator": "",
+    "parents": [],
+    "round": 1,
+    "seed": 0,
+    "detail": {},
+    "pairs_scored": 1,
+    "pairs_charged": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, True),
+        (-2.5, True),
+        (10**400, False),
+        (float("nan"), False),
+        (float("inf"), False),
+        (True, False),
+        ("1", False),
+    ],
+)
+def test_a_finite_number_is_one_that_a_float_holds(value: object, expected: bool) -> None:
+    assert is_finite(value) is expected
+    assert are_rows({"row": {"figure": {"value": value, "ci_low": None, "ci_high": 1}}}) is expected
+    assert (flaw_of_trial("COMPLETE", {"text": None, **_TRIAL, "seconds": value}) is None) is expected

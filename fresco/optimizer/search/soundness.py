@@ -6,23 +6,20 @@ so that a damaged study gets one line instead of an error from deep within a rou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from fresco.io.state import is_finite
 
 _Check = Callable[[Any], bool]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0 and value == int(value)
+    return is_finite(value) and value >= 0 and value == int(value)
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+    return isinstance(value, list) and len(value) == 2 and all(map(is_finite, value))
 
 
 def _is_text(value: Any) -> bool:
@@ -34,7 +31,7 @@ def _has_counts(value: Any) -> bool:
 
 
 def _has_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
+    return isinstance(value, dict) and all(map(is_finite, value.values()))
 
 
 def _are_rejections(value: Any) -> bool:
@@ -50,7 +47,7 @@ _TRIAL: Mapping[str, _Check] = {
     "seed": lambda value: isinstance(value, int),
     "detail": lambda value: isinstance(value, dict),
 }
-_ENDED: Mapping[str, _Check] = {"pairs_scored": _is_count, "pairs_charged": _is_count, "seconds": _is_number}
+_ENDED: Mapping[str, _Check] = {"pairs_scored": _is_count, "pairs_charged": _is_count, "seconds": is_finite}
 _DROPPED: Mapping[str, _Check] = {**_ENDED, "estimate": _is_pair, "error": _is_pair}
 _BY_STATE: Mapping[str, Mapping[str, _Check]] = {
     "COMPLETE": {**_TRIAL, **_ENDED},
